@@ -1,0 +1,52 @@
+"""Write the trained parts as a plain diffusers folder in fp16: python -m experiments.emojiworld.export --vae ...
+--transformer ... --out ttom/checkpoints/emojiworld-wan
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from diffusers import WanPipeline
+from safetensors.torch import load_file
+
+from experiments.emojiworld.models import build_scheduler, build_tokenizer, build_vae
+from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo
+
+
+def build_pipeline(vae_folder: Path, transformer_folder: Path) -> WanPipeline:
+    """The stock pipeline with the averaged weights of both trainings, in fp16."""
+    statistics = LatentEncoder(vae_folder, "cuda" if torch.cuda.is_available() else "cpu").statistics()
+    vae = build_vae()
+    vae.load_state_dict(load_file(vae_folder / "ema.safetensors"))
+    vae.register_to_config(**statistics)
+    model = TextToVideo()
+    missing, unexpected = model.load_state_dict(load_file(transformer_folder / "ema.safetensors"), strict=False)
+    if unexpected or set(missing) - {"text_encoder.encoder.embed_tokens.weight"}:
+        raise SystemExit(f"{transformer_folder}: missing {missing}, unexpected {unexpected}")
+    return WanPipeline(
+        tokenizer=build_tokenizer(),
+        text_encoder=model.text_encoder.eval(),
+        transformer=model.transformer.eval(),
+        vae=vae.eval(),
+        scheduler=build_scheduler(),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vae", type=Path, required=True)
+    parser.add_argument("--transformer", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    pipeline = build_pipeline(options.vae, options.transformer)
+    for part in (pipeline.vae, pipeline.transformer, pipeline.text_encoder):
+        part.to(torch.float16)
+    pipeline.save_pretrained(options.out, safe_serialization=True)
+    size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())
+    print(f"{options.out}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The parts of the EmojiWorld checkpoint: stock diffusers and transformers classes at a small size."""
+
+from __future__ import annotations
+
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+from experiments.emojiworld.captions import vocabulary
+
+LATENT_CHANNELS = 16
+TEXT_TOKENS = 64
+"""Text length that the checkpoint prefers; it is trained to work at 512, diffusers' default, too."""
+FLOW_SHIFT = 2.0
+
+
+def build_vae(residual: bool = True) -> AutoencoderKLWan:
+    """4x in space, 4x in time; "residual" is the shortcut of Wan 2.2's VAE, which learns motion faster."""
+    return AutoencoderKLWan(
+        base_dim=16 if residual else 20,
+        decoder_base_dim=16 if residual else 24,
+        z_dim=LATENT_CHANNELS,
+        dim_mult=[1, 4, 4] if residual else [1, 2, 4],
+        num_res_blocks=1,
+        attn_scales=[],
+        temperal_downsample=[True, True],
+        is_residual=residual,
+        latents_mean=[0.0] * LATENT_CHANNELS,
+        latents_std=[1.0] * LATENT_CHANNELS,
+        scale_factor_temporal=4,
+        scale_factor_spatial=4,
+    )
+
+
+def build_transformer() -> WanTransformer3DModel:
+    return WanTransformer3DModel(
+        patch_size=(1, 1, 1),
+        num_attention_heads=4,
+        attention_head_dim=64,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        text_dim=192,
+        freq_dim=128,
+        ffn_dim=768,
+        num_layers=8,
+        cross_attn_norm=True,
+        rope_max_seq_len=64,
+    )
+
+
+def build_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
+    return UMT5EncoderModel(
+        UMT5Config(
+            vocab_size=len(tokenizer),
+            d_model=192,
+            d_kv=48,
+            d_ff=384,
+            num_layers=3,
+            num_heads=4,
+            dropout_rate=0.0,
+            relative_attention_num_buckets=16,
+            relative_attention_max_distance=32,
+            pad_token_id=0,
+            eos_token_id=1,
+            decoder_start_token_id=0,
+            tie_word_embeddings=False,
+        )
+    )
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Whole words, with "##s" and "##es" for plurals; any other word is one <unk>."""
+    words = ["<pad>", "</s>", "<unk>", *".,'-", "##s", "##es", *vocabulary()]
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=512
+    )
+
+
+def build_scheduler() -> UniPCMultistepScheduler:
+    return UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT, num_train_timesteps=1000
+    )

@@ -1,0 +1,203 @@
+"""Train the transformer with its text encoder: python -m experiments.emojiworld.train_transformer --vae runs/.../vae
+--out runs/emojiworld/transformer --minutes 12
+
+First on single frames (a fifth of the tokens), which teach nouns, counts and relations; then on whole clips with some
+frames among them. Latents come from ring buffers in GPU memory that fresh scenes refill as training goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from experiments.emojiworld import whole_clip
+from experiments.emojiworld.captions import captioned_scene
+from experiments.emojiworld.models import (
+    LATENT_CHANNELS,
+    TEXT_TOKENS,
+    build_text_encoder,
+    build_tokenizer,
+    build_transformer,
+    build_vae,
+)
+from experiments.emojiworld.training import Run, ScenePool
+from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
+
+TRAINING_SHIFT = 2.0
+EMPTY_PROMPT_RATE = 0.1
+FRAME_KIND_SHARES = (0.15, 0.10, 0.10, 0.30, 0.20, 0.15)
+CLIP_KIND_SHARES = (0.30, 0.14, 0.18, 0.16, 0.12, 0.10)
+
+
+@cache
+def _tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer()
+
+
+def _scenes(seed: int, count: int, shares: tuple[float, ...]) -> dict[str, Tensor]:
+    rng = random.Random(seed)
+    pairs = [captioned_scene(rng, "train", rng.choices(KINDS, shares)[0]) for _ in range(count)]
+    encoded = _tokenizer()(
+        [text for _, text in pairs],
+        padding="max_length",
+        max_length=TEXT_TOKENS,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return {**pack([scene for scene, _ in pairs]), "tokens": encoded.input_ids.to(torch.int16)}
+
+
+def frame_scenes(seed: int, count: int) -> dict[str, Tensor]:
+    return _scenes(seed, count, FRAME_KIND_SHARES)
+
+
+def clip_scenes(seed: int, count: int) -> dict[str, Tensor]:
+    return _scenes(seed, count, CLIP_KIND_SHARES)
+
+
+class LatentEncoder:
+    """Renders scenes and encodes them with the trained VAE, normalised per channel."""
+
+    def __init__(self, vae_folder: Path, device: str) -> None:
+        self.device = device
+        self.vae = build_vae()
+        self.vae.load_state_dict(load_file(vae_folder / "ema.safetensors"))
+        whole_clip.use_whole_clips(self.vae.to(device).eval())
+        self.renderer = Renderer(device)
+        self.mean = torch.zeros(1, LATENT_CHANNELS, 1, 1, 1, device=device)
+        self.std = torch.ones(1, LATENT_CHANNELS, 1, 1, 1, device=device)
+        latents = torch.cat([self(clip_scenes(seed, 32), frame_times(FRAMES)) for seed in range(8)])
+        self.mean = latents.mean((0, 2, 3, 4), keepdim=True)
+        self.std = latents.std((0, 2, 3, 4), keepdim=True)
+
+    @torch.no_grad()
+    def __call__(self, packed: dict[str, Tensor], times: Tensor) -> Tensor:
+        """Packed scenes -> latents ``(B, C, F, H/4, W/4)``."""
+        packed = {k: packed[k].to(self.device, non_blocking=True) for k in ("things", "back")}
+        video, _ = self.renderer(packed, times.to(self.device))
+        with torch.autocast(self.device, torch.bfloat16):
+            mean, _ = whole_clip.encode(self.vae, video)
+        return (mean.float() - self.mean) / self.std
+
+    def statistics(self) -> dict[str, list[float]]:
+        return {"latents_mean": self.mean.flatten().tolist(), "latents_std": self.std.flatten().tolist()}
+
+
+class Ring:
+    """Latents and tokens in device memory, the oldest overwritten by fresh ones; each is used about `reuse` times."""
+
+    def __init__(self, encoder: LatentEncoder, pool: ScenePool, times: Tensor, capacity: int, reuse: int) -> None:
+        self.encoder, self.pool, self.times, self.capacity, self.reuse = encoder, iter(pool), times, capacity, reuse
+        frames = (len(times) - 1) // 4 + 1
+        shape = (capacity, LATENT_CHANNELS, frames, HEIGHT // 4, WIDTH // 4)
+        self.latents = torch.empty(shape, dtype=torch.bfloat16, device=encoder.device)
+        self.tokens = torch.zeros(capacity, TEXT_TOKENS, dtype=torch.int16, device=encoder.device)
+        self.filled, self.at, self.drawn = 0, 0, 0
+
+    def refill(self) -> int:
+        packed = next(self.pool)
+        count = len(packed["tokens"])
+        slots = torch.arange(self.at, self.at + count, device=self.latents.device) % self.capacity
+        self.latents[slots] = self.encoder(packed, self.times).to(torch.bfloat16)
+        self.tokens[slots] = packed["tokens"].to(self.tokens.device)
+        self.at = (self.at + count) % self.capacity
+        self.filled = min(self.filled + count, self.capacity)
+        return count
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        while self.filled < min(self.capacity, 8 * count):
+            self.refill()
+        self.drawn += count
+        while self.drawn >= self.reuse:
+            self.drawn -= self.reuse * self.refill()
+        index = torch.randint(self.filled, (count,), device=self.latents.device)
+        return self.latents[index].float(), self.tokens[index].long()
+
+
+class TextToVideo(nn.Module):
+    """Transformer and text encoder as one trainable module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transformer = build_transformer()
+        self.text_encoder = build_text_encoder(_tokenizer())
+
+    def embed(self, tokens: Tensor, length: int) -> Tensor:
+        """Token ids ``(B, 64)`` -> embeddings ``(B, length, D)``, zero where padded, as the stock pipeline does."""
+        mask = tokens > 0
+        text = self.text_encoder(tokens, mask.long()).last_hidden_state * mask[..., None]
+        return nn.functional.pad(text, (0, 0, 0, length - text.shape[1]))
+
+    def forward(self, latents: Tensor, tokens: Tensor, length: int) -> Tensor:
+        """Flow-matching loss: the transformer predicts noise - latents at a random noise level."""
+        batch = len(latents)
+        drop = torch.rand(batch, 1, device=latents.device) < EMPTY_PROMPT_RATE
+        empty = torch.zeros_like(tokens)
+        empty[:, 0] = 1
+        u = torch.sigmoid(torch.randn(batch, device=latents.device) * 1.2)
+        sigma = TRAINING_SHIFT * u / (1 + (TRAINING_SHIFT - 1) * u)
+        s = sigma.view(-1, 1, 1, 1, 1)
+        noise = torch.randn_like(latents)
+        text = self.embed(torch.where(drop, empty, tokens), length)
+        predicted = self.transformer((1 - s) * latents + s * noise, sigma * 1000, text, return_dict=False)[0]
+        return nn.functional.mse_loss(predicted.float(), noise - latents)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vae", type=Path, required=True, help="folder of the trained VAE")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--start", type=Path, default=None, help="averaged weights of an earlier training to begin from"
+    )
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--frame-share", type=float, default=0.45, help="share of the time on single frames at first")
+    parser.add_argument("--frame-batch", type=int, default=512)
+    parser.add_argument("--clip-batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=6, help="for frames and again for clips")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    rng = random.Random(options.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_float32_matmul_precision("high")
+    model = TextToVideo().to(device)
+    if options.start:
+        model.load_state_dict(load_file(options.start), strict=False)
+    run = Run(options.out, model, lr=options.lr, minutes=options.minutes, ema=0.999, weight_decay=0.0)
+    if not options.no_compile:
+        for block in model.transformer.blocks:
+            block.compile(dynamic=False)
+    encoder = LatentEncoder(options.vae, device)
+    seed = options.seed + run.step
+    frame_pool = ScenePool(frame_scenes, options.frame_batch, seed=seed, workers=options.workers)
+    clip_pool = ScenePool(clip_scenes, options.clip_batch, seed=seed + 1, workers=options.workers)
+    frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], 128 * options.frame_batch, reuse=3)
+    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 256 * options.clip_batch, reuse=4)
+    begun = run.seconds
+    while not run.done and not (options.stop_after and run.seconds - begun > options.stop_after * 60):
+        on_frames = run.progress < options.frame_share or rng.random() < 0.15
+        latents, tokens = frames.draw(options.frame_batch) if on_frames else clips.draw(options.clip_batch)
+        length = 512 if not on_frames and rng.random() < 0.25 else TEXT_TOKENS
+        with torch.autocast(device, torch.bfloat16):
+            value = model(latents, tokens, length)
+        run.update(value, **{"frames" if on_frames else "clips": value})
+        run.log(100)
+    frame_pool.close()
+    clip_pool.close()
+    run.save()
+    print(f"{options.out}: {run.step} steps in {run.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

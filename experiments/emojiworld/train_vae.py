@@ -1,0 +1,122 @@
+"""Train the VAE: python -m experiments.emojiworld.train_vae --out runs/emojiworld/vae --minutes 8
+
+Whole 17-frame clips from the start (five-frame clips alone do not teach the long causal chain), half of them crowded
+with independent movers, and a loss on the change between frames: motion is what a small video VAE loses first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from experiments.emojiworld import whole_clip
+from experiments.emojiworld.captions import paint
+from experiments.emojiworld.models import build_vae
+from experiments.emojiworld.nouns import NOUNS
+from experiments.emojiworld.training import Run, ScenePool
+from experiments.emojiworld.world import (
+    FRAMES,
+    HEIGHT,
+    SLOTS,
+    WIDTH,
+    Renderer,
+    Scene,
+    Thing,
+    frame_times,
+    pack,
+    sample_scene,
+)
+
+FOREGROUND_WEIGHT = 5.0
+CHANGE_WEIGHT = 1.0
+KL_WEIGHT = 3e-4
+
+
+def crowded_scene(rng: random.Random) -> Scene:
+    """Many things that move each its own way, overlapping at will: more to learn a clip than a captioned scene."""
+    things = []
+    for noun in rng.sample(range(len(NOUNS)), rng.randint(3, SLOTS)):
+        size = rng.uniform(16, 32)
+        place = lambda: (rng.uniform(8, WIDTH - 8), rng.uniform(8, HEIGHT - 8))  # noqa: E731
+        start = place()
+        if rng.random() < 0.25:
+            end = start
+        else:
+            far = place()
+            end = tuple(s + max(-60.0, min(60.0, e - s)) for s, e in zip(start, far, strict=True))
+        things.append(Thing(noun, start, end, size))  # type: ignore[arg-type]
+    return Scene("count", things)
+
+
+def make_scenes(seed: int, count: int) -> dict[str, Tensor]:
+    rng = random.Random(seed)
+    scenes = [crowded_scene(rng) if i % 2 else sample_scene(rng, "train") for i in range(count)]
+    for scene in scenes:
+        paint(rng, scene)
+    return pack(scenes)
+
+
+def losses(vae: torch.nn.Module, video: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    """Foreground-weighted L1 of the pixels and of their change from frame to frame, and the KL."""
+    mean, log_variance = whole_clip.encode(vae, video)
+    latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+    error = whole_clip.decode(vae, latents).float() - video
+    change = error[:, :, 1:] - error[:, :, :-1]
+    kl = 0.5 * (mean.float() ** 2 + log_variance.float().exp() - 1 - log_variance.float()).mean()
+    pixel = (error.abs() * weight).mean()
+    return {
+        "total": pixel + CHANGE_WEIGHT * (change.abs() * weight[:, :, 1:]).mean() + KL_WEIGHT * kl,
+        "l1": error.abs().mean(),
+        "foreground_l1": (error.abs() * (weight > 1)).sum() / ((weight > 1).sum() * 3),
+        "kl": kl,
+    }
+
+
+def foreground_weight(labels: Tensor) -> Tensor:
+    """``(B, 1, T, H, W)``: FOREGROUND_WEIGHT on things and within two pixels of them, 1 elsewhere."""
+    mask = F.max_pool2d((labels >= 0).float(), 5, 1, 2)
+    return (1 + (FOREGROUND_WEIGHT - 1) * mask)[:, None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--batch", type=int, default=32, help="clips a step")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=6)
+    parser.add_argument("--plain", action="store_true", help="Wan 2.1's VAE blocks instead of the residual ones of 2.2")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    vae = whole_clip.use_whole_clips(build_vae(residual=not options.plain)).to(device)
+    run = Run(options.out, vae, lr=options.lr, minutes=options.minutes)
+    renderer, times = Renderer(device), frame_times(FRAMES).to(device)
+    compiled = losses if options.no_compile else torch.compile(losses, dynamic=False)
+    pool = ScenePool(make_scenes, options.batch, seed=options.seed + run.step, workers=options.workers)
+    begun = run.seconds
+    for packed in pool:
+        video, labels = renderer({k: v.to(device, non_blocking=True) for k, v in packed.items()}, times)
+        with torch.autocast(device, torch.bfloat16):
+            parts = compiled(vae, video, foreground_weight(labels))
+        run.update(parts.pop("total"), **parts)
+        run.log(50)
+        if run.done or (options.stop_after and run.seconds - begun > options.stop_after * 60):
+            break
+    pool.close()
+    run.save()
+    print(f"{options.out}: {run.step} steps of {options.batch} clips in {run.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

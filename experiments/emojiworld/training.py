@@ -1,0 +1,166 @@
+"""What the training scripts share: a time budget, EMA, logging, and checkpoints of safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+class Run:
+    """A training run that stops when its minutes are used, and goes on from its last checkpoint.
+
+    Args:
+        folder: Where weights.safetensors, ema.safetensors, optimizer.safetensors, state.json and log.jsonl lie.
+        model: What is trained.
+        lr: Peak AdamW learning rate: a short warm-up, flat, then to zero over the last 40% of the minutes.
+        minutes: Training time in all, earlier parts of a resumed run included.
+        ema: Decay of the averaged weights; a warm-up keeps early weights out of it.
+        project: W&B project; logged there if WANDB_API_KEY is set, else only to log.jsonl.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: nn.Module,
+        *,
+        lr: float,
+        minutes: float,
+        ema: float = 0.998,
+        weight_decay: float = 0.01,
+    ) -> None:
+        self.folder, self.model, self.lr, self.minutes, self.decay = folder, model, lr, minutes, ema
+        folder.mkdir(parents=True, exist_ok=True)
+        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        cuda = next(iter(self.named.values())).is_cuda
+        self.optimizer = torch.optim.AdamW(
+            self.named.values(), lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=cuda
+        )
+        self.step, self.seconds_before = 0, 0.0
+        self.average = {name: p.detach().clone() for name, p in self.named.items()}
+        if (folder / "state.json").exists():
+            self._resume()
+        self.started = time.monotonic()
+        self.recent: dict[str, Tensor] = {}
+        self.wandb = self._wandb()
+
+    def _wandb(self):  # type: ignore[no-untyped-def]
+        if not os.environ.get("WANDB_API_KEY"):
+            return None
+        import wandb
+
+        return wandb.init(project="ttom-emojiworld", name=self.folder.name, resume="allow")
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def progress(self) -> float:
+        """Share of the minutes used, 0..1."""
+        return min(1.0, self.seconds / (self.minutes * 60))
+
+    @property
+    def done(self) -> bool:
+        return self.progress >= 1
+
+    def update(self, loss: Tensor, clip: float = 1.0, **figures: Tensor) -> None:
+        """One optimiser step on the loss, and the EMA."""
+        rate = self.lr * min(1.0, (self.step + 1) / 200, max(0.01, (1 - self.progress) / 0.4))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.named.values()), clip)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(self.decay, (self.step + 1) / (self.step + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), list(self.named.values()), 1 - keep)
+        for name, value in {"loss": loss, **figures}.items():
+            value = value.detach()
+            self.recent[name] = torch.lerp(self.recent.get(name, value), value, 0.05)
+
+    def log(self, every: int = 100, **figures: float) -> None:
+        if self.step % every and not figures:
+            return
+        row = {"step": self.step, "seconds": round(self.seconds, 1)}
+        row |= {name: round(float(value), 5) for name, value in {**self.recent, **figures}.items()}
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+        if self.wandb:
+            self.wandb.log(row)
+
+    def use_average(self) -> None:
+        """Put the averaged weights into the model, for export and evaluation."""
+        with torch.no_grad():
+            for name, p in self.named.items():
+                p.copy_(self.average[name])
+
+    def save(self) -> None:
+        moments = {}
+        for name, p in self.named.items():
+            for key, value in self.optimizer.state[p].items():
+                moments[f"{name}:{key}"] = value
+        for stem, tensors in (("weights", dict(self.named)), ("ema", self.average), ("optimizer", moments)):
+            part = self.folder / f"{stem}.part"
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part)
+            os.replace(part, self.folder / f"{stem}.safetensors")
+        part = self.folder / "state.part"
+        part.write_text(json.dumps({"step": self.step, "seconds": self.seconds}))
+        os.replace(part, self.folder / "state.json")
+
+    def _resume(self) -> None:
+        state = json.loads((self.folder / "state.json").read_text())
+        self.step, self.seconds_before = state["step"], state["seconds"]
+        weights, average = (load_file(self.folder / f"{stem}.safetensors") for stem in ("weights", "ema"))
+        moments = load_file(self.folder / "optimizer.safetensors")
+        with torch.no_grad():
+            for name, p in self.named.items():
+                p.copy_(weights[name])
+                self.average[name].copy_(average[name])
+                keys = [key for key in moments if key.rpartition(":")[0] == name]
+                self.optimizer.state[p] = {
+                    key.rpartition(":")[2]: moments[key].to(
+                        "cpu" if key.endswith(":step") and not p.is_cuda else p.device
+                    )
+                    for key in keys
+                }
+        print(f"{self.folder}: goes on at step {self.step}, {self.seconds_before:.0f} s", flush=True)
+
+
+class ScenePool:
+    """Batches of scenes made by worker processes ahead of the GPU.
+
+    Args:
+        make: Top-level function (seed, count) -> dict of stacked CPU tensors.
+        count: Scenes a batch.
+        workers: Processes.
+    """
+
+    def __init__(self, make: Callable[[int, int], dict[str, Tensor]], count: int, *, seed: int, workers: int) -> None:
+        self.executor = ProcessPoolExecutor(workers)
+        self.make, self.count = make, count
+        self.seeds = iter(random.Random(seed).sample(range(2**31), 100_000))
+        self.waiting = [self._submit() for _ in range(2 * workers)]
+
+    def _submit(self):  # type: ignore[no-untyped-def]
+        return self.executor.submit(self.make, next(self.seeds), self.count)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        while True:
+            ready = self.waiting.pop(0)
+            self.waiting.append(self._submit())
+            yield ready.result()
+
+    def close(self) -> None:
+        self.executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,31 @@
+"""Named settings as functions. A report says which one ran."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+
+
+def paper() -> Settings:
+    """Section 4.1 of the paper on Wan2.1: AdamW at 1e-4, five guided steps of eight iterations."""
+    return Settings(tto=TTOConfig(blocks=(3,), lr=1e-4, guided_steps=5, iterations=8))
+
+
+def released() -> Settings:
+    """The authors' released code for Wan2.1-14B: block 3, lr 1e-3, early stop at 0.03, LoRA off afterwards."""
+    return Settings(tto=TTOConfig(blocks=(3,), lr=1e-3, guided_steps=5, iterations=8, stop_loss=0.03))
+
+
+def emojiworld() -> Settings:
+    """The embedded EmojiWorld checkpoint; blocks, rate and steps chosen on its tuning prompts."""
+    return Settings(
+        sampler=SamplerConfig(
+            steps=25, guidance_scale=4.0, frames=17, height=64, width=96, fps=8, max_sequence_length=64
+        ),
+        adapter=AdapterConfig(rank=16, alpha=16.0),
+        tto=TTOConfig(blocks=(3,), lr=1e-2, guided_steps=5, iterations=8),
+    )
+
+
+PRESETS: dict[str, Callable[[], Settings]] = {"paper": paper, "released": released, "emojiworld": emojiworld}

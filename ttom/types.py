@@ -1,0 +1,61 @@
+"""Words that every room shares.
+
+Legend of dimension letters used in signatures:
+
+    B  samples in a batch            F  latent frames
+    C  latent channels               H  rows (latent or token grid, said where it matters)
+    L  text tokens                   W  columns
+    D  text embedding width          N  object groups (phrases)
+    K  blocks whose maps are read    T  picture frames
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line's --help reads these types without paying for torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """Shape of the video tokens of a backbone: latent frames x rows x columns."""
+
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def count(self) -> int:
+        return self.frames * self.height * self.width
+
+
+@dataclass(frozen=True)
+class VideoSize:
+    """Size of the picture: frames x height x width, in pixels."""
+
+    frames: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """Prompt and negative prompt as the transformer takes them, each ``(1, L, D)``; negative None without guidance."""
+
+    positive: Tensor
+    negative: Tensor | None
+
+
+@dataclass(frozen=True)
+class ObjectMasks:
+    """Soft masks of the object groups on the token grid.
+
+    Attributes:
+        masks: ``(N, F, H, W)``; each visible frame sums to 1, invisible frames are 0.
+        visible: ``(N, F)`` bool; whether the object is in the picture in that latent frame.
+    """
+
+    masks: Tensor
+    visible: Tensor
