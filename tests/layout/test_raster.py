@@ -1,0 +1,111 @@
+"""Latent times and soft masks against explicit loops."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ttom.errors import UserError
+from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
+from ttom.layout.raster import latent_times, rasterise
+from ttom.types import TokenGrid
+
+
+def _mover(name: str, noun: str, x: float, to: float, size: float = 0.3, **more: object) -> LayoutObject:
+    def box(left: float) -> Box:
+        return Box(x0=left, y0=0.4, x1=left + size, y1=0.4 + size * 1.5)
+
+    frames = (KeyFrame(time=0.0, box=box(x)), KeyFrame(time=1.0, box=box(to)))
+    return LayoutObject(id=name, phrase=noun, noun=noun, key_frames=frames, **more)  # type: ignore[arg-type]
+
+
+def _brute_times(latent_frames: int, frames: int, compression: int) -> list[float]:
+    groups = [[0]] + [list(range(compression * (k - 1) + 1, compression * k + 1)) for k in range(1, latent_frames)]
+    assert sum(map(len, groups)) == frames
+    return [sum(group) / len(group) / max(frames - 1, 1) for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("latent_frames", "frames", "compression"), [(5, 17, 4), (21, 81, 4), (9, 17, 2), (7, 7, 1), (1, 1, 4)]
+)
+def test_latent_times_are_the_centres_of_their_picture_frames(
+    latent_frames: int, frames: int, compression: int
+) -> None:
+    times = latent_times(latent_frames, frames, compression)
+    assert times.shape == (latent_frames,)
+    assert times.tolist() == pytest.approx(_brute_times(latent_frames, frames, compression))
+
+
+def test_latent_times_of_the_two_models() -> None:
+    assert (latent_times(5, 17, 4) * 16).tolist() == pytest.approx([0, 2.5, 6.5, 10.5, 14.5])
+    assert latent_times(21, 81, 4)[-1].item() == pytest.approx(78.5 / 80)
+
+
+def test_frames_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UserError, match="18 picture frames do not make 5 latent frames"):
+        latent_times(5, 18, 4)
+
+
+def _brute_masks(layout: Layout, grid: TokenGrid, frames: int, compression: int, sigma: float) -> torch.Tensor:
+    groups = layout.groups()
+    masks = torch.zeros(len(groups), grid.frames, grid.height, grid.width, dtype=torch.float64)
+    for f, time in enumerate(_brute_times(grid.frames, frames, compression)):
+        for n, group in enumerate(groups):
+            for item in group.objects:
+                box = item.box_at(time)
+                if box is None:
+                    continue
+                sx = max(sigma * (box.x1 - box.x0), 0.5 / grid.width)
+                sy = max(sigma * (box.y1 - box.y0), 0.5 / grid.height)
+                for row in range(grid.height):
+                    for column in range(grid.width):
+                        dx = (column + 0.5) / grid.width - (box.x0 + box.x1) / 2
+                        dy = (row + 0.5) / grid.height - (box.y0 + box.y1) / 2
+                        masks[n, f, row, column] += math.exp(-dx * dx / (2 * sx * sx) - dy * dy / (2 * sy * sy))
+            if masks[n, f].sum() > 0:
+                masks[n, f] /= masks[n, f].sum()
+    return masks
+
+
+def test_masks_equal_explicit_loops() -> None:
+    layout = Layout(
+        prompt="two cats and a dog",
+        objects=(
+            _mover("a", "cats", 0.0, 0.2),
+            _mover("b", "dog", 0.7, 0.1, visible=(0.3, 0.8)),
+            _mover("c", "cats", 0.6, 0.65, size=0.2),
+        ),
+    )
+    grid = TokenGrid(5, 7, 11)
+    result = rasterise(layout, grid, frames=17, temporal_compression=4, sigma=0.3)
+    assert result.masks.shape == (2, 5, 7, 11)
+    assert result.masks.dtype == torch.float32
+    torch.testing.assert_close(result.masks, _brute_masks(layout, grid, 17, 4, 0.3).float(), rtol=1e-5, atol=1e-7)
+    assert result.visible.tolist() == [[True] * 5, [False, False, True, True, False]]
+    torch.testing.assert_close(result.masks.sum(dim=(2, 3)), result.visible.float())
+
+
+def test_the_peak_follows_the_box() -> None:
+    layout = Layout(prompt="a cat", objects=(_mover("a", "cat", 0.0, 0.7),))
+    masks = rasterise(layout, TokenGrid(5, 16, 24), frames=17, temporal_compression=4).masks[0]
+    columns = masks.sum(dim=1).argmax(dim=1).tolist()
+    assert columns == sorted(columns)
+    assert columns[0] in (3, 4)  # centre 0.15 of 24 columns
+    assert columns[-1] in (18, 19)  # centre 0.15 + 0.7 * 14.5 / 16
+
+
+def test_a_tiny_box_between_cell_centres_still_has_a_mask() -> None:
+    box = Box(x0=0.4999, y0=0.4999, x1=0.5001, y1=0.5001)
+    item = LayoutObject(id="a", phrase="ant", noun="ant", key_frames=(KeyFrame(time=0.0, box=box),))
+    masks = rasterise(Layout(prompt="an ant", objects=(item,)), TokenGrid(5, 4, 4), frames=17, temporal_compression=4)
+    assert torch.isfinite(masks.masks).all()
+    torch.testing.assert_close(masks.masks.sum(dim=(2, 3)), torch.ones(1, 5))
+    assert masks.masks[0, 0, 1:3, 1:3].sum() > 0.5
+
+
+def test_an_object_seen_in_no_latent_frame_is_refused() -> None:
+    layout = Layout(prompt="a cat", objects=(_mover("a", "cat", 0.0, 0.7, visible=(0.01, 0.02)),))
+    with pytest.raises(UserError, match="'cat' is visible at the centre of none of the 5 latent frames"):
+        rasterise(layout, TokenGrid(5, 4, 4), frames=17, temporal_compression=4)

@@ -1,0 +1,268 @@
+"""What a layout is: named objects with key-framed boxes, read from and written to versioned JSON.
+
+Coordinates are shares of the picture: x to the right, y downwards, both in [0, 1]. Times are shares of the video:
+0 is the first picture frame, 1 the last.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from ttom.errors import UserError
+
+LAYOUT_VERSION: Literal[1] = 1
+
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0.0, le=1.0)]
+Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Box(_Frozen):
+    """A rectangle in shares of the picture; x to the right, y downwards."""
+
+    x0: Share
+    y0: Share
+    x1: Share
+    y1: Share
+
+    @model_validator(mode="after")
+    def _has_area(self) -> Self:
+        if self.x1 <= self.x0 or self.y1 <= self.y0:
+            raise ValueError("has zero or negative size: x0 < x1 and y0 < y1 are needed")
+        return self
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+
+class KeyFrame(_Frozen):
+    """Where an object is at one time."""
+
+    time: Share
+    box: Box
+
+
+class LayoutObject(_Frozen):
+    """One object: its words in the prompt and its boxes over time.
+
+    Attributes:
+        id: Unique in the layout.
+        phrase: The words as they occur in the prompt ("red balloon", "dogs").
+        noun: Head noun in the singular ("balloon", "dog").
+        key_frames: At least one, times ascending; linear in between, held before the first and after the last.
+        visible: First and last time at which the object is in the picture.
+    """
+
+    id: Text
+    phrase: Text
+    noun: Text
+    key_frames: Annotated[tuple[KeyFrame, ...], Field(min_length=1)]
+    visible: tuple[Share, Share] = (0.0, 1.0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        times = [frame.time for frame in self.key_frames]
+        if any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
+            raise ValueError(f"has key frame times {times}, which do not ascend")
+        if self.visible[0] >= self.visible[1]:
+            raise ValueError(f"has the visible interval {list(self.visible)}, whose end is not after its start")
+        return self
+
+    def box_at(self, time: float) -> Box | None:
+        """The box at ``time`` in [0, 1], interpolated linearly; None outside the visible interval."""
+        if not self.visible[0] <= time <= self.visible[1]:
+            return None
+        frames = self.key_frames
+        if time <= frames[0].time:
+            return frames[0].box
+        for before, after in zip(frames, frames[1:], strict=False):
+            if time <= after.time:
+                share = (time - before.time) / (after.time - before.time)
+                return Box(
+                    **{
+                        side: (1 - share) * getattr(before.box, side) + share * getattr(after.box, side)
+                        for side in ("x0", "y0", "x1", "y1")
+                    }
+                )
+        return frames[-1].box
+
+
+@dataclass(frozen=True)
+class ObjectGroup:
+    """Objects that share their words, hence their attention map."""
+
+    phrase: str
+    noun: str
+    objects: tuple[LayoutObject, ...]
+
+
+class Layout(_Frozen):
+    """A plan of one video.
+
+    Attributes:
+        version: Version of the file format.
+        prompt: The text that was planned.
+        objects: At least one, ids unique.
+        source: Who made it: "rules", "file" or "llm".
+        notes: For the reader: which words the planner used, what it left out.
+    """
+
+    version: Literal[1] = LAYOUT_VERSION
+    prompt: Text
+    objects: Annotated[tuple[LayoutObject, ...], Field(min_length=1)]
+    source: Text = "file"
+    notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _unique_ids(self) -> Self:
+        ids = [item.id for item in self.objects]
+        doubled = sorted({name for name in ids if ids.count(name) > 1})
+        if doubled:
+            raise ValueError(f"objects: the id {doubled[0]!r} occurs more than once")
+        return self
+
+    def groups(self) -> list[ObjectGroup]:
+        """Objects with the same noun and phrase (case ignored) together, in order of first occurrence."""
+        groups: dict[tuple[str, str], list[LayoutObject]] = {}
+        for item in self.objects:
+            groups.setdefault((item.noun.lower(), item.phrase.lower()), []).append(item)
+        return [ObjectGroup(items[0].phrase, items[0].noun, tuple(items)) for items in groups.values()]
+
+
+def layout_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a layout file, for editors and for LLM planners."""
+    schema = Layout.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["required"] = ["version", *schema["required"]]
+    return schema
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """('objects', 0, 'box') -> 'objects[0].box'."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).lstrip(".")
+
+
+def _first_problem(error: ValidationError) -> tuple[str, str]:
+    """What is wrong and what was expected, for the first mistake that pydantic found."""
+    first = error.errors()[0]
+    place, received, kind = _place(first["loc"]), first["input"], first["type"]
+    if kind == "extra_forbidden":
+        return f"{place} is not a field of a layout", "only the fields of the layout format"
+    if kind == "missing":
+        return f"{place} is missing", "all fields without a default"
+    if kind == "finite_number" or (isinstance(received, float) and not math.isfinite(received)):
+        return f"{place} is {received}, not a finite number", "a number between 0 and 1"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        return f"{place} is {received}, outside [0, 1]", "a share of the picture or of the video, between 0 and 1"
+    if kind == "value_error":
+        return f"{place} {first['ctx']['error']}".strip(), "boxes with area, ascending times and unique ids"
+    if kind in ("too_short", "string_too_short"):
+        return f"{place} is empty", "at least one entry"
+    text = json.dumps(received, default=str)
+    return f"{place or 'the file'} is {text[:60]}: {first['msg']}", "a value of the layout format"
+
+
+def load_layout(path: str | Path) -> Layout:
+    """Read and check a layout file.
+
+    Raises:
+        UserError: the file is missing or unreadable, not JSON, of another version, or breaks a rule of the format
+            (unknown or missing fields, NaN, boxes outside [0, 1] or without area, times that do not ascend ...).
+    """
+    path = Path(path)
+    remedy = "see the README for a layout file, or write one with `ttom plan PROMPT --out layout.json`"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"layout file {path} does not exist", expected="an existing JSON file", remedy=remedy
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"layout file {path} cannot be read: {error}", expected="a readable UTF-8 JSON file", remedy=remedy
+        ) from error
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(
+            f"layout file {path} is not JSON: {error}", expected="one JSON object", remedy=remedy
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(
+            f"layout file {path} holds a JSON {type(data).__name__}", expected="one JSON object", remedy=remedy
+        )
+    version = data.get("version")
+    if type(version) is not int or version != LAYOUT_VERSION:
+        problem = "has no version" if "version" not in data else f"has version {json.dumps(version)}"
+        raise UserError(f"layout file {path} {problem}", expected=f'"version": {LAYOUT_VERSION}', remedy=remedy)
+    try:
+        return Layout.model_validate(data)
+    except ValidationError as error:
+        problem, expected = _first_problem(error)
+        raise UserError(f"layout file {path}: {problem}", expected=expected, remedy=remedy) from error
+
+
+def occurs_in(phrase: str, prompt: str) -> bool:
+    """Whether the words of the phrase stand together in the prompt, case and kind of white space ignored."""
+    words = r"\s+".join(re.escape(word) for word in phrase.split())
+    return re.search(rf"(?<!\w){words}(?!\w)", prompt, re.IGNORECASE) is not None
+
+
+def check_layout(layout: Layout, prompt: str) -> None:
+    """Raise UserError unless every object's phrase occurs in the prompt, so that its tokens can be found."""
+    for item in layout.objects:
+        if not occurs_in(item.phrase, prompt):
+            raise UserError(
+                f"the layout's phrase {item.phrase!r} (object {item.id!r}) does not occur in the prompt {prompt!r}",
+                expected="phrases spelt as in the prompt",
+                remedy="edit the phrase in the layout file, or use the prompt that the layout was made for",
+            )
+
+
+def save_layout(layout: Layout, path: str | Path) -> None:
+    """Write the layout as JSON. A reader sees the old file or the new one, never half of it.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps(layout.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    temporary: str | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=".layout-", delete=False
+        ) as file:
+            temporary = file.name
+            file.write(text)
+        os.chmod(temporary, 0o644)  # a temporary file is private to its owner
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise UserError(
+            f"layout file {path} cannot be written: {error.strerror}",
+            expected="an existing folder that you may write to",
+            remedy="pass another path",
+        ) from error

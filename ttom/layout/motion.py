@@ -1,0 +1,183 @@
+"""Which objects a prompt moves, and where to: direction words, places and verbs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ttom.errors import UserError
+from ttom.layout import words
+from ttom.layout.mentions import Mention, Token
+from ttom.layout.reading import OPPOSITE, REMEDY, SIDE, Direction, Reading, is_object
+
+# "top" and "sky" are here because they, too, say where a motion ends.
+_SIDE_DIRECTION: dict[str, Direction] = {
+    "left": "left", "right": "right", "top": "up", "bottom": "down", "up": "up", "down": "down", "sky": "up",
+}  # fmt: skip
+_FROM_TO = re.compile(rf"\b(?:from\s+)?{SIDE}\s+(?:\w+\s+)?(?:to|towards?)\s+{SIDE}")
+_TO = re.compile(rf"\b(?:to|towards?)\s+{SIDE}")
+_FROM = re.compile(rf"\bfrom\s+{SIDE}")
+_WARDS = re.compile(r"\b(left|right|up|down|sky)wards?\b")
+_BARE = re.compile(r"\b(left|right|up|down)\b(?!-)")
+_INTO_SKY = re.compile(
+    r"\b(?:in)?to\s+(?:the\s+)?(?:\w+\s+)?(?:sky|air|heavens|clouds)\b|\b(?:tak|lift|blast)\w*\s+off\b"
+)
+_OFF_EDGE = re.compile(
+    r"\boff\s+(?:of\s+)?(?:a|an|the)\s+(?:\w+\s+)?(?:shelf|table|desk|cliff|ledge|roof|branch|wall|counter|bridge|tree|edge)\b"
+    r"|\b(?:on)?to\s+the\s+(?:ground|floor)\b"
+)
+_ALONG = frozenset(
+    "street road highway path track corridor hallway aisle runway river stream lane trail avenue".split()
+)
+_NOT_A_MOVE = frozenset(
+    "look light pick set wake curl pile stack tie wrap dress sit lie lay face gaze stare hang".split()
+)
+_CARRY = frozenset("push pull drag carry tow drive ride".split())
+_INTENSIFIED = frozenset("next above below beside under behind in at by on near outside inside".split())
+
+
+@dataclass(frozen=True)
+class Mover:
+    """An object, or several of a kind, with the direction of its motion."""
+
+    mention: Mention
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class _Cue:
+    """Words that tell a direction; strength 2 = said outright, 1 = implied by a place, 0 = by the verb alone."""
+
+    direction: Direction
+    token: int
+    text: str
+    strength: int
+    mover: Mention | None = None
+
+
+def find_movers(reading: Reading) -> tuple[list[Mover], list[str]]:
+    """The objects that move, in reading order, and a note on each that quotes its direction words.
+
+    Raises:
+        UserError: one object is said to move in two opposite directions.
+    """
+    best: dict[int, tuple[Mention, _Cue]] = {}
+    for cue in _cues(reading):
+        for mention in _moved_by(reading, cue):
+            known = best.get(mention.first)
+            if known and cue.strength == 2 == known[1].strength and cue.direction == OPPOSITE[known[1].direction]:
+                raise UserError(
+                    f"{mention.phrase!r} is said to move both {known[1].direction} ({known[1].text!r}) and "
+                    f"{cue.direction} ({cue.text!r})",
+                    expected="one direction an object",
+                    remedy=REMEDY,
+                )
+            if known is None or cue.strength > known[1].strength:
+                best[mention.first] = (mention, cue)
+    found = [best[first] for first in sorted(best)]
+    notes = [f'{mention.phrase}: direction {cue.direction}: "{cue.text}"' for mention, cue in found]
+    return [Mover(mention, cue.direction) for mention, cue in found], notes
+
+
+def _moved_by(reading: Reading, cue: _Cue) -> list[Mention]:
+    """Whom a cue moves: the clause's subject with those joined to it, or what the subject throws or carries."""
+    if cue.mover is not None:
+        return [cue.mover] if is_object(cue.mover) else []
+    subject = reading.subject_before(cue.token)
+    if subject is None:
+        return []
+    for index in range(subject.end, min(cue.token + 1, len(reading.tokens))):
+        base, thing = words.verb_base(reading.word(index)), reading.mention_from(index + 1)
+        if base not in words.CAUSE_VERBS or thing is None or reading.in_mention(index):
+            continue
+        if not thing.is_scenery:  # "sweeps the floor" moves the sweeper
+            carried = [subject, thing] if base in _CARRY else [thing]
+            return [mention for mention in carried if is_object(mention)]
+    moved = [subject]
+    while joined := next((m for m in reading.subjects if m.end == moved[0].first - 1), None):
+        if reading.word(joined.end) != "and":
+            break
+        moved.insert(0, joined)
+    return [mention for mention in moved if is_object(mention)]
+
+
+def _cues(reading: Reading) -> list[_Cue]:
+    """All direction words in order, no word read twice, then what the verbs alone imply."""
+    found: list[tuple[re.Match[str], Direction, int]] = []
+    for match in _FROM_TO.finditer(reading.text):
+        if match.group(1) != match.group(2):
+            found.append((match, _SIDE_DIRECTION[match.group(2)], 2))
+    for pattern, away in ((_TO, False), (_FROM, True)):
+        for match in pattern.finditer(reading.text):
+            if not _is_place_of_object(reading, match.end()):
+                side = _SIDE_DIRECTION[match.group(1)]
+                found.append((match, OPPOSITE[side] if away else side, 2))
+    for match in _WARDS.finditer(reading.text):
+        found.append((match, _SIDE_DIRECTION[match.group(1)], 2))
+    for match in _BARE.finditer(reading.text):
+        if _is_bare_direction(reading, reading.token_at(match.start())):
+            found.append((match, _SIDE_DIRECTION[match.group(1)], 2))
+    implied: tuple[tuple[re.Pattern[str], Direction], ...] = ((_INTO_SKY, "up"), (_OFF_EDGE, "down"))
+    for pattern, direction in implied:
+        for match in pattern.finditer(reading.text):
+            if _follows_motion(reading, reading.token_at(match.start())):
+                found.append((match, direction, 1))
+    cues: list[_Cue] = []
+    taken: list[tuple[int, int]] = []
+    for match, direction, strength in found:
+        if not any(match.start() < end and start < match.end() for start, end in taken):
+            taken.append(match.span())
+            cues.append(_Cue(direction, reading.token_at(match.start()), match.group().strip(), strength))
+    return sorted(cues, key=lambda cue: cue.token) + _verb_cues(reading)
+
+
+def _verb_cues(reading: Reading) -> list[_Cue]:
+    cues = []
+    for index, token in enumerate(reading.tokens):
+        direction = _verb_direction(token)
+        if direction and not reading.in_mention(index):
+            cues.append(_Cue(direction, index, token.text, 0))
+    for mention in reading.mentions:
+        for index in range(mention.words_first, mention.end - 1):
+            direction = _verb_direction(reading.tokens[index])
+            if direction and words.is_participle(reading.word(index)) and mention in reading.subjects:
+                cues.append(_Cue(direction, index, reading.word(index), 0, mention))
+    return cues
+
+
+def _is_place_of_object(reading: Reading, offset: int) -> bool:
+    """Whether 'of a house' follows: then 'to the left' is where something is, not where it goes."""
+    index = reading.token_at(offset)
+    reference = reading.mention_from(index + 1)
+    return reading.word(index) == "of" and (reference is None or is_object(reference))
+
+
+def _is_bare_direction(reading: Reading, index: int) -> bool:
+    word, before, after = reading.word(index), reading.word(index - 1), reading.word(index + 1)
+    base = words.verb_base(before)
+    if reading.in_mention(index) or base in _NOT_A_MOVE or after == "of":
+        return False
+    if before not in (".", "then") and not (words.is_content(before) or words.is_adverb(before)):
+        return False
+    if word == "left":
+        return after not in words.DETERMINERS
+    if word == "right":
+        return after not in _INTENSIFIED or base in words.MOTION_VERBS
+    place = reading.mention_from(index + 1)
+    return not (place is not None and place.head in _ALONG)
+
+
+def _follows_motion(reading: Reading, index: int) -> bool:
+    """Whether the clause has a verb of motion between its subject and the token ('soars high into the sky')."""
+    subject = reading.subject_before(index)
+    start = subject.end if subject is not None else 0
+    moving = words.MOTION_VERBS | words.CAUSE_VERBS | words.UP_VERBS | words.DOWN_VERBS | {"take", "tip", "blast"}
+    span = [reading.word(i) for i in range(start, index + 2)]  # with the word after: "takes off" is a verb itself
+    return "off" in span[-2:] or any(words.verb_base(word) in moving for word in span[:-1])
+
+
+def _verb_direction(token: Token) -> Direction | None:
+    base = words.verb_base(token.text)
+    if base in words.UP_VERBS:
+        return "up"
+    return "down" if base in words.DOWN_VERBS else None

@@ -1,0 +1,92 @@
+"""From boxes to soft masks on the token grid of a backbone. Dimension letters: see ttom/types.py."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ttom.errors import UserError
+from ttom.layout.model import Layout
+from ttom.types import ObjectMasks, TokenGrid
+
+
+def latent_times(latent_frames: int, frames: int, temporal_compression: int) -> Tensor:
+    """Centre time of each latent frame of a causal video VAE.
+
+    The first latent frame is picture frame 0 alone; latent frame k >= 1 holds the picture frames c(k-1)+1 .. ck.
+
+    Args:
+        latent_frames: F.
+        frames: Picture frames, c(F-1)+1.
+        temporal_compression: c, picture frames per latent frame after the first.
+
+    Returns:
+        ``(F,)`` float64 shares of the video in [0, 1]: 0 is picture frame 0, 1 is the last picture frame.
+
+    Raises:
+        UserError: frames is not c(F-1)+1.
+    """
+    if frames != temporal_compression * (latent_frames - 1) + 1:
+        raise UserError(
+            f"{frames} picture frames do not make {latent_frames} latent frames",
+            expected=f"{temporal_compression}k+1 frames, k+1 latent frames",
+            remedy=f"use {temporal_compression * (latent_frames - 1) + 1} frames",
+        )
+    index = torch.arange(latent_frames, dtype=torch.float64)
+    center = (temporal_compression * (index - 1) + (temporal_compression + 1) / 2).clamp_min(0)
+    center[0] = 0
+    return center / max(frames - 1, 1)
+
+
+def rasterise(
+    layout: Layout, grid: TokenGrid, *, frames: int, temporal_compression: int, sigma: float = 0.25
+) -> ObjectMasks:
+    """Gaussian soft masks of the layout's object groups (section 3.2 of the paper).
+
+    Each object is a gaussian of peak 1 at its box centre with standard deviation ``sigma`` times the box size per
+    axis, but at least half a grid cell (a smaller one could miss every cell centre). Objects of one group are summed;
+    then each visible frame is scaled to sum 1. A latent frame takes the boxes at its centre time.
+
+    Args:
+        layout: The plan.
+        grid: Token grid (F, H, W).
+        frames: Picture frames of the video.
+        temporal_compression: Picture frames per latent frame after the first.
+        sigma: Standard deviation of the gaussian as a share of the box size.
+
+    Returns:
+        Masks ``(N, F, H, W)`` float32 and visibility ``(N, F)``, in the order of ``layout.groups()``.
+
+    Raises:
+        UserError: a group is visible at the centre of no latent frame.
+    """
+    times = latent_times(grid.frames, frames, temporal_compression).tolist()
+    rows = (torch.arange(grid.height, dtype=torch.float64) + 0.5) / grid.height
+    columns = (torch.arange(grid.width, dtype=torch.float64) + 0.5) / grid.width
+    groups = layout.groups()
+    masks = torch.zeros(len(groups), grid.frames, grid.height, grid.width, dtype=torch.float64)
+    visible = torch.zeros(len(groups), grid.frames, dtype=torch.bool)
+    for n, group in enumerate(groups):
+        for f, time in enumerate(times):
+            for item in group.objects:
+                box = item.box_at(time)
+                if box is None:
+                    continue
+                x, y = box.center
+                bell_x = _bell(columns, x, max(sigma * box.width, 0.5 / grid.width))
+                bell_y = _bell(rows, y, max(sigma * box.height, 0.5 / grid.height))
+                masks[n, f] += bell_y[:, None] * bell_x[None, :]
+                visible[n, f] = True
+        if not visible[n].any():
+            raise UserError(
+                f"{group.phrase!r} is visible at the centre of none of the {grid.frames} latent frames",
+                expected=f"a visible interval that holds one of the times {[round(time, 3) for time in times]}",
+                remedy="widen the object's visible interval in the layout",
+            )
+    total = masks.sum(dim=(2, 3), keepdim=True)
+    masks = torch.where(visible[:, :, None, None], masks / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
+    return ObjectMasks(masks.float(), visible)
+
+
+def _bell(positions: Tensor, center: float, deviation: float) -> Tensor:
+    return torch.exp(-0.5 * ((positions - center) / deviation) ** 2)

@@ -1,0 +1,279 @@
+"""English for the rules planner: closed word classes, and morphology where a list would never end.
+
+The lists hold common words only. An unknown noun, adjective or verb is recognised by its place and its ending
+(see mentions.py), so a list needs a word only where the ending misleads ("bus", "red", "building") or where the
+meaning matters ("ascends" is upwards, "meadow" is scenery).
+"""
+
+from __future__ import annotations
+
+NUMBERS = {
+    word: value
+    for value, word in enumerate(
+        """one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty""".split(),
+        start=1,
+    )
+}
+LARGE_NUMBERS = frozenset("hundred thousand million billion".split())
+VAGUE_COUNT = 3
+QUANTIFIERS = {  # word sequences that stand where a number stands
+    "a couple of": 2, "a pair of": 2, "a dozen": 12, "a trio of": 3, "a few": VAGUE_COUNT, "several": VAGUE_COUNT,
+    "many": 5, "a group of": VAGUE_COUNT, "a flock of": VAGUE_COUNT, "a herd of": VAGUE_COUNT,
+    "a bunch of": VAGUE_COUNT, "a school of": VAGUE_COUNT, "both": 2,
+}  # fmt: skip
+SINGULAR_DETERMINERS = frozenset("a an each every another".split())
+OPEN_DETERMINERS = frozenset("the this these those some".split())
+POSSESSIVES = frozenset("its their his her my your our".split())
+DETERMINERS = SINGULAR_DETERMINERS | OPEN_DETERMINERS | POSSESSIVES
+
+PREPOSITIONS = frozenset(
+    """about above across after against along alongside amid among around as at atop before behind below beneath
+    beside besides between beyond by during for from in inside into near nearby next of off on onto opposite
+    out outside over past per round through throughout to together toward towards under underneath until upon
+    via with within without overhead away forward forwards backward backwards ahead apart""".split()
+)
+CONJUNCTIONS = frozenset("and or but while whereas when as then where because before after if yet although".split())
+OPENERS = frozenset("and or but while whereas when as with then where".split())
+AUXILIARIES = frozenset("is are was were be been being has have had does do did can could will would may might".split())
+PRONOUNS = frozenset("it they he she them him us we i you that which who whom whose there itself themselves".split())
+DIRECTIONS = frozenset(
+    """left right up down leftward leftwards rightward rightwards upward upwards downward downwards skyward skywards
+    aloft""".split()
+)
+ADVERBS = frozenset(
+    """very quite too so almost just not also still back fast high low hard together apart slow straight far close
+    again once twice soon now here""".split()
+)
+LY_NOT_ADVERBS = frozenset(
+    """fly butterfly firefly dragonfly housefly gadfly mayfly family lily belly jelly bully ally assembly monopoly
+    elderly lovely friendly curly woolly ugly silly early lonely lively deadly holy jolly oily prickly wrinkly
+    wobbly smelly cuddly bubbly sparkly fly holly trolly doily burly surly cowardly ghostly princely stately
+    leisurely""".split()
+)
+
+FRAME_WORDS = frozenset("screen frame picture image scene view shot video camera canvas".split())
+MEDIA_WORDS = frozenset("video photo shot view scene picture image close-up closeup animation footage clip".split())
+SIDE_WORDS = frozenset("left right top bottom side edge end corner center centre middle front back half".split())
+SCENERY = frozenset(
+    """sky skies air mid-air midair heaven horizon space void galaxy cosmos universe sea ocean lake river pond stream
+    water waters waterfall harbor harbour bay lagoon creek canal swamp pool beach shore coast sand desert dune
+    forest wood woods jungle rainforest savanna savannah park garden yard backyard field meadow pasture
+    prairie farm orchard vineyard valley canyon cliff hill hillside slope mountain mountains landscape
+    countryside island moon planet earth ground land grass lawn floor ceiling pavement sidewalk street road
+    roadway path trail highway freeway lane track racetrack avenue alley intersection crosswalk runway
+    corridor hallway city town village square plaza downtown skyline cityscape neighborhood suburb market room
+    kitchen bedroom bathroom office factory classroom lab laboratory library museum gallery gym stadium arena
+    court lobby hall warehouse garage studio shop cafe restaurant airport station playground party festival
+    concert parade snow snowfield rain rainstorm storm wind breeze gust sunlight sunshine sunset sunrise
+    moonlight starlight light darkness night day morning afternoon evening noon summer winter autumn spring
+    background foreground distance scenery backdrop world place surface carpet rug countertop counter cloud
+    clouds crowd hour time stage ice""".split()
+)
+
+# Heads that a verb-like or plural-like ending would hide, and nouns common in prompts (for ambiguous endings).
+NOUNS_IN_S = frozenset(
+    """bus gas lens canvas atlas christmas pancreas iris tennis chess cactus octopus walrus hippopotamus platypus
+    rhinoceros virus crocus lotus campus circus citrus glass grass dress compass mattress goddess waitress
+    actress princess fortress albatross cross boss moss bass class business wilderness sports alas news chaos
+    cosmos ibis chrysalis oasis basis bronchus campus abacus asparagus hummus thermos""".split()
+)
+PAIRED = frozenset(
+    """sunglasses glasses eyeglasses goggles spectacles scissors pants jeans trousers shorts binoculars headphones
+    pliers tweezers tongs pajamas pyjamas""".split()
+)
+ING_NOUNS = frozenset(
+    """building ring king wing string swing spring thing sling earring pudding ceiling painting duckling gosling
+    sapling seedling sibling clothing wedding viking dumpling inkling starling railing carving drawing darling
+    offspring evening morning awning bowling""".split()
+)
+ED_NOUNS = frozenset(
+    "bed shed sled bobsled seed reed weed speed steed breed feed moped biped quadruped red deed".split()
+)
+COMPOUNDS = frozenset(
+    """teddy bear|soccer ball|tennis ball|hot air balloon|robot vacuum|robot vacuum cleaner|paper airplane|paper plane
+    |toy car|traffic light|fire truck|fire engine|polar bear|ice cream|ice cream cone|fire hydrant|vending machine
+    |beach ball|golf ball|bowling ball|rubber duck|rocking chair|building block|alarm clock|street light|water bottle
+    |sea turtle|guinea pig|christmas tree|sewing machine|washing machine|shopping cart|rocking horse|sleeping bag
+    |baseball bat|bowling pin|frying pan|flying saucer|remote control|coffee cup|tea cup|wine glass
+    |potted plant|stop sign|parking meter|race car|sports car|school bus|cable car|space shuttle|golf cart|jet ski
+    |hang glider|fishing boat|sailing boat|speed boat|cruise ship|koala bear|bald eagle|ladder truck|stuffed animal
+    |stuffed bear|dining table|picnic table|coffee table|solar panel|grand piano|flying fish|flying squirrel
+    |hermit crab|shooting star|falling star|weather balloon|maple leaf|cherry blossom|palm tree|apple tree
+    """.replace("\n", "").replace("    ", "").split("|")
+)  # fmt: skip
+KNOWN_NOUNS = frozenset(
+    """cat dog bird car orange horse sheep robot child motorcycle bicycle rabbit balloon apple chair squirrel turtle
+    girl fish elephant cow cup kite airplane plane book flower swan spaceship basket ship butterfly suitcase
+    boy frog panda person ball puppy helicopter tractor parrot tree bee vase bear box leaf bubble penguin
+    pumpkin statue bus camel watermelon flag duck umbrella backpack television baby star truck house clock
+    cake owl mouse rocket boat sailboat drone fox kitten man woman train bench lamp bottle bridge tower pig
+    goat chicken hen rooster lion tiger monkey zebra giraffe wolf deer hat shoe toy doll guitar piano drum
+    bowl plate candle feather egg bag bucket barrel ladder sun astronaut skateboard scooter surfboard snowman
+    dolphin whale shark seal crab spider snail ant bat eagle hawk crow pigeon goose dove peacock ostrich
+    hamster llama kangaroo koala gorilla bike van taxi jet ufo alien dragon dinosaur cookie banana lemon pear
+    peach strawberry tomato potato carrot mushroom donut pizza key pen pencil pillow blanket mirror window
+    door fence lantern barrel crate block dice coin ring crown sword shield""".split()
+)
+ADJECTIVES = frozenset(
+    """red blue green yellow orange purple pink brown black white gray grey gold silver golden wooden big small large
+    tiny huge giant little tall short long old young new ancient modern hot cold warm cool bright dark light
+    strong weak fresh clean soft smooth round square flat wild brave calm quiet loud fast slow quick rapid
+    swift gentle sleek fat thin thick slim fine plain rare cute sweet smart proud kind vintage antique
+    electric robotic metallic plastic historic majestic classic romantic magic exotic rustic single lone stray
+    striped spotted colorful colourful elderly lovely friendly lively lonely delicate elegant brilliant
+    vibrant giant pleasant miniature mini grand noble deep high low open empty full whole real tame rough
+    sharp steep narrow wide broad heavy crisp ripe raw bare blind deaf lazy busy crowded transparent
+    translucent luxury luxurious rubber metal ceramic crystal""".split()
+)
+ADJECTIVE_ENDINGS = ("ful", "ous", "less", "ish", "able", "ible", "ern")
+NOUNS_WITH_ADJECTIVE_ENDINGS = frozenset("fish jellyfish goldfish starfish radish dish vegetable table cable".split())
+
+UP_VERBS = frozenset("rise ascend climb lift hoist raise levitate launch".split())
+DOWN_VERBS = frozenset("fall drop descend sink plunge plummet tumble lower dive topple collapse".split())
+MOTION_VERBS = frozenset(
+    """move go run walk roll slide fly float drift glide sail drive ride speed race dash dart sprint hop jump leap
+    march stride trot gallop crawl creep slither sneak slink scurry scamper scuttle waddle swim paddle row
+    pedal cycle cruise travel head veer turn swerve swoop soar zoom whiz whizz rush hurry stroll wander hover
+    flutter bounce skid skate ski surf dance twirl spin roar accelerate push pull drag carry tow throw toss
+    kick hit hurl fling launch shoot blow sweep shift pass cross charge bolt flee chase follow stagger shuffle
+    tiptoe prance canter jog hike trek steer tilt lean swing pour rocket coast meander plod lumber trudge
+    amble saunter stomp skip bound flap streak flow leave proceed advance navigate maneuver migrate scoot
+    wheel barrel""".split()
+)
+CAUSE_VERBS = frozenset(
+    """lift raise hoist lower drop throw toss kick hit hurl fling launch push pull drag carry tow roll slide blow
+    shoot move drive fly sweep send bounce swing knock""".split()
+)
+OTHER_VERBS = frozenset(
+    """sit stand lie lay lean rest sleep nap doze lounge wait stay remain hang perch hide play eat drink graze munch
+    chew nibble sniff bark sing dance read write paint draw cook work build dig plow plough jump shine glow
+    gleam glisten sparkle twinkle shimmer burn grow bloom open close circle gather huddle cluster watch look
+    stare gaze see smile laugh cry talk chat speak explain teach listen hold wear pose appear disappear land
+    settle splash spray bask balance place put set park display suspend stack scatter line decorate cover fill
+    surround face point wave trail leave make take give get let keep hum buzz chirp feed bathe yawn stretch
+    wag nod snow rain share roast fish row pile arrange spread curl peek peer explore search enjoy wash clean
+    brush tick ring beat tap juggle sway vibrate squeal screech flicker sprout hatch rotate spin whirl tower
+    loom sprawl squat kneel crouch bow cuddle hug kiss fight wrestle bite catch grab pick plant water pet stop
+    start begin try come meet become turn look swirl whistle blink yell shout sizzle steam melt freeze ripple
+    drip bob sputter tremble shake""".split()
+)
+VERBS = UP_VERBS | DOWN_VERBS | MOTION_VERBS | CAUSE_VERBS | OTHER_VERBS
+IRREGULAR_FORMS = {
+    form: base
+    for base, forms in {
+        "rise": "rose risen", "fall": "fell fallen", "sink": "sank sunk", "dive": "dove", "run": "ran",
+        "go": "went gone",
+        "fly": "flew flown", "drive": "drove driven", "ride": "rode ridden", "swim": "swam swum",
+        "throw": "threw thrown",
+        "blow": "blew blown", "sweep": "swept", "slide": "slid", "swing": "swung", "fling": "flung", "shoot": "shot",
+        "send": "sent", "hang": "hung", "sit": "sat", "stand": "stood", "lie": "lain", "hide": "hidden hid",
+        "string": "strung", "stick": "stuck", "hold": "held", "make": "made", "see": "seen saw", "take": "took taken",
+        "build": "built", "catch": "caught", "spin": "spun", "flee": "fled", "tie": "tied", "set": "set", "put": "put",
+        "draw": "drew drawn", "lead": "led", "leap": "leapt", "creep": "crept", "speed": "sped", "come": "came come",
+        "break": "broke broken", "write": "wrote written", "sleep": "slept", "shine": "shone", "sing": "sang sung",
+    }.items()
+    for form in forms.split()
+}  # fmt: skip
+
+IRREGULAR_PLURALS = {
+    "people": "person", "children": "child", "men": "man", "women": "woman", "mice": "mouse", "geese": "goose",
+    "feet": "foot", "teeth": "tooth", "oxen": "ox", "dice": "die", "lice": "louse", "cacti": "cactus",
+    "octopi": "octopus", "leaves": "leaf", "wolves": "wolf", "knives": "knife", "loaves": "loaf", "halves": "half",
+    "calves": "calf", "shelves": "shelf", "scarves": "scarf", "elves": "elf", "thieves": "thief", "wives": "wife",
+    "hooves": "hoof", "buses": "bus", "gases": "gas", "lenses": "lens", "cookies": "cookie", "movies": "movie",
+    "zombies": "zombie", "brownies": "brownie", "pixies": "pixie", "pies": "pie", "ties": "tie", "bookies": "bookie",
+    "axes": "axe", "potatoes": "potato", "tomatoes": "tomato", "heroes": "hero", "mangoes": "mango",
+    "volcanoes": "volcano", "mosquitoes": "mosquito", "buffaloes": "buffalo", "torpedoes": "torpedo", "quizzes": "quiz",
+}  # fmt: skip
+SAME_PLURAL = frozenset(
+    "fish sheep deer moose bison salmon trout shrimp squid swine elk cod tuna aircraft series species".split()
+)
+
+
+def is_same_plural(word: str) -> bool:
+    """Whether the noun has one form for one and many ("sheep", "jellyfish", "hovercraft")."""
+    return word in SAME_PLURAL or (word.endswith(("fish", "craft")) and word != "craft")
+
+
+def is_plural(word: str) -> bool:
+    """Whether the word looks like a plural noun (a verb in -s looks the same; the place in the sentence decides)."""
+    if word in IRREGULAR_PLURALS or word in PAIRED:
+        return True
+    if word in NOUNS_IN_S or word.endswith(("ss", "us", "is")) or len(word) < 3:
+        return False
+    if word.endswith("men"):
+        return word not in ("specimen", "abdomen", "regimen")
+    return word.endswith("s")
+
+
+def singular(noun: str) -> str:
+    """The singular of the noun's last word ("soccer balls" -> "soccer ball"); lower case; paired words stay."""
+    *rest, word = noun.lower().split()
+    return " ".join([*rest, _singular_word(word)])
+
+
+def _singular_word(word: str) -> str:
+    if word in IRREGULAR_PLURALS:
+        return IRREGULAR_PLURALS[word]
+    if not is_plural(word) or word in PAIRED:
+        return word
+    if word.endswith("men"):
+        return word[:-3] + "man"
+    if word.endswith("people"):
+        return word[:-6] + "person"
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses", "zzes")):
+        return word[:-2]
+    if word.endswith("ses") and word[:-2] in NOUNS_IN_S:
+        return word[:-2]
+    return word[:-1]
+
+
+def verb_base(word: str) -> str | None:
+    """The base form if the word is a form of a listed verb ("dashes" -> "dash", "rolled" -> "roll"), else None."""
+    return _FORMS.get(word)
+
+
+def _forms() -> dict[str, str]:
+    forms = {form: base for form, base in IRREGULAR_FORMS.items()}
+    for base in sorted(VERBS):
+        stem = base[:-1] if base.endswith("e") and not base.endswith("ee") else base
+        third = base[:-1] + "ies" if base.endswith("y") and base[-2] not in "aeou" else base + "s"
+        if base.endswith(("ch", "sh", "x", "ss", "zz", "o")):
+            third = base + "es"
+        past = base[:-1] + "ied" if base.endswith("y") and base[-2] not in "aeou" else stem + "ed"
+        doubled = base + base[-1]
+        lying = base[:-2] + "ying" if base.endswith("ie") else stem + "ing"
+        for form in (base, third, past, stem + "ing", lying, doubled + "ing", doubled + "ed"):
+            forms.setdefault(form, base)
+    return forms
+
+
+_FORMS = _forms()
+
+
+def is_adverb(word: str) -> bool:
+    return word in ADVERBS or (word.endswith("ly") and word not in LY_NOT_ADVERBS and len(word) > 4)
+
+
+def is_participle(word: str) -> bool:
+    """Whether the word ends like a participle ("slinking", "parked", "strung") and is no noun of that ending."""
+    if word.endswith("ing"):
+        return word not in ING_NOUNS and len(word) > 4
+    if word.endswith("ed"):
+        return word not in ED_NOUNS and len(word) > 3
+    return word in IRREGULAR_FORMS and word not in ("saw", "dove", "rose", "shot")
+
+
+def is_adjective(word: str) -> bool:
+    if word in ADJECTIVES:
+        return True
+    return word.endswith(ADJECTIVE_ENDINGS) and word not in NOUNS_WITH_ADJECTIVE_ENDINGS and word not in KNOWN_NOUNS
+
+
+def is_content(word: str) -> bool:
+    """Whether the word can be part of a noun phrase or be a verb: none of the closed classes."""
+    closed = (DETERMINERS, PREPOSITIONS, CONJUNCTIONS, AUXILIARIES, PRONOUNS, DIRECTIONS, NUMBERS)
+    return word[:1].isalpha() and not any(word in group for group in closed) and not is_adverb(word)

@@ -1,0 +1,38 @@
+"""Attention-to-layout losses: maps and masks in, one number out. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ttom.errors import UserError
+from ttom.losses.bce import bce
+from ttom.losses.center_of_mass import center_of_mass
+from ttom.losses.jsd import jsd
+from ttom.types import ObjectMasks
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"jsd": jsd, "bce": bce, "center_of_mass": center_of_mass}
+
+
+def alignment_loss(name: str, maps: Tensor, masks: ObjectMasks) -> Tensor:
+    """Mean of a loss over blocks, objects and the latent frames where the object is visible (equation 2).
+
+    Args:
+        name: "jsd", "bce" or "center_of_mass" (ttom.config.LossName).
+        maps: ``(K, N, F, H, W)`` attention maps, not negative.
+        masks: Soft masks ``(N, F, H, W)`` with visibility ``(N, F)``.
+
+    Returns:
+        Scalar, differentiable with respect to maps; gradients are finite also where maps are 0.
+    """
+    if name not in LOSSES:
+        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="pass --tto.loss jsd")
+    if maps.ndim != 5 or maps.shape[1:] != masks.masks.shape:
+        raise ValueError(f"maps {tuple(maps.shape)} do not fit masks {tuple(masks.masks.shape)}")
+    visible = masks.visible.to(maps.device)
+    if not bool(visible.any()):
+        raise ValueError("no object is visible in any latent frame")
+    values = LOSSES[name](maps, masks.masks.to(maps.device))
+    # Boolean selection, not multiplication by 0: an invisible frame must add neither value nor gradient.
+    return values[:, visible].mean()

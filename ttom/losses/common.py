@@ -1,0 +1,14 @@
+"""What the losses share. Dimension letters: see ttom/types.py."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+TINY = 1e-12
+"""Keeps logarithms and divisions, and their gradients, finite where a map is 0."""
+
+
+def to_distribution(maps: Tensor) -> Tensor:
+    """Scale ``(..., H, W)`` to sum 1 over H and W, in float32 or wider; a map of zeros stays zeros."""
+    maps = maps.float() if maps.dtype.itemsize < 4 else maps
+    return maps / maps.sum(dim=(-2, -1), keepdim=True).clamp_min(TINY)
