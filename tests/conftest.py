@@ -1,0 +1,28 @@
+"""Fixtures that several rooms share: the tiny Wan pipeline as a folder and as a backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import tiny_pipeline
+from ttom.backbones import load_backbone
+from ttom.backbones.wan import WanBackbone
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline as a plain diffusers folder."""
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-wan"
+    tiny_pipeline().save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder: Path) -> WanBackbone:
+    """A fresh backbone over the tiny folder, float32 on the CPU."""
+    return load_backbone(str(tiny_folder), device="cpu")

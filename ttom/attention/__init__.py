@@ -1,0 +1,1 @@
+"""Object maps read from the attention of chosen blocks."""

@@ -1,0 +1,37 @@
+"""Attention to a few text tokens without the whole (video x text) matrix.
+
+Dimension letters: S video tokens, L text tokens, N objects, h heads, d channels a head; others see ttom/types.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) -> Tensor:
+    """Share of each video token's attention that falls on each object's text tokens.
+
+    Entry ``[b, n, s]`` = mean over heads and over ``tokens[n]`` of ``softmax_L(q k^T / sqrt(d))``. It is a second
+    attention call whose values are one-hot columns, one column an object, so that any fused kernel does it and
+    never writes the (S x L) matrix. Differentiable with respect to query and key.
+
+    Args:
+        query: ``(B, S, h, d)``, normalised as the block does it.
+        key: ``(B, L, h, d)``, of all text tokens, padding included (the model attends to it too).
+        tokens: For each of the N objects, the positions of its text tokens, at least one.
+
+    Returns:
+        ``(B, N, S)`` in float32.
+    """
+    batch, length, heads, channels = key.shape
+    # Flash kernels take values only as wide as the keys; unused columns stay 0. The mean's weight 1/len(tokens) is
+    # applied afterwards in float32: 1/3 is not a bfloat16 number, 1 is.
+    columns = key.new_zeros(length, max(channels, len(tokens)))
+    for n, positions in enumerate(tokens):
+        columns[positions, n] = 1
+    values = columns.expand(batch, heads, *columns.shape)
+    shares = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), values)
+    counts = torch.tensor([len(positions) for positions in tokens], device=key.device)
+    return (shares[..., : len(tokens)].float().mean(dim=1) / counts).transpose(1, 2)

@@ -1,0 +1,130 @@
+"""Backbones: a diffusers pipeline seen through the method's protocol. ``load_backbone`` makes one from a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline, WanPipeline
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from ttom import checkpoints
+from ttom.backbones.protocol import Backbone
+from ttom.backbones.wan import WanBackbone
+from ttom.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+SMALL_BYTES = 1_000_000_000
+"""A folder with fewer bytes of weights counts as small: bfloat16 would save it nothing."""
+
+__all__ = ["Backbone", "WanBackbone", "load_backbone"]
+
+
+def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> Backbone:
+    """Load a text-to-video pipeline as stock diffusers does and wrap it.
+
+    Args:
+        model: Name of an embedded checkpoint, a local diffusers folder, or a Hub id ``owner/name``.
+        device: ``auto`` takes CUDA when there is one.
+        dtype: Of transformer and text encoder; the VAE is always float32. ``auto`` is bfloat16 for large models on
+            CUDA, else float32 (small folders, the embedded checkpoint, and the CPU).
+
+    Raises:
+        UserError: Unknown model, a folder that is no pipeline, a pipeline other than Wan, no such device or dtype.
+    """
+    for name, value, choices in (("device", device, DEVICES), ("dtype", dtype, DTYPES)):
+        if value not in choices:
+            raise UserError(f"--{name} is {value}", expected=f"one of {', '.join(choices)}")
+    source = _source(model)
+    target = _device(device)
+    weights = _dtype(dtype, target, source)
+    with _no_progress_bars():
+        _check_class(model, source)
+        try:
+            pipe = WanPipeline.from_pretrained(
+                source, dtype={"default": weights, "vae": torch.float32}, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(f"the model {model!r} cannot be loaded: {_first_line(error)}") from error
+    # transformers may keep the precision the text encoder is stored in.
+    pipe.text_encoder.to(weights)
+    pipe.to(target)
+    return WanBackbone(model, pipe)
+
+
+def _source(model: str) -> str:
+    """Folder or Hub id that diffusers can load."""
+    if model in checkpoints.EMBEDDED:
+        return str(checkpoints.path(model))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise UserError(
+                f"the folder {model!r} is no diffusers pipeline: it has no model_index.json",
+                expected="a folder written by a diffusers pipeline's save_pretrained",
+            )
+        return str(folder)
+    owner, _, name = model.partition("/")
+    if not owner or not name or "/" in name or owner in (".", "..", "~") or folder.exists():
+        raise UserError(
+            f"unknown model {model!r}",
+            expected=f"an embedded name ({', '.join(checkpoints.EMBEDDED)}), a pipeline folder, or a Hub id owner/name",
+        )
+    return model
+
+
+def _check_class(model: str, source: str) -> None:
+    """UserError unless the source's model_index.json names WanPipeline; on the Hub only that file is fetched."""
+    try:
+        found = DiffusionPipeline.load_config(source).get("_class_name")
+    except Exception as error:  # the Hub client raises its HTTP library's errors too
+        raise UserError(
+            f"the model {model!r} cannot be read: {_first_line(error)}",
+            expected="a diffusers pipeline that exists and can be reached",
+            remedy="check the name and the network, or download it and pass the folder",
+        ) from error
+    if found != "WanPipeline":
+        raise UserError(f"{model!r} is a {found}", expected="a WanPipeline (Wan 2.1 text-to-video)")
+
+
+def _device(device: str) -> torch.device:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device is cuda, but this machine has no CUDA device", remedy="--device cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def _dtype(dtype: str, device: torch.device, source: str) -> torch.dtype:
+    bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if dtype == "bfloat16" and not bf16:
+        raise UserError("--dtype is bfloat16, but this GPU has no bfloat16", remedy="--dtype float16 or float32")
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    return torch.bfloat16 if device.type == "cuda" and bf16 and not _is_small(source) else torch.float32
+
+
+def _is_small(source: str) -> bool:
+    folder = Path(source)
+    return folder.is_dir() and sum(f.stat().st_size for f in folder.rglob("*.safetensors")) < SMALL_BYTES
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Loading prints several bars of its own; they come back afterwards if they were on."""
+    shown = [m for m in (diffusers_logging, transformers_logging) if m.is_progress_bar_enabled()]
+    try:
+        for module in shown:
+            module.disable_progress_bar()
+        yield
+    finally:
+        for module in shown:
+            module.enable_progress_bar()

@@ -1,0 +1,28 @@
+"""Checkpoints that come with the package: plain diffusers folders that load without ttom too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttom.errors import UserError
+
+EMBEDDED = ("emojiworld-wan",)
+"""Names of the embedded checkpoints."""
+
+
+def path(name: str) -> Path:
+    """Folder of an embedded checkpoint.
+
+    Raises:
+        UserError: The name is unknown, or this installation lacks the folder.
+    """
+    if name not in EMBEDDED:
+        raise UserError(f"no embedded checkpoint is called {name!r}", expected=f"one of {', '.join(EMBEDDED)}")
+    folder = Path(__file__).parent / name
+    if not (folder / "model_index.json").is_file():
+        raise UserError(
+            f"the embedded checkpoint {name!r} is missing from {folder}",
+            expected="a diffusers pipeline folder with model_index.json",
+            remedy="install the package again, with its data files",
+        )
+    return folder

@@ -1,0 +1,1 @@
+"""Test-time optimization: the LightningModule and its short fit."""
