@@ -1,0 +1,56 @@
+# `make demo` and `make test` need nothing but Python 3.11+ and make. Every target can be run again: what is
+# installed already stays.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO_PROMPT := A balloon moves from left to right above a house
+DEMO_OUT := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format emojiworld clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+: .*##|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
+
+demo: $(VENV)/.installed ## install, turn one prompt into a video, say where it lies
+	@$(BIN)/ttom generate "$(DEMO_PROMPT)" --out $(DEMO_OUT)
+
+test: $(VENV)/.installed-dev ## install what tests need, run all that need no GPU
+	@$(BIN)/python -m pytest -q -m "not gpu"
+
+lint: $(VENV)/.installed-dev ## ruff: rules and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy on ttom
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## let ruff mend what it can
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint anew (about an hour on one H100)
+	@$(BIN)/python -m experiments.emojiworld.make_all
+
+clean: ## remove the environment and caches (what runs wrote stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+# An environment made by other tools may lack pip; a half-made one is completed rather than replaced.
+$(VENV)/.pip:
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "TTOM needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.pip pyproject.toml constraints.txt
+	@echo "installing TTOM and its packages into $(VENV) (the first time, a few minutes)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.pip pyproject.toml constraints.txt
+	@echo "installing TTOM with its tools for tests into $(VENV) (the first time, a few minutes)"
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,174 @@
+"""Each mistake a user can make: one clear message, exit code 2, no traceback, nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.cli.conftest import PROMPT
+
+Fails = Callable[..., str]
+
+LAYOUT = {
+    "version": 1,
+    "prompt": PROMPT,
+    "objects": [
+        {
+            "id": "balloon",
+            "phrase": "red balloon",
+            "noun": "balloon",
+            "key_frames": [{"time": 0.0, "box": {"x0": 0.1, "y0": 0.1, "x1": 0.4, "y1": 0.5}}],
+        }
+    ],
+}
+
+
+def layout_file(folder: Path, **box: float) -> Path:
+    layout = json.loads(json.dumps(LAYOUT))
+    layout["objects"][0]["key_frames"][0]["box"] |= box
+    path = folder / "layout.json"
+    path.write_text(json.dumps(layout))
+    return path
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "..."])
+def test_empty_prompt(fails: Fails, small: list[str], prompt: str, tmp_path: Path) -> None:
+    assert "the prompt is empty" in fails("generate", prompt, "--out", str(tmp_path / "out"), *small)
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_prompt_for_plan(fails: Fails) -> None:
+    assert "the prompt is empty" in fails("plan", " ")
+
+
+def test_no_object_to_lay_out(fails: Fails, small: list[str], tmp_path: Path) -> None:
+    message = fails("generate", "slowly and beautifully", "--out", str(tmp_path), *small)
+    assert "object" in message
+
+
+def test_unknown_noun_names_it_and_suggests_near_ones(fails: Fails, small: list[str], tmp_path: Path) -> None:
+    message = fails("generate", "A baloon moves from left to right", "--out", str(tmp_path), *small)
+    assert "does not know 'baloon'" in message
+    assert "balloon for baloon" in message
+
+
+def test_missing_layout_file(fails: Fails, small: list[str], tmp_path: Path) -> None:
+    missing = str(tmp_path / "no.json")
+    message = fails("generate", PROMPT, "--layout", missing, "--out", str(tmp_path), *small)
+    assert missing in message
+    assert "does not exist" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{", "not JSON"),
+        (json.dumps({**LAYOUT, "version": 2}), "version 2"),
+        (json.dumps({**LAYOUT, "objects": []}), "objects is empty"),
+        ("[]", "one JSON object"),
+    ],
+)
+def test_broken_layout_file(fails: Fails, small: list[str], tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "layout.json"
+    path.write_text(text)
+    assert expected in fails("generate", PROMPT, "--layout", str(path), "--out", str(tmp_path), *small)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ({"x0": float("nan")}, "not a finite number"),
+        ({"x1": 1.5}, "outside [0, 1]"),
+        ({"y0": -0.1}, "outside [0, 1]"),
+        ({"x0": 0.4}, "zero"),
+    ],
+)
+def test_bad_box(fails: Fails, small: list[str], tmp_path: Path, box: dict[str, float], expected: str) -> None:
+    path = layout_file(tmp_path, **box)
+    assert expected in fails("generate", PROMPT, "--layout", str(path), "--out", str(tmp_path), *small)
+
+
+def test_phrase_that_is_not_in_the_prompt(fails: Fails, small: list[str], tmp_path: Path) -> None:
+    path = layout_file(tmp_path)
+    message = fails("generate", "A dog moves up", "--layout", str(path), "--out", str(tmp_path), *small)
+    assert "'red balloon'" in message
+    assert "does not occur in the prompt" in message
+
+
+def test_unknown_model(fails: Fails, tmp_path: Path) -> None:
+    message = fails("generate", PROMPT, "--model", "no-such-model", "--out", str(tmp_path))
+    assert "unknown model 'no-such-model'" in message
+
+
+def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
+    message = fails("generate", PROMPT, "--model", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert "no diffusers pipeline" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--tto.blocks 9", "4 blocks"),
+        ("--tto.blocks -1", "counted from 0"),
+        ("--sampler.frames 6", "4k + 1"),
+        ("--sampler.width 40", "multiple of 16"),
+        ("--sampler.steps 0", "--sampler.steps is 0"),
+        ("--tto.lr 0", "--tto.lr is 0"),
+        ("--tto.lr fast", "--tto.lr"),
+        ("--tto.guided-steps 4", "at most --sampler.steps (3)"),
+        ("--method magic", "--method"),
+        ("--preset none", "--preset"),
+        ("--no-such-option", "--no-such-option"),
+        ("--model", "--model"),
+    ],
+)
+def test_bad_option(fails: Fails, small: list[str], tmp_path: Path, options: str, expected: str) -> None:
+    assert expected in fails("generate", PROMPT, "--out", str(tmp_path), *small, *options.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_one(fails: Fails, small: list[str], tmp_path: Path) -> None:
+    assert "no CUDA device" in fails("generate", PROMPT, "--out", str(tmp_path), *small, "--device", "cuda")
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails the test if the model is loaded."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was loaded before the folder was checked")
+
+    monkeypatch.setattr("ttom.backbones.load_backbone", refuse)
+
+
+def test_out_under_a_file_is_found_before_the_work(
+    fails: Fails, small: list[str], tmp_path: Path, no_work: None
+) -> None:
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/deeper/still"):
+        message = fails("generate", PROMPT, "--out", str(tmp_path / out), *small)
+        assert "is not a folder" in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_read_only_out_is_found_before_the_work(fails: Fails, small: list[str], tmp_path: Path, no_work: None) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    message = fails("generate", PROMPT, "--out", str(tmp_path / "locked" / "out"), *small)
+    assert "cannot write to" in message
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc")
+def test_out_where_nobody_may_write(fails: Fails, small: list[str], no_work: None) -> None:
+    assert "cannot write to /proc/ttom" in fails("generate", PROMPT, "--out", "/proc/ttom", *small)
+
+
+def test_plan_into_a_bad_place(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "is not a folder" in fails("plan", PROMPT, "--out", str(tmp_path / "file" / "layout.json"))
+    assert "sides" in fails("plan", PROMPT, "--width", "0")

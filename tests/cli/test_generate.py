@@ -1,0 +1,147 @@
+"""`ttom generate` and `ttom plan` end to end on the tiny random pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import PROMPT
+from ttom import outputs
+from ttom.backbones.wan import WanBackbone
+from ttom.cli import main
+from ttom.cli.progress import ProgressDisplay
+from ttom.layout.model import load_layout
+
+
+def frames_of(path: Path) -> np.ndarray:
+    reader = imageio_ffmpeg.read_frames(str(path))
+    meta = next(reader)
+    width, height = meta["size"]
+    assert "yuv420p" in meta["pix_fmt"]
+    assert meta["codec"] == "h264"
+    return np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+
+
+def test_generate_writes_all_files(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "deep" / "out"
+    assert main(["generate", PROMPT, "--out", str(out), "--seed", "3", *small]) == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(outputs.FILES)
+    printed = capsys.readouterr()
+    for name in outputs.FILES:
+        assert str(out / name) in printed.out
+    assert printed.err == ""  # no noise of libraries, no bars off a terminal
+
+    video, overlay = frames_of(out / "video.mp4"), frames_of(out / "overlay.mp4")
+    assert video.shape == overlay.shape == (5, 480, 960, 3)
+    assert np.abs(video.astype(int) - overlay).max() > 60
+    assert Image.open(out / "attention.png").width > 300
+    layout = load_layout(out / "layout.json")
+    assert [group.noun for group in layout.groups()] == ["balloon", "house"]
+    report = json.loads((out / "report.json").read_text())
+    assert (report["prompt"], report["method"], report["seed"]) == (PROMPT, "ttom", 3)
+    assert report["layout_source"] == "rules"
+    assert report["provenance"]["settings"]["given"]["tto.blocks"] == [1, 2]
+
+
+def test_layout_file_is_followed(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, out = tmp_path / "plan.json", tmp_path / "out"
+    assert main(["plan", PROMPT, "--out", str(plan), "--draw", str(tmp_path / "plan.png")]) == 0
+    assert str(plan) in capsys.readouterr().out
+    assert Image.open(tmp_path / "plan.png").format == "PNG"
+    assert main(["generate", PROMPT, "--layout", str(plan), "--out", str(out), *small]) == 0
+    assert json.loads((out / "report.json").read_text())["layout_source"] == "file"
+    assert load_layout(out / "layout.json").objects == load_layout(plan).objects
+
+
+def test_plan_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", PROMPT]) == 0
+    layout = json.loads(capsys.readouterr().out)
+    assert layout["version"] == 1
+    assert {item["noun"] for item in layout["objects"]} == {"balloon", "house"}
+
+
+def test_base_without_a_layout_clears_what_an_earlier_run_left(small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "overlay.mp4").write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["generate", "slowly and beautifully", "--method", "base", "--out", str(tmp_path), *small]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "report.json", "video.mp4"]
+
+
+def test_ctrl_c_in_the_optimisation(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+
+    def press(self: ProgressDisplay, stage: str, *_: Any) -> None:
+        seen.append(stage)
+        if stage == "optimize" and seen.count("optimize") == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(ProgressDisplay, "__call__", press)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["generate", PROMPT, "--out", str(tmp_path / "out"), *small]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "interrupted" in capsys.readouterr().err
+    assert "decode" not in seen
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_ctrl_c_while_writing_leaves_no_half_video(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
+    if earlier:
+        (tmp_path / "video.mp4").write_bytes(b"whole")
+    write = outputs.write_video
+
+    def interrupted(video: np.ndarray, path: Path, fps: int) -> None:
+        if path.name == "overlay.mp4":
+            path.write_bytes(b"half")
+            raise KeyboardInterrupt
+        write(video, path, fps)
+
+    monkeypatch.setattr(outputs, "write_video", interrupted)
+    assert main(["generate", PROMPT, "--out", str(tmp_path), *small]) == 130
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == ({"video.mp4": b"whole"} if earlier else {})
+
+
+def test_ctrl_c_in_decoding(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WanBackbone, "decode", interrupted)
+    assert main(["generate", PROMPT, "--out", str(tmp_path), *small]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_shows_every_stage_and_the_loss(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main(["generate", PROMPT, "--out", str(tmp_path), *small]) == 0
+    for words in ("planning", "loading", "optimising", "sampling", "decoding", "loss 0.", " 4/4 ", " 1/1 "):
+        assert words in screen.getvalue(), words
+
+
+def test_quiet_shows_nothing(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main(["generate", PROMPT, "--out", str(tmp_path), "--quiet", *small]) == 0
+    assert screen.getvalue() == ""

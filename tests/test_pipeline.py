@@ -1,0 +1,181 @@
+"""The Python interface: results, reports, seeds, and what is said about bad words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ttom import TTOM, UserError
+from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.defaults import preset_for
+from ttom.pipeline import Result, check_words
+
+PROMPT = "A red balloon moves from left to right above a blue house"
+SETTINGS = Settings(
+    sampler=SamplerConfig(steps=3, guidance_scale=2.0, frames=5, height=16, width=32, fps=8, max_sequence_length=24),
+    adapter=AdapterConfig(rank=2, alpha=2.0),
+    tto=TTOConfig(blocks=(1, 2), lr=1e-2, guided_steps=2, iterations=2),
+)
+
+
+@pytest.fixture(scope="module")
+def runner(tiny_folder: Path) -> Iterator[TTOM]:
+    yield TTOM.from_pretrained(str(tiny_folder), device="cpu", preset="emojiworld")
+
+
+@pytest.fixture(scope="module")
+def steered(runner: TTOM) -> Result:
+    return runner.generate(PROMPT, seed=1, settings=SETTINGS)
+
+
+def test_result(steered: Result) -> None:
+    assert steered.video.shape == (5, 16, 32, 3)
+    assert steered.video.dtype == np.uint8
+    assert steered.latents.shape == (1, 16, 2, 4, 8)
+    assert steered.layout is not None
+    assert steered.masks is not None
+    assert steered.maps_before is not None
+    assert steered.maps_after is not None
+    assert steered.masks.masks.shape == steered.maps_before.shape == steered.maps_after.shape == (2, 2, 4, 8)
+
+
+def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> None:
+    report = json.loads(json.dumps(steered.report, allow_nan=False))
+    assert set(report) == {
+        "prompt", "model", "method", "seed", "layout_source", "sampler", "tto", "seconds", "peak_bytes", "provenance",
+    }  # fmt: skip
+    assert report["model"] == runner.model
+    assert set(report["sampler"]) == {item.name for item in fields(SamplerConfig)}
+    assert set(report["tto"]) == {"blocks", "losses", "loss_first", "loss_last"}
+    assert report["tto"]["blocks"] == [1, 2]
+    assert [len(losses) for losses in report["tto"]["losses"]] == [2, 2]
+    assert report["tto"]["loss_first"] == report["tto"]["losses"][0][0]
+    assert report["tto"]["loss_last"] == report["tto"]["losses"][-1][-1]
+    seconds = report["seconds"]
+    assert set(seconds) == {"plan", "load", "optimize", "sample", "decode", "total"}
+    assert min(seconds["optimize"], seconds["sample"], seconds["decode"]) > 0
+    assert seconds["load"] < 0.1  # it was loaded before
+    parts = sum(seconds[name] for name in seconds if name != "total")
+    assert 0.5 * seconds["total"] < parts <= seconds["total"] + 0.01
+    assert report["peak_bytes"] > 50e6
+
+
+def test_report_says_where_it_comes_from(steered: Result) -> None:
+    provenance = steered.report["provenance"]
+    assert set(provenance) == {
+        "commit", "dirty", "versions", "device", "device_name", "dtype", "platform", "date", "settings",
+    }  # fmt: skip
+    assert set(provenance["versions"]) == {
+        "python", "torch", "diffusers", "peft", "lightning", "transformers", "ttom",
+    }  # fmt: skip
+    assert all(provenance["versions"].values())
+    assert provenance["device"] == "cpu"
+    assert provenance["dtype"] == "float32"
+    assert provenance["settings"]["preset"] == "emojiworld"
+    assert provenance["settings"]["given"]["sampler.steps"] == 3
+    assert "sampler.fps" not in provenance["settings"]["given"]  # as in the preset
+    assert provenance["settings"]["resolved"]["tto"]["lr"] == 1e-2
+
+
+def test_same_seed_same_video_other_seed_other_video(runner: TTOM, steered: Result) -> None:
+    again = runner.generate(PROMPT, seed=1, settings=SETTINGS)
+    assert torch.equal(again.latents, steered.latents)
+    assert again.report["tto"]["losses"] == steered.report["tto"]["losses"]
+    assert not torch.equal(runner.generate(PROMPT, seed=2, settings=SETTINGS).latents, steered.latents)
+
+
+def test_base_equals_the_stock_pipeline(runner: TTOM, steered: Result) -> None:
+    base = runner.generate(PROMPT, method="base", seed=1, settings=SETTINGS)
+    sampler = SETTINGS.sampler
+    stock = (
+        runner.load()
+        .pipe(
+            PROMPT,
+            negative_prompt="",
+            num_inference_steps=sampler.steps,
+            guidance_scale=sampler.guidance_scale,
+            num_frames=sampler.frames,
+            height=sampler.height,
+            width=sampler.width,
+            max_sequence_length=sampler.max_sequence_length,
+            generator=torch.Generator().manual_seed(1),
+            output_type="latent",
+        )
+        .frames
+    )
+    assert torch.equal(base.latents, stock)
+    assert not torch.equal(base.latents, steered.latents)
+    assert base.report["tto"] is None
+    assert base.report["seconds"]["optimize"] == 0
+    assert base.maps_after is None
+    # Before the optimisation nothing is steered yet: the plain model's map at the same noise.
+    torch.testing.assert_close(base.maps_before, steered.maps_before)
+
+
+def test_base_works_where_nothing_can_be_planned(runner: TTOM) -> None:
+    base = runner.generate("slowly and beautifully", method="base", settings=SETTINGS)
+    assert base.layout is None
+    assert base.masks is None
+    assert base.report["layout_source"] is None
+
+
+def test_a_run_leaves_the_model_as_it_was(runner: TTOM, steered: Result) -> None:
+    names = [name for name, _ in runner.load().transformer.named_parameters()]
+    assert not [name for name in names if "lora" in name]
+
+
+def test_layout_of_ones_own(runner: TTOM) -> None:
+    layout = runner.plan("A dog above a house")
+    result = runner.generate("A dog above a house", layout=layout, settings=SETTINGS)
+    assert result.layout == layout
+    with pytest.raises(UserError, match="does not occur in the prompt"):
+        runner.generate("A cat", layout=layout, settings=SETTINGS)
+
+
+def test_unknown_words_are_named_once_with_near_ones(runner: TTOM) -> None:
+    prompt = "A baloon moves above a xylophone"
+    with pytest.raises(UserError) as error:
+        check_words(runner.load(), runner.plan(prompt))
+    assert "does not know 'baloon', 'xylophone'" in error.value.problem
+    assert error.value.remedy == "balloon for baloon"
+
+
+def test_unknown_method_and_preset(runner: TTOM) -> None:
+    with pytest.raises(UserError, match="no method 'magic'"):
+        runner.generate(PROMPT, method="magic", settings=SETTINGS)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no preset 'none'"):
+        TTOM(preset="none")
+
+
+def test_presets_of_models(tiny_folder: Path) -> None:
+    from ttom import checkpoints
+
+    assert preset_for("emojiworld-wan") == "emojiworld"
+    assert preset_for("Wan-AI/Wan2.1-T2V-1.3B-Diffusers") == "paper"
+    assert preset_for(str(tiny_folder)) == "paper"
+    own = Path(checkpoints.__file__).parent / "emojiworld-wan"
+    if own.is_dir():
+        assert preset_for(str(own)) == "emojiworld"
+
+
+def test_progress_counts_up_to_its_totals(runner: TTOM) -> None:
+    calls: list[tuple[str, int, int, float | None]] = []
+    runner.generate(PROMPT, settings=SETTINGS, progress=lambda *call: calls.append(call))
+    last = {stage: (done, total) for stage, done, total, _ in calls}
+    assert list(dict.fromkeys(call[0] for call in calls)) == ["plan", "load", "optimize", "sample", "decode"]
+    assert last == {"plan": (1, 1), "load": (1, 1), "optimize": (4, 4), "sample": (1, 1), "decode": (1, 1)}
+    assert [call[3] for call in calls if call[0] == "optimize" and call[1] > 0] == pytest.approx(
+        [loss for losses in runner.generate(PROMPT, settings=SETTINGS).report["tto"]["losses"] for loss in losses]
+    )
+
+
+def test_a_loss_that_is_no_number_is_an_error(runner: TTOM) -> None:
+    wild = replace(SETTINGS, tto=replace(SETTINGS.tto, lr=1e30))
+    with pytest.raises(UserError, match="not a finite number"):
+        runner.generate(PROMPT, settings=wild)

@@ -1,0 +1,5 @@
+"""`python -m ttom` is `ttom`."""
+
+from ttom.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""Read the arguments, run the command, turn errors into messages and exit codes.
+
+Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+import ttom
+from ttom.cli.arguments import Generate, Plan
+from ttom.config import Settings
+from ttom.defaults import DEFAULT_MODEL, preset_for
+from ttom.errors import UserError
+from ttom.presets import PRESETS
+
+INTERRUPTED = 130
+BAD_INPUT = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``ttom`` with these arguments (the process's own if None); returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        print(f"ttom {ttom.__version__}")
+        return 0
+    try:
+        command = parse(arguments)
+        # Imported late: --help and usage errors need neither torch nor diffusers.
+        from ttom.cli import commands
+
+        if isinstance(command, Plan):
+            commands.plan(command)
+        else:
+            commands.generate(command)
+    except UserError as error:
+        print(f"ttom: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("ttom: interrupted; no file was left half-written", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def parse(arguments: list[str]) -> Generate | Plan:
+    """The command with its settings; exits with code 2 on wrong usage, 0 after --help."""
+    settings = default_settings(arguments)
+    generate = tyro.conf.subcommand("generate", default=Generate(prompt=tyro.MISSING, settings=settings))
+    return tyro.cli(
+        Annotated[Generate, generate] | Annotated[Plan, tyro.conf.subcommand("plan")],
+        prog="ttom",
+        description="Text-to-video that follows a layout. `ttom --version` prints the version.",
+        args=arguments,
+    )
+
+
+def default_settings(arguments: list[str]) -> Settings:
+    """Settings of the preset that --preset or --model choose: the defaults of all other options, also in --help."""
+    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    scout.add_argument("--preset", default=None)
+    scout.add_argument("--model", default=DEFAULT_MODEL)
+    try:
+        found, _ = scout.parse_known_args(arguments)
+    except (argparse.ArgumentError, SystemExit):  # an option without its value: tyro says so
+        return PRESETS[preset_for(DEFAULT_MODEL)]()
+    return PRESETS.get(found.preset or "", PRESETS[preset_for(found.model)])()

@@ -1,0 +1,65 @@
+"""What the commands take. tyro makes the options from these dataclasses and their docstrings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from ttom.config import Method, Settings
+from ttom.defaults import DEFAULT_MODEL
+
+PresetName = Literal["paper", "released", "emojiworld"]
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Turn a prompt into a video that follows a layout.
+
+    Writes video.mp4, overlay.mp4 (the planned boxes drawn), attention.png, layout.json and report.json.
+    The defaults below are those of the preset, which --preset or the model chooses.
+    """
+
+    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
+    """What the video shows."""
+    method: Method = "ttom"
+    """"ttom" steers attention towards the layout; "base" is the plain model."""
+    model: str = DEFAULT_MODEL
+    """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
+    layout: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A layout file to follow instead of planning one from the prompt."""
+    seed: int = 0
+    """Seed of the noise and of the adapter's start; the same seed gives the same video."""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/latest")
+    """Folder for the results."""
+    device: Device = "auto"
+    """"auto" takes a GPU if there is one."""
+    dtype: Dtype = "auto"
+    """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
+    preset: PresetName | None = None
+    """Named settings; by default emojiworld for the embedded checkpoint, else paper."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Show no progress."""
+    settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Plan the layout of a prompt, without a model. Prints it as JSON, or writes it to --out."""
+
+    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
+    """What the video shows."""
+    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Layout file to write (JSON); printed if not set."""
+    draw: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Picture to draw of the layout over time (PNG)."""
+    seed: int = 0
+    """Seed of the planner's small random choices."""
+    width: int = 96
+    """Picture width in pixels; with the height it decides which boxes are square."""
+    height: int = 64
+    """Picture height in pixels."""

@@ -1,0 +1,90 @@
+"""What the commands do once their arguments are read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from ttom import outputs
+from ttom.cli.arguments import Generate, Plan
+from ttom.cli.progress import ProgressDisplay
+from ttom.errors import UserError
+from ttom.layout.model import Layout, load_layout, save_layout
+from ttom.layout.rules import plan as plan_by_rules
+from ttom.pipeline import TTOM
+from ttom.types import VideoSize
+
+
+def generate(command: Generate) -> None:
+    """Run `ttom generate`. Everything that can be wrong with the input is found before the minutes of work."""
+    outputs.check_folder(command.out)
+    layout = _file_layout(command.layout) if command.layout is not None else None
+    _hush_libraries()
+    runner = TTOM(command.model, device=command.device, dtype=command.dtype, preset=command.preset)
+    with ProgressDisplay(quiet=command.quiet) as progress:
+        result = runner.generate(
+            command.prompt,
+            method=command.method,
+            seed=command.seed,
+            layout=layout,
+            settings=command.settings,
+            progress=progress,
+        )
+    folder = result.save(command.out)
+    _say_done(result.report, folder)
+
+
+def plan(command: Plan) -> None:
+    """Run `ttom plan`: the layout as JSON, its notes on standard error, a picture if asked."""
+    for path in (command.out, command.draw):
+        if path is not None:
+            outputs.check_folder(path.parent)
+    if command.width < 1 or command.height < 1:
+        raise UserError(f"the picture is {command.width} x {command.height}", expected="sides of at least 1 pixel")
+    layout = plan_by_rules(command.prompt, aspect=command.width / command.height, seed=command.seed)
+    if command.out is None:
+        print(layout.model_dump_json(indent=2))
+    else:
+        command.out.parent.mkdir(parents=True, exist_ok=True)
+        save_layout(layout, command.out)
+        print(f"layout: {command.out}")
+    if command.draw is not None:
+        _draw(layout, command)
+        print(f"picture: {command.draw}", file=sys.stdout if command.out else sys.stderr)
+    for note in layout.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _draw(layout: Layout, command: Plan) -> None:
+    from ttom.layout.draw import layout_sheet  # late: it brings torch
+
+    assert command.draw is not None
+    sheet = layout_sheet(layout, VideoSize(1, command.height, command.width))
+    with outputs.staged(command.draw.parent) as stage:
+        sheet.save(stage / command.draw.name, format="png")
+
+
+def _file_layout(path: Path) -> Layout:
+    """The file's layout; whoever made it, for this run it came from a file."""
+    return load_layout(path).model_copy(update={"source": "file"})
+
+
+def _say_done(report: dict, folder: Path) -> None:
+    if report["tto"] is not None:
+        seen = f"attention loss {report['tto']['loss_first']:.3f} -> {report['tto']['loss_last']:.3f}, "
+    else:
+        seen = ""
+    print(f"{seen}{report['seconds']['total']:.1f} s")
+    for name in outputs.FILES:
+        if (folder / name).exists():
+            print(f"{Path(name).stem + ':':<10} {folder / name}")
+
+
+def _hush_libraries() -> None:
+    """Our own bars and messages say enough. Before these libraries are imported, which takes seconds."""
+    for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
+        os.environ.setdefault(variable, "error")
+    libraries = r"(lightning|torch|diffusers|peft|transformers|matplotlib)\..*"
+    warnings.filterwarnings("ignore", category=UserWarning, module=libraries)

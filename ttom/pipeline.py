@@ -1,0 +1,377 @@
+"""One prompt -> video and report. The only place where the rooms meet.
+
+Read `TTOM.generate`: plan the layout, load the backbone, encode, find tokens, make masks, optimise and denoise,
+decode, report.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ttom import outputs, provenance
+from ttom.config import Method, SamplerConfig, Settings
+from ttom.defaults import DEFAULT_MODEL, preset_for
+from ttom.errors import UserError
+from ttom.layout.model import Layout, check_layout
+from ttom.layout.rules import plan
+from ttom.presets import PRESETS
+from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ttom.backbones.protocol import Backbone
+
+# The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
+# wrong prompt has been refused already, and `TTOM.load` counts it as loading.
+
+Stage = Literal["plan", "load", "optimize", "sample", "decode"]
+Progress = Callable[[Stage, int, int, float | None], None]
+"""Called with the stage, the parts of it done, their number, and the loss where there is one."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one prompt became.
+
+    Attributes:
+        video: uint8 ``(T, height, width, 3)``.
+        latents: Final latents ``(1, C, F, H, W)``, as the stock pipeline returns them with output_type="latent".
+        layout: The layout; None if method base found nothing to plan in the prompt.
+        report: What report.json holds.
+        settings: The settings as resolved.
+        masks: The layout on the token grid; None without a layout.
+        maps_before: Attention maps ``(N, F, H, W)`` of the object groups before the optimisation, mean over blocks.
+        maps_after: The same after it; None for method base.
+    """
+
+    video: np.ndarray
+    latents: Tensor
+    layout: Layout | None
+    report: dict[str, Any]
+    settings: Settings
+    masks: ObjectMasks | None = None
+    maps_before: Tensor | None = None
+    maps_after: Tensor | None = None
+
+    def save(self, folder: str | Path) -> Path:
+        """Write video.mp4, overlay.mp4, attention.png, layout.json and report.json; return the folder."""
+        return outputs.save(self, folder)
+
+
+@dataclass
+class _Sampled:
+    """Latents and what was seen on the way to them."""
+
+    latents: Tensor
+    losses: list[list[float]] = field(default_factory=list)
+    maps_before: Tensor | None = None
+    maps_after: Tensor | None = None
+    seconds_optimize: float = 0.0
+    seconds_sample: float = 0.0
+
+
+class TTOM:
+    """A model together with the settings it runs with.
+
+    Args:
+        model: An embedded checkpoint's name, a Hub id, or a diffusers folder.
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        preset: Name of the settings (see ttom/presets.py); None for the model's own.
+
+    The model is loaded when first needed; `from_pretrained` loads it at once.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        preset: str | None = None,
+    ) -> None:
+        if preset is not None and preset not in PRESETS:
+            raise UserError(f"there is no preset {preset!r}", expected=f"one of {', '.join(PRESETS)}")
+        self.model, self.device, self.dtype = model, device, dtype
+        self.preset = preset or preset_for(model)
+        self._backbone: Backbone | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        preset: str | None = None,
+    ) -> TTOM:
+        """Make a TTOM and load its model. Raises UserError for an unknown model, device, dtype or preset."""
+        made = cls(model, device=device, dtype=dtype, preset=preset)
+        made.load()
+        return made
+
+    @property
+    def settings(self) -> Settings:
+        """The preset's settings; change a copy with dataclasses.replace and hand it to `generate`."""
+        return PRESETS[self.preset]()
+
+    def load(self) -> Backbone:
+        """The backbone, loaded on the first call."""
+        if self._backbone is None:
+            from ttom.backbones import load_backbone
+
+            import_module("ttom.tto.fit")
+            self._backbone = load_backbone(self.model, device=self.device, dtype=self.dtype)
+        return self._backbone
+
+    def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
+        """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
+        settings = settings or self.settings
+        return plan(prompt, aspect=settings.sampler.width / settings.sampler.height, seed=settings.planner.seed)
+
+    def generate(
+        self,
+        prompt: str,
+        method: Method = "ttom",
+        seed: int = 0,
+        layout: Layout | None = None,
+        settings: Settings | None = None,
+        progress: Progress | None = None,
+        logger: Any = None,
+    ) -> Result:
+        """Make the video of a prompt.
+
+        Args:
+            prompt: What the video shows.
+            method: "ttom" steers attention towards the layout; "base" is the plain model.
+            seed: Seed of the noise and of the adapter's start; the same seed gives the same video.
+            layout: Where the objects are; planned from the prompt if None.
+            settings: All other settings; the preset's if None.
+            progress: Told how far each stage is.
+            logger: A Lightning logger that receives the loss of every iteration.
+
+        Raises:
+            UserError: For a prompt, layout or setting that cannot work with this model.
+        """
+        settings, clock, tell = settings or self.settings, _Clock(), progress or _silent
+        with clock("plan"):
+            layout = self._layout(prompt, method, layout, settings)
+            tell("plan", 1, 1, None)
+        with clock("load"):
+            tell("load", 0, 1, None)
+            backbone = self.load()
+            provenance.reset_peak(backbone.device)
+            tell("load", 1, 1, None)
+
+        size = _checked_size(backbone, settings)
+        if layout is not None:
+            check_words(backbone, layout)
+        text = _encode(backbone, prompt, settings.sampler)
+        tokens, masks = _targets(backbone, prompt, layout, size, settings)
+        latents = backbone.initial_latents(size, seed)
+        if method == "ttom" and masks is not None:
+            sampled = _steer(backbone, latents, text, tokens, masks, settings, seed, tell, logger)
+        else:
+            sampled = _denoise(backbone, latents, text, tokens, settings, tell)
+        clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
+        with clock("decode"):
+            tell("decode", 0, 1, None)
+            video = backbone.decode(sampled.latents).numpy()
+            tell("decode", 1, 1, None)
+
+        report = self._report(prompt, method, seed, layout, settings, sampled, clock, backbone)
+        maps = (sampled.maps_before, sampled.maps_after)
+        return Result(video, sampled.latents, layout, report, settings, masks, *maps)
+
+    def _layout(self, prompt: str, method: Method, layout: Layout | None, settings: Settings) -> Layout | None:
+        """The given layout, checked against the prompt, or a planned one; None only for method base."""
+        check_prompt(prompt)
+        if method not in ("ttom", "base"):
+            raise UserError(f"there is no method {method!r}", expected="ttom or base")
+        if layout is not None:
+            check_layout(layout, prompt)
+            return layout
+        try:
+            return self.plan(prompt, settings)
+        except UserError:
+            if method == "ttom":
+                raise
+            return None  # the plain model needs none
+
+    def _report(
+        self,
+        prompt: str,
+        method: Method,
+        seed: int,
+        layout: Layout | None,
+        settings: Settings,
+        sampled: _Sampled,
+        clock: _Clock,
+        backbone: Backbone,
+    ) -> dict[str, Any]:
+        return {
+            "prompt": prompt,
+            "model": self.model,
+            "method": method,
+            "seed": seed,
+            "layout_source": layout.source if layout is not None else None,
+            "sampler": asdict(settings.sampler),
+            "tto": _losses(sampled.losses, settings),
+            "seconds": clock.report(),
+            "peak_bytes": provenance.peak_bytes(backbone.device),
+            "provenance": provenance.environment(backbone.device)
+            | {
+                "dtype": str(backbone.dtype).removeprefix("torch."),
+                "settings": provenance.describe_settings(settings, self.preset, self.settings),
+            },
+        }
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise UserError for a prompt without a word."""
+    if not any(character.isalnum() for character in prompt):
+        raise UserError(
+            "the prompt is empty", expected="a sentence", remedy='"A balloon moves from left to right above a house"'
+        )
+
+
+def check_words(backbone: Backbone, layout: Layout) -> None:
+    """Raise UserError if the model has no token for a word of an object's phrase; says which, and near ones."""
+    unknown = [word for group in layout.groups() for word in backbone.unknown_words(group.phrase)]
+    unknown = list(dict.fromkeys(unknown))
+    if not unknown:
+        return
+    known = backbone.known_words()
+    near = {word: difflib.get_close_matches(word.lower(), known, n=3) for word in unknown}
+    hints = [f"{' or '.join(words)} for {word}" for word, words in near.items() if words]
+    raise UserError(
+        f"the model {backbone.name} does not know {_listed(unknown)}",
+        expected=f"objects named by words of its vocabulary ({len(known)} words)",
+        remedy="; ".join(hints) or "another noun, or another model with --model",
+    )
+
+
+def _checked_size(backbone: Backbone, settings: Settings) -> VideoSize:
+    size = VideoSize(settings.sampler.frames, settings.sampler.height, settings.sampler.width)
+    backbone.check_size(size)
+    backbone.check_blocks(settings.tto.blocks)
+    return size
+
+
+def _encode(backbone: Backbone, prompt: str, sampler: SamplerConfig) -> TextEmbeddings:
+    return backbone.encode_prompt(
+        prompt,
+        sampler.negative_prompt,
+        guidance=sampler.guidance_scale > 1,
+        max_sequence_length=sampler.max_sequence_length,
+    )
+
+
+def _targets(
+    backbone: Backbone, prompt: str, layout: Layout | None, size: VideoSize, settings: Settings
+) -> tuple[list[list[int]], ObjectMasks | None]:
+    """Text tokens and masks of each object group."""
+    from ttom.layout.raster import rasterise
+
+    if layout is None:
+        return [], None
+    length = settings.sampler.max_sequence_length
+    tokens = [backbone.phrase_tokens(prompt, group.phrase, length) for group in layout.groups()]
+    masks = rasterise(
+        layout, backbone.token_grid(size), frames=size.frames, temporal_compression=backbone.temporal_compression
+    )
+    return tokens, ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
+
+
+def _steer(
+    backbone: Backbone,
+    latents: Tensor,
+    text: TextEmbeddings,
+    tokens: list[list[int]],
+    masks: ObjectMasks,
+    settings: Settings,
+    seed: int,
+    tell: Progress,
+    logger: Any,
+) -> _Sampled:
+    """Denoise with test-time optimization in the guided steps."""
+    from ttom.tto.fit import run_tto
+
+    done = run_tto(backbone, latents, text, tokens, masks, settings, seed, logger=logger, progress=tell)
+    if not all(math.isfinite(loss) for losses in done.losses for loss in losses):
+        raise UserError(
+            "the attention loss is not a finite number: the optimisation left the range of the number format",
+            remedy=f"a smaller --tto.lr (it is {settings.tto.lr}), or --dtype float32",
+        )
+    maps = (done.maps_before, done.maps_after)
+    return _Sampled(done.latents, done.losses, *maps, done.seconds_optimize, done.seconds_sample)
+
+
+def _denoise(
+    backbone: Backbone,
+    latents: Tensor,
+    text: TextEmbeddings,
+    tokens: list[list[int]],
+    settings: Settings,
+    tell: Progress,
+) -> _Sampled:
+    """Denoise with the plain model; reads the objects' maps once, at the first step, for the picture."""
+    import torch
+
+    from ttom.sampler import Sampler
+
+    start = time.perf_counter()
+    sampler = Sampler(backbone, text, settings.sampler)
+    maps = None
+    if tokens:
+        with torch.no_grad():
+            maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.blocks)
+        maps = maps.mean(dim=0).cpu()
+    final = sampler.run(latents, progress=tell)
+    return _Sampled(final, maps_before=maps, seconds_sample=time.perf_counter() - start)
+
+
+def _losses(losses: list[list[float]], settings: Settings) -> dict[str, Any] | None:
+    """The report's tto part; None where nothing was optimised."""
+    if not losses:
+        return None
+    ends = {"loss_first": losses[0][0], "loss_last": losses[-1][-1]}
+    return {"blocks": list(settings.tto.blocks), "losses": losses, **ends}
+
+
+class _Clock:
+    """Wall seconds of the stages."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - start
+
+    def report(self) -> dict[str, float]:
+        """Seconds that this call spent on each stage (load: 0 if the model was there), and in all."""
+        return {
+            stage: round(s, 3) for stage, s in (self.seconds | {"total": time.perf_counter() - self._start}).items()
+        }
+
+
+def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:
+    pass
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(repr(word) for word in words)

@@ -1,0 +1,113 @@
+"""Where a result comes from: code, versions, device, and the settings as given and as resolved."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttom.config import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGES = ("torch", "diffusers", "peft", "lightning", "transformers")
+
+
+def environment(device: torch.device | str) -> dict[str, Any]:
+    """Commit, versions, device, platform and date (UTC); also for the results of experiments."""
+    import ttom
+
+    versions = {name: _version(name) for name in _PACKAGES}
+    return {
+        **_git_state(Path(__file__).resolve().parents[1]),
+        "versions": {"python": platform.python_version(), "ttom": ttom.__version__, **versions},
+        "device": str(device),
+        "device_name": device_name(device),
+        "platform": platform.platform(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def describe_settings(settings: Settings, preset: str, preset_settings: Settings) -> dict[str, Any]:
+    """The preset's name, what differs from it (dotted names), and every value that held in the end."""
+    resolved = asdict(settings)
+    base = _flatten(asdict(preset_settings))
+    given = {name: value for name, value in _flatten(resolved).items() if value != base[name]}
+    return {"preset": preset, "given": given, "resolved": resolved}
+
+
+def device_name(device: torch.device | str) -> str:
+    """The product's name: of the GPU, or of the processor."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def reset_peak(device: torch.device | str) -> None:
+    """Start counting a GPU's peak anew; the resident set of a process cannot be reset."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device | str) -> int | None:
+    """Most memory held so far, in bytes: of the GPU by torch since the last reset, or of this process (resident set).
+
+    None where the platform does not say (Windows without a GPU).
+    """
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_state(root: Path) -> dict[str, Any]:
+    """Commit and dirty flag, both None unless root itself is the top of a git checkout."""
+    if not (root / ".git").exists():  # an installed package may lie inside somebody else's repository
+        return {"commit": None, "dirty": None}
+    commit, status = _git(root, "rev-parse", "--verify", "HEAD"), _git(root, "status", "--porcelain")
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flatten(value, f"{prefix}.{name}" if prefix else name)
+    return flat
