@@ -34,6 +34,12 @@ def build_pipeline(vae_folder: Path, transformer_folder: Path) -> WanPipeline:
     )
 
 
+def name_tokenizer_class(folder: Path) -> None:
+    """Name the tokenizer's public class: transformers 5 writes an internal one that older versions do not know."""
+    for file in (folder / "model_index.json", folder / "tokenizer" / "tokenizer_config.json"):
+        file.write_text(file.read_text().replace("TokenizersBackend", "PreTrainedTokenizerFast"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vae", type=Path, required=True)
@@ -44,6 +50,7 @@ def main() -> None:
     for part in (pipeline.vae, pipeline.transformer, pipeline.text_encoder):
         part.to(torch.float16)
     pipeline.save_pretrained(options.out, safe_serialization=True)
+    name_tokenizer_class(options.out)
     size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())
     print(f"{options.out}: {size / 1e6:.1f} MB")
 

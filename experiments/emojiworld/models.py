@@ -34,7 +34,7 @@ def build_vae(residual: bool = True) -> AutoencoderKLWan:
 
 def build_transformer() -> WanTransformer3DModel:
     return WanTransformer3DModel(
-        patch_size=(1, 1, 1),
+        patch_size=(1, 2, 2),
         num_attention_heads=4,
         attention_head_dim=64,
         in_channels=LATENT_CHANNELS,

@@ -159,8 +159,10 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--frame-share", type=float, default=0.45, help="share of the time on single frames at first")
-    parser.add_argument("--frame-batch", type=int, default=512)
-    parser.add_argument("--clip-batch", type=int, default=128)
+    parser.add_argument("--frame-mix", type=float, default=0.15, help="share of the later steps on frames")
+    parser.add_argument("--long-text", type=float, default=0.25, help="share of the clip steps with 512 text tokens")
+    parser.add_argument("--frame-batch", type=int, default=1024)
+    parser.add_argument("--clip-batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=6, help="for frames and again for clips")
@@ -183,12 +185,12 @@ def main() -> None:
     frame_pool = ScenePool(frame_scenes, options.frame_batch, seed=seed, workers=options.workers)
     clip_pool = ScenePool(clip_scenes, options.clip_batch, seed=seed + 1, workers=options.workers)
     frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], 128 * options.frame_batch, reuse=3)
-    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 256 * options.clip_batch, reuse=4)
+    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 128 * options.clip_batch, reuse=6)
     begun = run.seconds
     while not run.done and not (options.stop_after and run.seconds - begun > options.stop_after * 60):
-        on_frames = run.progress < options.frame_share or rng.random() < 0.15
+        on_frames = run.progress < options.frame_share or rng.random() < options.frame_mix
         latents, tokens = frames.draw(options.frame_batch) if on_frames else clips.draw(options.clip_batch)
-        length = 512 if not on_frames and rng.random() < 0.25 else TEXT_TOKENS
+        length = 512 if not on_frames and rng.random() < options.long_text else TEXT_TOKENS
         with torch.autocast(device, torch.bfloat16):
             value = model(latents, tokens, length)
         run.update(value, **{"frames" if on_frames else "clips": value})

@@ -8,8 +8,10 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -138,6 +140,14 @@ class Run:
         print(f"{self.folder}: goes on at step {self.step}, {self.seconds_before:.0f} s", flush=True)
 
 
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _make_arrays(make: Callable[[int, int], dict[str, Tensor]], seed: int, count: int) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in make(seed, count).items()}
+
+
 class ScenePool:
     """Batches of scenes made by worker processes ahead of the GPU.
 
@@ -148,19 +158,20 @@ class ScenePool:
     """
 
     def __init__(self, make: Callable[[int, int], dict[str, Tensor]], count: int, *, seed: int, workers: int) -> None:
-        self.executor = ProcessPoolExecutor(workers)
+        # Fresh processes: a fork of a process whose thread pools run can hang for ever in its first parallel operation.
+        self.executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
         self.make, self.count = make, count
         self.seeds = iter(random.Random(seed).sample(range(2**31), 100_000))
         self.waiting = [self._submit() for _ in range(2 * workers)]
 
     def _submit(self):  # type: ignore[no-untyped-def]
-        return self.executor.submit(self.make, next(self.seeds), self.count)
+        return self.executor.submit(_make_arrays, self.make, next(self.seeds), self.count)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         while True:
             ready = self.waiting.pop(0)
             self.waiting.append(self._submit())
-            yield ready.result()
+            yield {name: torch.from_numpy(array) for name, array in ready.result().items()}
 
     def close(self) -> None:
         self.executor.shutdown(wait=False, cancel_futures=True)
