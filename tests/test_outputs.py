@@ -78,4 +78,15 @@ def test_commit_is_of_our_own_checkout_only(tmp_path: Path, monkeypatch: pytest.
     installed = tmp_path / "site-packages" / "ttom"
     installed.mkdir(parents=True)
     monkeypatch.setattr(provenance, "__file__", str(installed / "provenance.py"))
+    monkeypatch.setenv("TTOM_COMMIT", "")
     assert provenance.environment("cpu")["commit"] is None
+
+
+def test_a_copy_of_the_tree_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = provenance.environment("cpu")["commit"]
+    monkeypatch.setenv("TTOM_COMMIT", "0123abc")
+    if own is not None:  # a checkout knows better
+        assert provenance.environment("cpu")["commit"] == own
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "ttom" / "provenance.py"))
+    told = provenance.environment("cpu")
+    assert (told["commit"], told["dirty"]) == ("0123abc", None)

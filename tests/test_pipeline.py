@@ -13,8 +13,8 @@ import torch
 
 from ttom import TTOM, UserError
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
-from ttom.defaults import preset_for
 from ttom.pipeline import Result, check_words
+from ttom.presets import preset_for
 
 PROMPT = "A red balloon moves from left to right above a blue house"
 SETTINGS = Settings(
@@ -48,7 +48,8 @@ def test_result(steered: Result) -> None:
 def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> None:
     report = json.loads(json.dumps(steered.report, allow_nan=False))
     assert set(report) == {
-        "prompt", "model", "method", "seed", "layout_source", "sampler", "tto", "seconds", "peak_bytes", "provenance",
+        "prompt", "model", "method", "seed", "unknown_words", "layout_source", "sampler", "tto", "seconds",
+        "peak_bytes", "provenance",
     }  # fmt: skip
     assert report["model"] == runner.model
     assert set(report["sampler"]) == {item.name for item in fields(SamplerConfig)}
@@ -144,6 +145,26 @@ def test_unknown_words_are_named_once_with_near_ones(runner: TTOM) -> None:
         check_words(runner.load(), runner.plan(prompt))
     assert "does not know 'baloon', 'xylophone'" in error.value.problem
     assert error.value.remedy == "balloon for baloon"
+    assert error.value.expected is not None
+    assert "such as balloon, bus, cat, dog, house" in error.value.expected
+
+
+def test_unknown_words_of_the_scenery_are_reported(runner: TTOM) -> None:
+    result = runner.generate("A dog above a house in a nebula", method="base", settings=SETTINGS)
+    assert result.report["unknown_words"] == ["in", "nebula"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_out_of_range(runner: TTOM, seed: int) -> None:
+    with pytest.raises(UserError, match="--seed is"):
+        runner.generate(PROMPT, seed=seed, settings=SETTINGS)
+
+
+def test_modes_of_torch(runner: TTOM, steered: Result) -> None:
+    with torch.no_grad():
+        assert torch.equal(runner.generate(PROMPT, seed=1, settings=SETTINGS).latents, steered.latents)
+    with torch.inference_mode(), pytest.raises(UserError, match="inference_mode"):
+        runner.generate(PROMPT, seed=1, settings=SETTINGS)
 
 
 def test_unknown_method_and_preset(runner: TTOM) -> None:

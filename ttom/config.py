@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ttom.errors import UserError
 
@@ -12,9 +14,24 @@ LossName = Literal["jsd", "bce", "center_of_mass"]
 LORA_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
-def _require(ok: bool, name: str, received: object, expected: str) -> None:
-    if not ok:
-        raise UserError(f"--{name} is {received}", expected=expected, remedy=f"pass --{name} with such a value")
+def _require(settings: Any, group: str, name: str, expected: str, accepted: Callable[[Any], bool]) -> None:
+    """Raise UserError, in the words of the command line, unless a field's value is accepted."""
+    value = getattr(settings, name)
+    if not accepted(value):
+        option = f"--{group}.{name.replace('_', '-')}"
+        typed = (" ".join(map(str, value)) or "empty") if isinstance(value, tuple | list) else value
+        raise UserError(
+            f"{option} is {typed}", expected=expected, remedy=f"leave {option} out to take the preset's value"
+        )
+
+
+def _require_counts(settings: Any, group: str, *names: str) -> None:
+    for name in names:
+        _require(settings, group, name, "a whole number of at least 1", lambda n: n >= 1)
+
+
+def _is_positive(number: float) -> bool:
+    return math.isfinite(number) and number > 0
 
 
 @dataclass(frozen=True)
@@ -39,9 +56,8 @@ class SamplerConfig:
     """Text of the unconditional branch."""
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1, "sampler.steps", self.steps, "a whole number of at least 1")
-        for name in ("frames", "height", "width", "fps", "max_sequence_length"):
-            _require(getattr(self, name) >= 1, f"sampler.{name}", getattr(self, name), "a whole number of at least 1")
+        _require_counts(self, "sampler", "steps", "frames", "height", "width", "fps", "max_sequence_length")
+        _require(self, "sampler", "guidance_scale", "a finite number", math.isfinite)
 
 
 @dataclass(frozen=True)
@@ -58,13 +74,10 @@ class AdapterConfig:
     """Attach to every block, also where no gradient arrives; by default only up to the last target block."""
 
     def __post_init__(self) -> None:
-        _require(self.rank >= 1, "adapter.rank", self.rank, "a whole number of at least 1")
-        _require(
-            bool(self.projections) and set(self.projections) <= set(LORA_PROJECTIONS),
-            "adapter.projections",
-            self.projections,
-            f"some of {', '.join(LORA_PROJECTIONS)}",
-        )
+        _require_counts(self, "adapter", "rank")
+        _require(self, "adapter", "alpha", "a finite number above 0", _is_positive)
+        some = f"some of {', '.join(LORA_PROJECTIONS)}"
+        _require(self, "adapter", "projections", some, lambda p: bool(p) and set(p) <= set(LORA_PROJECTIONS))
 
 
 @dataclass(frozen=True)
@@ -89,12 +102,12 @@ class TTOConfig:
     """Leave the LoRA on in the steps after the guided ones."""
 
     def __post_init__(self) -> None:
-        _require(len(self.blocks) > 0, "tto.blocks", self.blocks, "at least one block index")
-        _require(min(self.blocks) >= 0, "tto.blocks", self.blocks, "block indices counted from 0")
-        _require(self.lr > 0, "tto.lr", self.lr, "a number above 0")
-        _require(self.weight_decay >= 0, "tto.weight-decay", self.weight_decay, "0 or more")
-        _require(self.guided_steps >= 1, "tto.guided-steps", self.guided_steps, "a whole number of at least 1")
-        _require(self.iterations >= 1, "tto.iterations", self.iterations, "a whole number of at least 1")
+        expected = "at least one block index, each once, counted from 0"
+        _require(self, "tto", "blocks", expected, lambda b: len(b) == len(set(b)) > 0 and min(b) >= 0)
+        _require(self, "tto", "lr", "a finite number above 0", _is_positive)
+        _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
+        _require_counts(self, "tto", "guided_steps", "iterations")
+        _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
 
 
 @dataclass(frozen=True)
@@ -115,9 +128,10 @@ class Settings:
     planner: PlannerConfig = field(default_factory=PlannerConfig)
 
     def __post_init__(self) -> None:
-        _require(
-            self.tto.guided_steps <= self.sampler.steps,
-            "tto.guided-steps",
-            self.tto.guided_steps,
-            f"at most --sampler.steps ({self.sampler.steps})",
-        )
+        steps = self.sampler.steps
+        if self.tto.guided_steps > steps:
+            raise UserError(
+                f"--tto.guided-steps is {self.tto.guided_steps}",
+                expected=f"at most --sampler.steps ({steps})",
+                remedy=f"--tto.guided-steps {steps}, or more --sampler.steps",
+            )

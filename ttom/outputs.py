@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import textwrap
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,7 +137,8 @@ def _draw_attention(result: Result, path: Path) -> None:
     shown = sorted({round(k) for k in np.linspace(0, frames - 1, min(_COLUMNS, frames))})
     width = 1.3 * columns / rows * len(shown) * len(arrays)
     figure = Figure(figsize=(max(width, 6.0) + 0.6, 1.45 * objects + 0.9), layout="constrained")
-    caption = f"{result.report['prompt']}  [{result.report['method']}, seed {result.report['seed']}]"
+    prompt = textwrap.shorten(result.report["prompt"], max(40, round(9 * figure.get_figwidth())), placeholder=" ...")
+    caption = f"{prompt}  [{result.report['method']}, seed {result.report['seed']}]"
     figure.suptitle(caption, fontsize=10, parse_math=False)
     # Before and after share a scale an object, so that a sharper map also looks brighter.
     attention = np.stack([maps for title, maps in arrays.items() if title != "mask"])
@@ -152,4 +155,6 @@ def _draw_attention(result: Result, path: Path) -> None:
                 axes.set_title(f"latent frame {shown[column]}", fontsize=7)
             if column == 0:
                 axes.set_ylabel(names[row], fontsize=8, parse_math=False)
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the font lacks Chinese: boxes stand for it
+        figure.savefig(path, dpi=110)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ttom import outputs, provenance
 from ttom.config import Method, SamplerConfig, Settings
-from ttom.defaults import DEFAULT_MODEL, preset_for
 from ttom.errors import UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.rules import plan
-from ttom.presets import PRESETS
+from ttom.layout.words import KNOWN_NOUNS
+from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
 
 Stage = Literal["plan", "load", "optimize", "sample", "decode"]
+_EXAMPLES = 8  # known nouns named in the message about unknown ones
 Progress = Callable[[Stage, int, int, float | None], None]
 """Called with the stage, the parts of it done, their number, and the loss where there is one."""
 
@@ -165,6 +166,7 @@ class TTOM:
         """
         settings, clock, tell = settings or self.settings, _Clock(), progress or _silent
         with clock("plan"):
+            check_seed(seed)
             layout = self._layout(prompt, method, layout, settings)
             tell("plan", 1, 1, None)
         with clock("load"):
@@ -224,6 +226,7 @@ class TTOM:
             "model": self.model,
             "method": method,
             "seed": seed,
+            "unknown_words": backbone.unknown_words(prompt),
             "layout_source": layout.source if layout is not None else None,
             "sampler": asdict(settings.sampler),
             "tto": _losses(sampled.losses, settings),
@@ -245,6 +248,12 @@ def check_prompt(prompt: str) -> None:
         )
 
 
+def check_seed(seed: int) -> None:
+    """Raise UserError for a seed that torch's generators do not take."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed is {seed}", expected="a whole number from 0 to 2^63 - 1", remedy="--seed 0")
+
+
 def check_words(backbone: Backbone, layout: Layout) -> None:
     """Raise UserError if the model has no token for a word of an object's phrase; says which, and near ones."""
     unknown = [word for group in layout.groups() for word in backbone.unknown_words(group.phrase)]
@@ -252,11 +261,13 @@ def check_words(backbone: Backbone, layout: Layout) -> None:
     if not unknown:
         return
     known = backbone.known_words()
-    near = {word: difflib.get_close_matches(word.lower(), known, n=3) for word in unknown}
+    nouns = [word for word in known if word in KNOWN_NOUNS]
+    near = {word: difflib.get_close_matches(word.lower(), nouns, n=3, cutoff=0.7) for word in unknown}
     hints = [f"{' or '.join(words)} for {word}" for word, words in near.items() if words]
+    examples = ", such as " + ", ".join(nouns[:: math.ceil(len(nouns) / _EXAMPLES)]) if nouns else ""
     raise UserError(
         f"the model {backbone.name} does not know {_listed(unknown)}",
-        expected=f"objects named by words of its vocabulary ({len(known)} words)",
+        expected=f"objects named by words of its vocabulary ({len(known)} words){examples}",
         remedy="; ".join(hints) or "another noun, or another model with --model",
     )
 

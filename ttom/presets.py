@@ -1,9 +1,11 @@
-"""Named settings as functions. A report says which one ran."""
+"""Named settings as functions, and which model and preset run when the user names none. Reports say which one ran."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+from ttom import checkpoints
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 
 
@@ -29,3 +31,14 @@ def emojiworld() -> Settings:
 
 
 PRESETS: dict[str, Callable[[], Settings]] = {"paper": paper, "released": released, "emojiworld": emojiworld}
+
+DEFAULT_MODEL = "emojiworld-wan"
+
+
+def preset_for(model: str) -> str:
+    """Name of the preset of a model: "emojiworld" for the embedded checkpoint by name or folder, else "paper"."""
+    if model in checkpoints.EMBEDDED:
+        return "emojiworld"
+    folder = Path(model).expanduser()
+    own = folder.exists() and folder.resolve().parent == Path(checkpoints.__file__).resolve().parent
+    return "emojiworld" if own else "paper"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -20,7 +21,10 @@ _PACKAGES = ("torch", "diffusers", "peft", "lightning", "transformers")
 
 
 def environment(device: torch.device | str) -> dict[str, Any]:
-    """Commit, versions, device, platform and date (UTC); also for the results of experiments."""
+    """Commit, versions, device, platform and date (UTC); also for the results of experiments.
+
+    The commit is the checkout's, or what the environment variable TTOM_COMMIT says where there is no checkout.
+    """
     import ttom
 
     versions = {name: _version(name) for name in _PACKAGES}
@@ -89,9 +93,13 @@ def _version(package: str) -> str | None:
 
 
 def _git_state(root: Path) -> dict[str, Any]:
-    """Commit and dirty flag, both None unless root itself is the top of a git checkout."""
+    """Commit and dirty flag of the checkout whose top is root.
+
+    Elsewhere (an installed package, a copy of the tree) the environment variable TTOM_COMMIT may name the commit;
+    whether the copy differs from it is unknown, so dirty is None.
+    """
     if not (root / ".git").exists():  # an installed package may lie inside somebody else's repository
-        return {"commit": None, "dirty": None}
+        return {"commit": os.environ.get("TTOM_COMMIT") or None, "dirty": None}
     commit, status = _git(root, "rev-parse", "--verify", "HEAD"), _git(root, "status", "--porcelain")
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 

@@ -12,52 +12,116 @@ from experiments.emojiworld.world import Scene, Split, sample_scene
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", "))
+
+
 # Scenery: hue in degrees, saturation and lightness of the gradient's two ends, and phrases that name it.
 SCENERY: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], tuple[str, ...]]] = {
-    "sky": ((205, 0.7, 0.72), (205, 0.6, 0.88), ("in the sky", "through the sky", "in a clear blue sky")),
-    "night": ((235, 0.5, 0.22), (250, 0.4, 0.38), ("at night", "in the night sky", "under the moonlight", "in the dark")),
-    "sunset": ((20, 0.8, 0.65), (330, 0.5, 0.72), ("at sunset", "in the evening", "under a warm sunset")),
-    "beach": ((45, 0.6, 0.78), (190, 0.6, 0.72), ("on the beach", "on a sandy beach", "along the shore", "by the sea")),
-    "ocean": ((200, 0.7, 0.5), (190, 0.6, 0.66), ("in the ocean", "in the sea", "across the water", "over the lake")),
-    "forest": ((120, 0.4, 0.4), (90, 0.4, 0.6), ("in a forest", "in the woods", "through the forest", "in the jungle")),
-    "meadow": ((95, 0.5, 0.65), (75, 0.5, 0.78), ("in a meadow", "in a garden", "in the park", "across a field", "on the grass", "through a field")),
-    "desert": ((38, 0.6, 0.66), (28, 0.6, 0.78), ("in the desert", "across the desert", "over the sand dunes")),
-    "snow": ((210, 0.3, 0.9), (210, 0.15, 0.97), ("in the snow", "on the ice", "in a snowy field", "in winter")),
-    "street": ((220, 0.06, 0.6), (220, 0.06, 0.75), ("on the street", "on a busy road", "along the highway", "in the city", "down the street", "on the sidewalk")),
-    "room": ((30, 0.35, 0.8), (25, 0.25, 0.68), ("in a room", "in a cozy living room", "on the floor", "in the kitchen", "on a wooden table")),
-    "party": ((300, 0.5, 0.8), (340, 0.5, 0.82), ("at a birthday party", "at a party", "in a colorful room", "on a stage")),
-}  # fmt: skip
+    "sky": ((205, 0.7, 0.72), (205, 0.6, 0.88), _phrases("in the sky, through the sky, in a clear blue sky")),
+    "night": (
+        (235, 0.5, 0.22),
+        (250, 0.4, 0.38),
+        _phrases("at night, in the night sky, under the moonlight, in the dark"),
+    ),
+    "sunset": ((20, 0.8, 0.65), (330, 0.5, 0.72), _phrases("at sunset, in the evening, under a warm sunset")),
+    "beach": (
+        (45, 0.6, 0.78),
+        (190, 0.6, 0.72),
+        _phrases("on the beach, on a sandy beach, along the shore, by the sea"),
+    ),
+    "ocean": ((200, 0.7, 0.5), (190, 0.6, 0.66), _phrases("in the ocean, in the sea, across the water, over the lake")),
+    "forest": (
+        (120, 0.4, 0.4),
+        (90, 0.4, 0.6),
+        _phrases("in a forest, in the woods, through the forest, in the jungle"),
+    ),
+    "meadow": (
+        (95, 0.5, 0.65),
+        (75, 0.5, 0.78),
+        _phrases("in a meadow, in a garden, in the park, across a field, on the grass, through a field"),
+    ),
+    "desert": ((38, 0.6, 0.66), (28, 0.6, 0.78), _phrases("in the desert, across the desert, over the sand dunes")),
+    "snow": ((210, 0.3, 0.9), (210, 0.15, 0.97), _phrases("in the snow, on the ice, in a snowy field, in winter")),
+    "street": (
+        (220, 0.06, 0.6),
+        (220, 0.06, 0.75),
+        _phrases("on the street, on a busy road, along the highway, in the city, down the street, on the sidewalk"),
+    ),
+    "room": (
+        (30, 0.35, 0.8),
+        (25, 0.25, 0.68),
+        _phrases("in a room, in a cozy living room, on the floor, in the kitchen, on a wooden table"),
+    ),
+    "party": (
+        (300, 0.5, 0.8),
+        (340, 0.5, 0.82),
+        _phrases("at a birthday party, at a party, in a colorful room, on a stage"),
+    ),
+}
 
 # Verbs as (third person, gerund, plural) by kind of noun.
 _VERBS = {
-    "walker": ("walks/walking/walk", "runs/running/run", "moves/moving/move", "dashes/dashing/dash", "strolls/strolling/stroll", "hops/hopping/hop", "darts/darting/dart"),
-    "flyer": ("flies/flying/fly", "floats/floating/float", "drifts/drifting/drift", "glides/gliding/glide", "moves/moving/move", "soars/soaring/soar"),
-    "vehicle": ("drives/driving/drive", "speeds/speeding/speed", "moves/moving/move", "rolls/rolling/roll", "travels/traveling/travel", "races/racing/race"),
-    "swimmer": ("swims/swimming/swim", "glides/gliding/glide", "floats/floating/float", "moves/moving/move", "drifts/drifting/drift", "sails/sailing/sail"),
-    "roller": ("rolls/rolling/roll", "bounces/bouncing/bounce", "moves/moving/move", "slides/sliding/slide", "spins/spinning/spin"),
-    "thing": ("moves/moving/move", "slides/sliding/slide", "floats/floating/float", "drifts/drifting/drift", "glides/gliding/glide"),
-}  # fmt: skip
+    "walker": _phrases(
+        "walks/walking/walk, runs/running/run, moves/moving/move, dashes/dashing/dash, strolls/strolling/stroll, "
+        "hops/hopping/hop, darts/darting/dart"
+    ),
+    "flyer": _phrases(
+        "flies/flying/fly, floats/floating/float, drifts/drifting/drift, glides/gliding/glide, moves/moving/move, "
+        "soars/soaring/soar"
+    ),
+    "vehicle": _phrases(
+        "drives/driving/drive, speeds/speeding/speed, moves/moving/move, rolls/rolling/roll, travels/traveling/travel, "
+        "races/racing/race"
+    ),
+    "swimmer": _phrases(
+        "swims/swimming/swim, glides/gliding/glide, floats/floating/float, moves/moving/move, drifts/drifting/drift, "
+        "sails/sailing/sail"
+    ),
+    "roller": _phrases(
+        "rolls/rolling/roll, bounces/bouncing/bounce, moves/moving/move, slides/sliding/slide, spins/spinning/spin"
+    ),
+    "thing": _phrases(
+        "moves/moving/move, slides/sliding/slide, floats/floating/float, drifts/drifting/drift, glides/gliding/glide"
+    ),
+}
 _STILL = {
-    "walker": ("sits/sitting/sit", "stands/standing/stand", "rests/resting/rest", "waits/waiting/wait", "sleeps/sleeping/sleep", "plays/playing/play", "walks/walking/walk", "runs/running/run"),
-    "flyer": ("hovers/hovering/hover", "floats/floating/float", "flies/flying/fly", "rests/resting/rest"),
-    "vehicle": ("is parked/parked/are parked", "stands/standing/stand", "waits/waiting/wait", "drives/driving/drive"),
-    "swimmer": ("floats/floating/float", "swims/swimming/swim", "rests/resting/rest"),
-    "roller": ("lies/lying/lie", "rests/resting/rest", "rolls/rolling/roll"),
-    "thing": ("stands/standing/stand", "is placed/placed/are placed", "lies/lying/lie", "rests/resting/rest"),
-}  # fmt: skip
-_UP = ("ascends/ascending/ascend", "rises/rising/rise", "climbs up/climbing up/climb up", "is lifted up/lifted up/are lifted up", "floats up/floating up/float up")  # fmt: skip
-_DOWN = ("descends/descending/descend", "falls/falling/fall", "sinks/sinking/sink", "drops/dropping/drop", "is lowered down/lowered down/are lowered down")  # fmt: skip
+    "walker": _phrases(
+        "sits/sitting/sit, stands/standing/stand, rests/resting/rest, waits/waiting/wait, sleeps/sleeping/sleep, "
+        "plays/playing/play, walks/walking/walk, runs/running/run"
+    ),
+    "flyer": _phrases("hovers/hovering/hover, floats/floating/float, flies/flying/fly, rests/resting/rest"),
+    "vehicle": _phrases("is parked/parked/are parked, stands/standing/stand, waits/waiting/wait, drives/driving/drive"),
+    "swimmer": _phrases("floats/floating/float, swims/swimming/swim, rests/resting/rest"),
+    "roller": _phrases("lies/lying/lie, rests/resting/rest, rolls/rolling/roll"),
+    "thing": _phrases("stands/standing/stand, is placed/placed/are placed, lies/lying/lie, rests/resting/rest"),
+}
+_UP = _phrases(
+    "ascends/ascending/ascend, rises/rising/rise, climbs up/climbing up/climb up, "
+    "is lifted up/lifted up/are lifted up, floats up/floating up/float up"
+)
+_DOWN = _phrases(
+    "descends/descending/descend, falls/falling/fall, sinks/sinking/sink, drops/dropping/drop, "
+    "is lowered down/lowered down/are lowered down"
+)
 _WHERE = {
-    "left": ("left", "to the left", "leftward", "leftwards", "from right to left", "from the right to the left", "right to left", "from the right side to the left side", "towards the left"),
-    "right": ("right", "to the right", "rightward", "rightwards", "from left to right", "from the left to the right", "left to right", "from the left side to the right side", "towards the right"),
-    "up": ("up", "upward", "upwards", "up into the air", "upward into the sky"),
-    "down": ("down", "downward", "downwards", "down to the ground", "downward to the ground"),
-}  # fmt: skip
+    "left": _phrases(
+        "left, to the left, leftward, leftwards, from right to left, from the right to the left, right to left, "
+        "from the right side to the left side, towards the left"
+    ),
+    "right": _phrases(
+        "right, to the right, rightward, rightwards, from left to right, from the left to the right, left to right, "
+        "from the left side to the right side, towards the right"
+    ),
+    "up": _phrases("up, upward, upwards, up into the air, upward into the sky"),
+    "down": _phrases("down, downward, downwards, down to the ground, downward to the ground"),
+}
 _BESIDE = {
-    "left": ("on the left of", "to the left of", "on the left side of", "left of"),
-    "right": ("on the right of", "to the right of", "on the right side of", "right of"),
-    "above": ("above", "over", "on top of", "on", "high above"),
-    "below": ("below", "under", "beneath", "underneath"),
+    "left": _phrases("on the left of, to the left of, on the left side of, left of"),
+    "right": _phrases("on the right of, to the right of, on the right side of, right of"),
+    "above": _phrases("above, over, on top of, on, high above"),
+    "below": _phrases("below, under, beneath, underneath"),
 }
 _ADVERBS = ("slowly", "quickly", "gently", "smoothly", "gracefully", "steadily", "rapidly", "softly", "swiftly")
 _ADJECTIVES = ("small", "little", "large", "big", "cute", "old", "shiny", "colorful", "happy", "lonely", "beautiful")
@@ -156,7 +220,8 @@ def full_caption(rng: random.Random, scene: Scene) -> str:
     if scene.kind == "motion":
         text = f"{_one(rng, nouns[0])} {_moves(rng, nouns[0], facts['direction'])}"
     elif scene.kind == "motion_beside":
-        text = f"{_one(rng, nouns[0])} {_moves(rng, nouns[0], facts['direction'])} {rng.choice(_BESIDE[facts['relation']])} {_one(rng, nouns[1])}"
+        mover = f"{_one(rng, nouns[0])} {_moves(rng, nouns[0], facts['direction'])}"
+        text = f"{mover} {rng.choice(_BESIDE[facts['relation']])} {_one(rng, nouns[1])}"
     elif scene.kind == "two_movers":
         first, second = (f"{_one(rng, n)} {_moves(rng, n, d)}" for n, d in zip(nouns, facts["directions"], strict=True))
         return first + rng.choice((" while ", ", while ", " and ")) + second + _ending(rng, scene)
@@ -193,6 +258,23 @@ def captioned_scene(
     scene = sample_scene(rng, split, kind)  # type: ignore[arg-type]
     paint(rng, scene)
     return scene, caption(rng, scene, vague)
+
+
+def forget(rng: random.Random, text: str, rate: float = 0.12) -> str:
+    """Replace some verbs, adverbs and adjectives by the stand-in for unknown words.
+
+    For training: real prompts say "scampers" where the world only knows "runs". Nouns, numbers, directions, relations
+    and the verbs that alone tell a direction are kept.
+    """
+    return re.sub(
+        r"[a-z]+", lambda word: UNKNOWN_WORD if word[0] in _REPLACEABLE and rng.random() < rate else word[0], text
+    )
+
+
+_REPLACEABLE = {word for row in _VERBS.values() for forms in row for word in forms.split("/") if " " not in word} | {
+    *_ADVERBS,
+    *_ADJECTIVES,
+}
 
 
 def vocabulary() -> list[str]:

@@ -79,7 +79,7 @@ def load_detector(device: torch.device | str = "cpu", weights: Path = WEIGHTS) -
 
 @torch.no_grad()
 def detect(detector: Detector, frames: Tensor, threshold: float = THRESHOLD) -> list[list[Detection]]:
-    """Objects in each frame ``(B, 3, H, W)`` in -1..1; one of several nouns at the same place is kept, the likeliest."""
+    """Objects in each frame ``(B, 3, H, W)`` in -1..1; of several nouns at one place the likeliest is kept."""
     centres, sizes, _ = detector(frames)
     heat = centres.sigmoid()
     best, noun = heat.max(1)
@@ -87,11 +87,12 @@ def detect(detector: Detector, frames: Tensor, threshold: float = THRESHOLD) -> 
     height, width = frames.shape[2:]
     found: list[list[Detection]] = [[] for _ in frames]
     index = peak.nonzero()
-    values = torch.stack([best[peak], noun[peak].float(), *(sizes[:, i][peak] * 32 for i in range(2))], 1).cpu().numpy()
-    for (b, y, x), (score, n, w, h) in zip(index.cpu().numpy(), values, strict=True):
+    values = torch.stack([best[peak], noun[peak].float(), *(sizes[:, i][peak] * 32 for i in range(2))], 1)
+    for (b, y, x), (score, n, w, h) in zip(index.cpu().numpy(), values.cpu().numpy(), strict=True):
         cx, cy = (x + 0.5) * STRIDE, (y + 0.5) * STRIDE
         box = ((cx - w / 2) / width, (cy - h / 2) / height, (cx + w / 2) / width, (cy + h / 2) / height)
-        found[b].append(Detection(int(n), float(score), tuple(float(v) for v in np.clip(box, 0, 1))))  # type: ignore[arg-type]
+        x0, y0, x1, y1 = np.clip(box, 0, 1).tolist()
+        found[b].append(Detection(int(n), float(score), (x0, y0, x1, y1)))
     return found
 
 

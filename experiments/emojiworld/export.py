@@ -11,15 +11,14 @@ import torch
 from diffusers import WanPipeline
 from safetensors.torch import load_file
 
-from experiments.emojiworld.models import build_scheduler, build_tokenizer, build_vae
-from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo
+from experiments.emojiworld.models import build_scheduler, build_tokenizer
+from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo, load_vae
 
 
 def build_pipeline(vae_folder: Path, transformer_folder: Path) -> WanPipeline:
     """The stock pipeline with the averaged weights of both trainings, in fp16."""
     statistics = LatentEncoder(vae_folder, "cuda" if torch.cuda.is_available() else "cpu").statistics()
-    vae = build_vae()
-    vae.load_state_dict(load_file(vae_folder / "ema.safetensors"))
+    vae = load_vae(vae_folder)
     vae.register_to_config(**statistics)
     model = TextToVideo()
     missing, unexpected = model.load_state_dict(load_file(transformer_folder / "ema.safetensors"), strict=False)

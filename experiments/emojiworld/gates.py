@@ -21,7 +21,7 @@ from torch import Tensor
 from experiments.emojiworld import metrics
 from experiments.emojiworld.captions import captioned_scene
 from experiments.emojiworld.detector import WEIGHTS, Detection, Detector, detect, load_detector
-from experiments.emojiworld.models import TEXT_TOKENS, build_vae
+from experiments.emojiworld.models import TEXT_TOKENS
 from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, Scene, frame_times, pack
 
 TARGETS = {
@@ -76,7 +76,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detector", type=Path, default=WEIGHTS)
-    parser.add_argument("--vae", type=Path, default=None, help="folder of the trained VAE")
+    parser.add_argument("--vae", type=Path, default=None, help="folder of the VAE's training, or an exported pipeline")
     parser.add_argument("--model", type=Path, default=None, help="exported checkpoint folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--per-kind", type=int, default=100, help="scenes of each of the six kinds")
@@ -106,11 +106,9 @@ def main() -> None:
 
 
 def _round_trip(folder: Path, true_video: Callable, device: str) -> Callable[[list[Scene], list[str]], Tensor]:
-    from safetensors.torch import load_file
+    from experiments.emojiworld.train_transformer import load_vae
 
-    vae = build_vae()
-    vae.load_state_dict(load_file(folder / "ema.safetensors"))
-    vae.eval().to(device)
+    vae = load_vae(folder).eval().to(device)
 
     @torch.no_grad()
     def make(scenes: list[Scene], texts: list[str]) -> Tensor:
@@ -122,7 +120,7 @@ def _round_trip(folder: Path, true_video: Callable, device: str) -> Callable[[li
 def _base(options: argparse.Namespace, device: str) -> Callable[[list[Scene], list[str]], Tensor]:
     from diffusers import WanPipeline
 
-    pipeline = WanPipeline.from_pretrained(options.model, torch_dtype=torch.float32).to(device)
+    pipeline = WanPipeline.from_pretrained(options.model, dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(options.seed)
 

@@ -45,7 +45,7 @@ def _centres(frames: Frames, noun: int) -> list[tuple[int, float, float]]:
 
 
 def displacement(frames: Frames, noun: int) -> tuple[float, float] | None:
-    """Net move of the noun's centre, as shares of width and height, from the first to the last two frames it is seen in.
+    """Net move of the noun's centre, as shares of width and height, from the first two to the last two frames with it.
 
     None if it is seen in fewer than half of the frames.
     """
@@ -68,7 +68,7 @@ def direction(frames: Frames, noun: int, least: float = 0.1) -> str | None:
 
 
 def relation_share(frames: Frames, first: int, second: int, relation: str) -> float:
-    """Share of frames in which some first lies `relation` some second, by the dominant axis of the centre difference."""
+    """Share of frames where some first lies `relation` some second, by the dominant axis of the centre difference."""
     return float(np.mean([_related(frame, first, second, relation) for frame in frames]))
 
 
@@ -76,11 +76,9 @@ def _related(frame: Sequence[Detection], first: int, second: int, relation: str)
     for a in (d.box for d in frame if d.noun == first):
         for b in (d.box for d in frame if d.noun == second):
             dx, dy = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
-            if abs(dx) >= abs(dy):
-                name = "left" if dx < 0 else "right"
-            else:
-                name = "above" if dy < 0 else "below"
-            if name == relation:
+            across = "left" if dx < 0 else "right"
+            along = "above" if dy < 0 else "below"
+            if relation == (across if abs(dx) >= abs(dy) else along):
                 return True
     return False
 

@@ -69,7 +69,7 @@ def build_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Whole words, with "##s" and "##es" for plurals; any other word is one <unk>."""
+    """Whole words, the nouns' plurals among them, and "##s" and "##es" for other words; what is left is <unk>."""
     words = ["<pad>", "</s>", "<unk>", *".,'-", "##s", "##es", *vocabulary()]
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])

@@ -42,7 +42,8 @@ class Targets:
         self.x, self.y = (x + 0.5) * STRIDE, (y + 0.5) * STRIDE
 
     def __call__(self, things: Tensor, times: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """things ``(B, S, 6)``, times ``(B,)``, labels ``(B, H, W)`` -> heat ``(B, nouns, h, w)``, sizes and where they count."""
+        """Things ``(B, S, 6)``, times ``(B,)``, labels ``(B, H, W)`` -> heat ``(B, nouns, h, w)``, sizes
+        ``(B, 2, h, w)`` and where they count ``(B, 1, h, w)``."""
         batch, slots = things.shape[:2]
         heat = torch.zeros(batch, len(NOUNS), *self.x.shape, device=things.device)
         sizes = torch.zeros(batch, 2, *self.x.shape, device=things.device)

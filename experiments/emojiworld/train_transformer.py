@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from experiments.emojiworld import whole_clip
-from experiments.emojiworld.captions import captioned_scene
+from experiments.emojiworld.captions import captioned_scene, forget
 from experiments.emojiworld.models import (
     LATENT_CHANNELS,
     TEXT_TOKENS,
@@ -45,7 +46,7 @@ def _scenes(seed: int, count: int, shares: tuple[float, ...]) -> dict[str, Tenso
     rng = random.Random(seed)
     pairs = [captioned_scene(rng, "train", rng.choices(KINDS, shares)[0]) for _ in range(count)]
     encoded = _tokenizer()(
-        [text for _, text in pairs],
+        [forget(rng, text) for _, text in pairs],
         padding="max_length",
         max_length=TEXT_TOKENS,
         truncation=True,
@@ -62,13 +63,21 @@ def clip_scenes(seed: int, count: int) -> dict[str, Tensor]:
     return _scenes(seed, count, CLIP_KIND_SHARES)
 
 
+def load_vae(folder: Path) -> AutoencoderKLWan:
+    """The VAE of a training folder (its averaged weights) or of an exported pipeline folder, in float32."""
+    vae = build_vae()
+    averaged = folder / "ema.safetensors"
+    weights = load_file(averaged if averaged.exists() else folder / "vae" / "diffusion_pytorch_model.safetensors")
+    vae.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    return vae
+
+
 class LatentEncoder:
     """Renders scenes and encodes them with the trained VAE, normalised per channel."""
 
     def __init__(self, vae_folder: Path, device: str) -> None:
         self.device = device
-        self.vae = build_vae()
-        self.vae.load_state_dict(load_file(vae_folder / "ema.safetensors"))
+        self.vae = load_vae(vae_folder)
         whole_clip.use_whole_clips(self.vae.to(device).eval())
         self.renderer = Renderer(device)
         self.mean = torch.zeros(1, LATENT_CHANNELS, 1, 1, 1, device=device)
@@ -129,6 +138,13 @@ class TextToVideo(nn.Module):
         self.transformer = build_transformer()
         self.text_encoder = build_text_encoder(_tokenizer())
 
+    def load_pipeline(self, folder: Path) -> None:
+        """Take the weights of an exported pipeline folder."""
+        transformer = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+        text_encoder = load_file(folder / "text_encoder" / "model.safetensors")
+        self.transformer.load_state_dict({name: tensor.float() for name, tensor in transformer.items()})
+        self.text_encoder.load_state_dict({n: t.float() for n, t in text_encoder.items()}, strict=False)
+
     def embed(self, tokens: Tensor, length: int) -> Tensor:
         """Token ids ``(B, 64)`` -> embeddings ``(B, length, D)``, zero where padded, as the stock pipeline does."""
         mask = tokens > 0
@@ -152,7 +168,7 @@ class TextToVideo(nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vae", type=Path, required=True, help="folder of the trained VAE")
+    parser.add_argument("--vae", type=Path, required=True, help="folder of the VAE's training, or an exported pipeline")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--start", type=Path, default=None, help="averaged weights of an earlier training to begin from"
@@ -175,7 +191,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     model = TextToVideo().to(device)
     if options.start:
-        model.load_state_dict(load_file(options.start), strict=False)
+        model.load_pipeline(options.start)
     run = Run(options.out, model, lr=options.lr, minutes=options.minutes, ema=0.999, weight_decay=0.0)
     if not options.no_compile:
         for block in model.transformer.blocks:
@@ -185,7 +201,7 @@ def main() -> None:
     frame_pool = ScenePool(frame_scenes, options.frame_batch, seed=seed, workers=options.workers)
     clip_pool = ScenePool(clip_scenes, options.clip_batch, seed=seed + 1, workers=options.workers)
     frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], 128 * options.frame_batch, reuse=3)
-    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 128 * options.clip_batch, reuse=6)
+    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 256 * options.clip_batch, reuse=12)
     begun = run.seconds
     while not run.done and not (options.stop_after and run.seconds - begun > options.stop_after * 60):
         on_frames = run.progress < options.frame_share or rng.random() < options.frame_mix

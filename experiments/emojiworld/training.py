@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,17 +17,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+SAVE_SECONDS = 60.0
+"""How much training a killed run can lose."""
+
 
 class Run:
     """A training run that stops when its minutes are used, and goes on from its last checkpoint.
 
     Args:
-        folder: Where weights.safetensors, ema.safetensors, optimizer.safetensors, state.json and log.jsonl lie.
+        folder: Where weights.safetensors, ema.safetensors, optimizer.safetensors, state.json and log.jsonl lie. Saved
+            there once a minute, and when the script says so.
         model: What is trained.
         lr: Peak AdamW learning rate: a short warm-up, flat, then to zero over the last 40% of the minutes.
         minutes: Training time in all, earlier parts of a resumed run included.
         ema: Decay of the averaged weights; a warm-up keeps early weights out of it.
-        project: W&B project; logged there if WANDB_API_KEY is set, else only to log.jsonl.
+
+    Figures go to log.jsonl and, where wandb is installed, to its project "ttom-emojiworld": online if WANDB_API_KEY is
+    set, else offline.
     """
 
     def __init__(
@@ -42,24 +49,37 @@ class Run:
         self.folder, self.model, self.lr, self.minutes, self.decay = folder, model, lr, minutes, ema
         folder.mkdir(parents=True, exist_ok=True)
         self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        kept = model.state_dict()
+        self.buffers = {name: b for name, b in model.named_buffers() if name in kept}
         cuda = next(iter(self.named.values())).is_cuda
         self.optimizer = torch.optim.AdamW(
             self.named.values(), lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=cuda
         )
         self.step, self.seconds_before = 0, 0.0
+        self.wandb_id = f"{folder.name}-{secrets.token_hex(4)}"
         self.average = {name: p.detach().clone() for name, p in self.named.items()}
         if (folder / "state.json").exists():
             self._resume()
-        self.started = time.monotonic()
+        self.started = self.saved = time.monotonic()
         self.recent: dict[str, Tensor] = {}
         self.wandb = self._wandb()
 
     def _wandb(self):  # type: ignore[no-untyped-def]
-        if not os.environ.get("WANDB_API_KEY"):
+        """A W&B run, the same one when resumed; None where wandb is not installed."""
+        try:
+            import wandb
+        except ImportError:
             return None
-        import wandb
-
-        return wandb.init(project="ttom-emojiworld", name=self.folder.name, resume="allow")
+        mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+        return wandb.init(
+            project="ttom-emojiworld",
+            name=self.folder.name,
+            id=self.wandb_id,
+            resume="allow" if mode == "online" else None,  # wandb cannot resume a run offline
+            mode=mode,
+            dir=self.folder,
+            config={"lr": self.lr, "minutes": self.minutes, "ema": self.decay},
+        )
 
     @property
     def seconds(self) -> float:
@@ -90,6 +110,8 @@ class Run:
         for name, value in {"loss": loss, **figures}.items():
             value = value.detach()
             self.recent[name] = torch.lerp(self.recent.get(name, value), value, 0.05)
+        if time.monotonic() - self.saved > SAVE_SECONDS:
+            self.save()
 
     def log(self, every: int = 100, **figures: float) -> None:
         if self.step % every and not figures:
@@ -100,7 +122,7 @@ class Run:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
         if self.wandb:
-            self.wandb.log(row)
+            self.wandb.log(row, step=self.step)
 
     def use_average(self) -> None:
         """Put the averaged weights into the model, for export and evaluation."""
@@ -113,20 +135,26 @@ class Run:
         for name, p in self.named.items():
             for key, value in self.optimizer.state[p].items():
                 moments[f"{name}:{key}"] = value
-        for stem, tensors in (("weights", dict(self.named)), ("ema", self.average), ("optimizer", moments)):
+        weights = {**self.named, **self.buffers}
+        for stem, tensors in (("weights", weights), ("ema", self.average), ("optimizer", moments)):
             part = self.folder / f"{stem}.part"
             save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part)
             os.replace(part, self.folder / f"{stem}.safetensors")
         part = self.folder / "state.part"
-        part.write_text(json.dumps({"step": self.step, "seconds": self.seconds}))
+        part.write_text(json.dumps({"step": self.step, "seconds": self.seconds, "wandb_id": self.wandb_id}))
         os.replace(part, self.folder / "state.json")
+        self.saved = time.monotonic()
 
     def _resume(self) -> None:
         state = json.loads((self.folder / "state.json").read_text())
         self.step, self.seconds_before = state["step"], state["seconds"]
+        self.wandb_id = state.get("wandb_id", self.wandb_id)
         weights, average = (load_file(self.folder / f"{stem}.safetensors") for stem in ("weights", "ema"))
         moments = load_file(self.folder / "optimizer.safetensors")
         with torch.no_grad():
+            for name, buffer in self.buffers.items():  # batch norm's averages
+                if name in weights:
+                    buffer.copy_(weights[name])
             for name, p in self.named.items():
                 p.copy_(weights[name])
                 self.average[name].copy_(average[name])

@@ -237,7 +237,12 @@ def thing_boxes(thing: Thing) -> np.ndarray:
 
 
 def pack(scenes: list[Scene]) -> dict[str, Tensor]:
-    """Scenes as tensors for the renderer: "things" ``(B, S, 6)`` (x0 y0 x1 y1 size noun, noun -1 if empty), "back" ``(B, 7)``."""
+    """Painted scenes as tensors for the renderer.
+
+    Returns:
+        "things" ``(B, S, 6)``: start x y, end x y, size (pixels), noun (-1 if the slot is empty);
+        "back" ``(B, 7)``: two RGB colours and the gradient's angle.
+    """
     things = np.full((len(scenes), SLOTS, 6), -1, dtype=np.float32)
     back = np.zeros((len(scenes), 7), dtype=np.float32)
     for i, scene in enumerate(scenes):

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from ttom.attention.maps import object_attention
 from ttom.attention.wan import CaptureProcessor, StopForward, captured_maps
 from ttom.backbones.wan import WanBackbone
+from ttom.errors import UserError
 from ttom.types import VideoSize
 
 SIZE = VideoSize(9, 32, 48)
@@ -138,6 +139,14 @@ def test_processors_come_back_after_an_error(tiny: WanBackbone) -> None:
     with pytest.raises(KeyboardInterrupt), captured_maps(tiny.transformer, (0, 2), TOKENS):
         raise KeyboardInterrupt
     assert all(b.attn2.processor is p for b, p in zip(tiny.transformer.blocks, originals, strict=True))
+
+
+def test_gradient_checkpointing_that_would_break_the_backward_is_refused(tiny: WanBackbone) -> None:
+    tiny.transformer.enable_gradient_checkpointing()
+    with pytest.raises(UserError, match="gradient checkpointing"):
+        tiny.object_maps(*inputs(tiny), TOKENS, (1,))
+    with torch.no_grad():
+        assert tiny.object_maps(*inputs(tiny), TOKENS, (1,)).shape[0] == 1
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(tiny: WanBackbone) -> None:

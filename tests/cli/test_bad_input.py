@@ -120,7 +120,17 @@ def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
         ("--sampler.width 40", "multiple of 16"),
         ("--sampler.steps 0", "--sampler.steps is 0"),
         ("--tto.lr 0", "--tto.lr is 0"),
+        ("--tto.lr inf", "leave --tto.lr out"),
         ("--tto.lr fast", "--tto.lr"),
+        ("--tto.blocks 1 1", "each once"),
+        ("--tto.blocks", "--tto.blocks is empty"),
+        ("--tto.blocks 0 --adapter.projections to_v", "no gradient reaches"),
+        ("--tto.stop-loss nan", "--tto.stop-loss is nan"),
+        ("--adapter.alpha 0", "--adapter.alpha is 0.0"),
+        ("--sampler.guidance-scale nan", "--sampler.guidance-scale is nan"),
+        ("--sampler.max-sequence-length 0", "--sampler.max-sequence-length is 0"),
+        ("--sampler.width 8000", "position codes"),
+        ("--seed -1", "--seed is -1"),
         ("--tto.guided-steps 4", "at most --sampler.steps (3)"),
         ("--method magic", "--method"),
         ("--preset none", "--preset"),
@@ -166,6 +176,21 @@ def test_read_only_out_is_found_before_the_work(fails: Fails, small: list[str], 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc")
 def test_out_where_nobody_may_write(fails: Fails, small: list[str], no_work: None) -> None:
     assert "cannot write to /proc/ttom" in fails("generate", PROMPT, "--out", "/proc/ttom", *small)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+)
+def test_too_little_memory(
+    fails: Fails, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("ttom.pipeline._steer", refuse)
+    message = fails("generate", PROMPT, "--out", str(tmp_path), *small)
+    assert "the memory does not suffice" in message
+    assert "fewer --sampler.frames" in message
 
 
 def test_plan_into_a_bad_place(fails: Fails, tmp_path: Path) -> None:

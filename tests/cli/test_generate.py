@@ -63,6 +63,23 @@ def test_layout_file_is_followed(small: list[str], tmp_path: Path, capsys: pytes
     assert load_layout(out / "layout.json").objects == load_layout(plan).objects
 
 
+def test_words_that_the_model_does_not_know_are_noted(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "A dog above a house with the nebula"
+    assert main(["generate", prompt, "--method", "base", "--out", str(tmp_path), *small]) == 0
+    assert capsys.readouterr().err == "note: the model does not know 'nebula'; nothing in the video comes of it\n"
+
+
+def test_a_long_prompt_in_any_script_draws_quietly(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "A dog above a house. 猫 " + "very " * 300
+    assert main(["generate", prompt, "--method", "base", "--out", str(tmp_path), *small]) == 0
+    assert "Warning" not in capsys.readouterr().err
+    assert (tmp_path / "attention.png").is_file()
+
+
 def test_plan_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", PROMPT]) == 0
     layout = json.loads(capsys.readouterr().out)

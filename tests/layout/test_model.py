@@ -174,7 +174,8 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
         (b"{not json", "is not JSON"),
         (b"", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b"[1, 2]", "holds a JSON list"),
+        (b"[1, 2]", r"holds \[1, 2\]"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b"\xff\xfe\x00", "cannot be read"),
     ],
 )
@@ -194,7 +195,8 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_check_layout_wants_whole_words_of_the_prompt() -> None:
     check_layout(_layout(), "a Red  kite over the sea")
-    for prompt in ("a kite that is red", "a red kites fly", "a bred kite"):
+    check_layout(_layout(), "two red kites over the sea")  # its tokens are found in the plural, too
+    for prompt in ("a kite that is red", "a red kitesurfer", "a bred kite"):
         with pytest.raises(UserError, match="'red kite' .* does not occur in the prompt"):
             check_layout(_layout(), prompt)
 
@@ -205,3 +207,15 @@ def test_schema_names_the_version_and_forbids_unknown_fields() -> None:
     assert set(schema["required"]) == {"version", "prompt", "objects"}
     assert schema["additionalProperties"] is False
     assert schema["$defs"]["Box"]["properties"]["x0"]["maximum"] == 1.0
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "layout.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(_good()).encode())
+    assert load_layout(path).objects
+
+
+def test_one_and_many_of_a_kind_are_one_group() -> None:
+    # "cat" and "cats" find the same tokens, hence the same attention map: two masks would contradict each other.
+    layout = _layout(_object("a", "black cat", "cat"), _object("b", "Black cats", "cat"), _object("c", "cat", "cat"))
+    assert [[item.id for item in group.objects] for group in layout.groups()] == [["a", "b"], ["c"]]

@@ -267,6 +267,14 @@ def test_ids_phrases_and_source() -> None:
         ("running quickly", "names no object"),
         ("in a forest", "names no object"),
         ("!!!", "names no object"),
+        ("moves left", "names no object"),
+        ("no cats", "names no object"),
+        ("zero cats", "names no object"),
+        ("thirty-two cats", "asks for 32 objects"),
+        ("a hundred cats", "asks for hundred objects"),
+        ("9" * 5000 + " dogs", "asks for 999999999 objects"),
+        ("猫が左に走る", "knows no word"),
+        ("Ein Ballon fliegt nach rechts", "knows no word"),
         ("500 dogs", "asks for 500 objects"),
         ("One hundred dogs", "asks for hundred objects"),
         ("0 dogs", "asks for 0 objects"),
@@ -285,3 +293,12 @@ def test_refusals_say_what_to_do(prompt: str, message: str) -> None:
 def test_a_wrong_aspect_is_refused(aspect: float) -> None:
     with pytest.raises(UserError, match="aspect is"):
         plan("a cat", aspect=aspect)
+
+
+@pytest.mark.parametrize(("number", "count"), [("twenty-two", 22), ("twenty two", 22), ("twenty", 20), ("24", 24)])
+def test_numbers_above_twenty(number: str, count: int) -> None:
+    assert len(plan(f"{number} cats", aspect=ASPECT).objects) == count
+
+
+def test_what_is_said_to_be_absent_gets_no_box() -> None:
+    assert [item.noun for item in plan("A dog runs left and no cats follow", aspect=ASPECT).objects] == ["dog"]

@@ -42,7 +42,10 @@ class Backbone(Protocol):
         ...
 
     def check_size(self, size: VideoSize) -> None:
-        """Raise UserError if the model cannot make a video of this size (frames 4k+1, sides a multiple of ...)."""
+        """Raise UserError if the model cannot make a video of this size.
+
+        Frames 4k+1, sides a multiple of a few pixels, no longer than its position codes reach.
+        """
         ...
 
     def check_blocks(self, blocks: tuple[int, ...]) -> None:
@@ -84,14 +87,15 @@ class Backbone(Protocol):
         """Attention maps ``(K, N, F, H, W)`` of N phrases in K blocks; stops after the last of these blocks.
 
         Entry = share of a video token's attention (softmax over all text tokens), mean over heads and over the
-        phrase's tokens. Differentiable; float32.
+        phrase's tokens. Differentiable; float32. Raises UserError if gradient checkpointing would break the backward.
         """
         ...
 
     def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
         """Module names of the transformer that get a LoRA.
 
-        Unless all_blocks: all projections in blocks before the last target block, to_q and to_k in that block.
+        Unless all_blocks: all projections in blocks before the last target block, to_q and to_k in that block. Raises
+        UserError if that is none.
         """
         ...
 

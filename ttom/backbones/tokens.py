@@ -6,25 +6,7 @@ import re
 from typing import Any
 
 from ttom.errors import UserError
-from ttom.layout.words import singular
-
-
-def find_phrase(text: str, phrase: str) -> list[tuple[int, int]]:
-    """Character spans ``[start, end)`` of the phrase in the text: whole words, its last word singular or plural.
-
-    Case and the marks between the words do not matter (``teddy-bears`` is found for ``teddy bear``).
-    """
-    if not re.search(r"\w", phrase):
-        return []
-    *head, last = re.findall(r"\w+", phrase.lower())
-    words = list(re.finditer(r"\w+", text))
-    spans = []
-    for i in range(len(words) - len(head)):
-        window = words[i : i + len(head) + 1]
-        same_head = [word.group().lower() for word in window[:-1]] == head
-        if same_head and singular(window[-1].group()) == singular(last):
-            spans.append((window[0].start(), window[-1].end()))
-    return spans
+from ttom.layout.words import find_phrase
 
 
 def phrase_positions(tokenizer: Any, text: str, phrase: str, max_sequence_length: int) -> list[int]:

@@ -76,6 +76,14 @@ class WanBackbone:
                     expected=f"a multiple of {multiple} pixels for this model",
                     remedy=f"{below} or {below + multiple}",
                 )
+        grid, reach = self.token_grid(size), self.pipe.transformer.config.rope_max_seq_len
+        if max(grid.frames, grid.height, grid.width) > reach:
+            raise UserError(
+                f"{size.frames} frames of {size.width} x {size.height} pixels are {grid.frames} latent frames of "
+                f"{grid.width} x {grid.height} tokens",
+                expected=f"at most {reach} of each, as far as this model's position codes reach",
+                remedy="fewer --sampler.frames, or a smaller --sampler.width and --sampler.height",
+            )
 
     def check_blocks(self, blocks: tuple[int, ...]) -> None:
         wrong = [b for b in blocks if not 0 <= b < self.num_blocks]
@@ -142,6 +150,11 @@ class WanBackbone:
     def object_maps(
         self, latents: Tensor, timestep: Tensor, text: Tensor, tokens: list[list[int]], blocks: tuple[int, ...]
     ) -> Tensor:
+        if torch.is_grad_enabled() and self.pipe.transformer.is_gradient_checkpointing:
+            raise UserError(
+                "the transformer has gradient checkpointing on, whose second forward would find no map to read",
+                remedy="call pipe.transformer.disable_gradient_checkpointing() first",
+            )
         with captured_maps(self.transformer, blocks, tokens) as processors:
             self.denoise(latents, timestep, text)
         maps = [processors[b].maps for b in blocks]
@@ -158,6 +171,12 @@ class WanBackbone:
         names = [f"blocks.{b}.attn2.{p}" for b in range(last) for p in projections]
         if not all_blocks:
             names += [f"blocks.{last}.attn2.{p}" for p in projections if p in ("to_q", "to_k")]
+        if not names:
+            raise UserError(
+                f"no gradient reaches --adapter.projections {' '.join(projections)} with --tto.blocks {last} alone",
+                expected="to_q or to_k in block 0, any projection in the blocks before the last target block",
+                remedy="add to_q or to_k, or a later block",
+            )
         return names
 
     @torch.no_grad()

@@ -15,9 +15,8 @@ import tyro
 import ttom
 from ttom.cli.arguments import Generate, Plan
 from ttom.config import Settings
-from ttom.defaults import DEFAULT_MODEL, preset_for
 from ttom.errors import UserError
-from ttom.presets import PRESETS
+from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 
 INTERRUPTED = 130
 BAD_INPUT = 2

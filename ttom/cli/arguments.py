@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from ttom.config import Method, Settings
-from ttom.defaults import DEFAULT_MODEL
+from ttom.presets import DEFAULT_MODEL
 
 PresetName = Literal["paper", "released", "emojiworld"]
 Device = Literal["auto", "cpu", "cuda"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ttom import outputs
@@ -23,7 +25,7 @@ def generate(command: Generate) -> None:
     layout = _file_layout(command.layout) if command.layout is not None else None
     _hush_libraries()
     runner = TTOM(command.model, device=command.device, dtype=command.dtype, preset=command.preset)
-    with ProgressDisplay(quiet=command.quiet) as progress:
+    with ProgressDisplay(quiet=command.quiet) as progress, _memory_as_user_error():
         result = runner.generate(
             command.prompt,
             method=command.method,
@@ -33,6 +35,9 @@ def generate(command: Generate) -> None:
             progress=progress,
         )
     folder = result.save(command.out)
+    unknown = ", ".join(repr(word) for word in result.report["unknown_words"])
+    if unknown:
+        print(f"note: the model does not know {unknown}; nothing in the video comes of it", file=sys.stderr)
     _say_done(result.report, folder)
 
 
@@ -82,9 +87,24 @@ def _say_done(report: dict, folder: Path) -> None:
             print(f"{Path(name).stem + ':':<10} {folder / name}")
 
 
+@contextmanager
+def _memory_as_user_error() -> Iterator[None]:
+    """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(
+            f"the memory does not suffice: {str(error).splitlines()[0]}",
+            expected="a video and a model that fit the device's memory",
+            remedy="fewer --sampler.frames, a smaller --sampler.height and --sampler.width, or --dtype bfloat16",
+        ) from error
+
+
 def _hush_libraries() -> None:
     """Our own bars and messages say enough. Before these libraries are imported, which takes seconds."""
-    for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
+    for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY"):
         os.environ.setdefault(variable, "error")
-    libraries = r"(lightning|torch|diffusers|peft|transformers|matplotlib)\..*"
+    libraries = r"(lightning|torch|diffusers|peft|transformers|huggingface_hub|matplotlib)\..*"
     warnings.filterwarnings("ignore", category=UserWarning, module=libraries)

@@ -16,7 +16,7 @@ from ttom.layout import words
 
 MAX_COUNT = 24
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+|[.,;:!?]")
-_PUNCTUATION = ".,;:!?"
+_TENS = range(20, 100, 10)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Mention:
         noun: Head noun in the singular.
         modifiers: Lower-case words before the head.
         count: Objects meant; 1 for a bare plural, which is one thing to the layout ("clouds").
-        kind: How it starts: "number", "indefinite", "definite", "possessive" or "bare".
+        kind: How it starts: "number", "indefinite", "definite", "possessive", "absent" ("no dogs") or "bare".
         determiner: The words before the phrase, lower case ("three", "the two").
     """
 
@@ -87,7 +87,8 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
             index += 1
             continue
         of = mention.end < len(tokens) and tokens[mention.end].text == "of"
-        if not (of and mention.head in words.MEDIA_WORDS):  # "a video of a cat" is about the cat
+        medium = of and mention.head in words.MEDIA_WORDS  # "a video of a cat" is about the cat
+        if not medium and mention.kind != "absent":
             mentions.append(mention)
         index = mention.end
     return mentions
@@ -131,7 +132,12 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
     if text == "the" and len(following) > 1 and _number(following[1]) is not None:  # "the two dogs"
         text, after = following[1], 2
     number = _number(text)
+    if number is None and text == "a" and following[1:2] and following[1] in words.LARGE_NUMBERS:
+        number = 1  # "a hundred dogs"
     if number is not None:
+        unit = words.NUMBERS.get(tokens[index + after].text, 0) if index + after < len(tokens) else 0
+        if number in _TENS and 0 < unit < 10:  # "twenty two dogs"
+            number, after = number + unit, after + 1
         large = next((word for word in following[:3] if word in words.LARGE_NUMBERS), None)
         if large or not 1 <= number <= MAX_COUNT:
             raise UserError(
@@ -144,6 +150,7 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
         ("indefinite", words.SINGULAR_DETERMINERS),
         ("definite", words.OPEN_DETERMINERS),
         ("possessive", words.POSSESSIVES),
+        ("absent", words.ABSENCE),
     ):
         if text in group:
             return kind, 1, index + 1
@@ -151,7 +158,12 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else words.NUMBERS.get(text)
+    if text.isdigit():
+        return int(text[:9])  # too many anyway, and Python refuses thousands of digits
+    tens, _, unit = text.partition("-")
+    if words.NUMBERS.get(tens) in _TENS and words.NUMBERS.get(unit, 10) < 10:  # "twenty-two"
+        return words.NUMBERS[tens] + words.NUMBERS[unit]
+    return words.NUMBERS.get(text)
 
 
 def _is_singular(tokens: list[Token], index: int, kind: str) -> bool:
@@ -164,6 +176,10 @@ def _may_start_bare(tokens: list[Token], index: int) -> bool:
     if not words.is_content(text):
         return False
     before = tokens[index - 1].text if index else "."
+    following = tokens[index + 1].text if index + 1 < len(tokens) else "."
+    moves = words.verb_base(text) in words.MOTION_VERBS and words.singular(text) not in words.KNOWN_NOUNS
+    if moves and not words.is_content(following):  # "moves left" has no subject
+        return False
     if before == ".":
         return not text.endswith("ing") or text in words.ING_NOUNS
     base_noun = words.singular(text) in words.KNOWN_NOUNS

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ttom.errors import UserError
+from ttom.layout.words import find_phrase, singular
 
 LAYOUT_VERSION: Literal[1] = 1
 
@@ -143,10 +143,14 @@ class Layout(_Frozen):
         return self
 
     def groups(self) -> list[ObjectGroup]:
-        """Objects with the same noun and phrase (case ignored) together, in order of first occurrence."""
+        """Objects with the same noun and phrase together, in order of first occurrence.
+
+        Case and number of the phrase are ignored ("cat", "two cats"): its tokens are found in either form, so these
+        objects share one attention map and need one mask.
+        """
         groups: dict[tuple[str, str], list[LayoutObject]] = {}
         for item in self.objects:
-            groups.setdefault((item.noun.lower(), item.phrase.lower()), []).append(item)
+            groups.setdefault((singular(item.noun), singular(item.phrase)), []).append(item)
         return [ObjectGroup(items[0].phrase, items[0].noun, tuple(items)) for items in groups.values()]
 
 
@@ -156,6 +160,15 @@ def layout_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["required"] = ["version", *schema["required"]]
     return schema
+
+
+_FORMS = {  # pydantic's own words name Python types
+    "tuple_type": "a JSON list",
+    "model_type": "a JSON object",
+    "float_type": "a number",
+    "string_type": "a string",
+    "too_long": "a list of two numbers",  # only "visible" has an upper length
+}
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -181,7 +194,7 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
     if kind in ("too_short", "string_too_short"):
         return f"{place} is empty", "at least one entry"
     text = json.dumps(received, default=str)
-    return f"{place or 'the file'} is {text[:60]}: {first['msg']}", "a value of the layout format"
+    return f"{place or 'the file'} is {text[:60]}", _FORMS.get(kind, f"a value of the layout format ({first['msg']})")
 
 
 def load_layout(path: str | Path) -> Layout:
@@ -194,7 +207,7 @@ def load_layout(path: str | Path) -> Layout:
     path = Path(path)
     remedy = "see the README for a layout file, or write one with `ttom plan PROMPT --out layout.json`"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except FileNotFoundError as error:
         raise UserError(
             f"layout file {path} does not exist", expected="an existing JSON file", remedy=remedy
@@ -205,14 +218,12 @@ def load_layout(path: str | Path) -> Layout:
         ) from error
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a whole number of thousands of digits
         raise UserError(
             f"layout file {path} is not JSON: {error}", expected="one JSON object", remedy=remedy
         ) from error
     if not isinstance(data, dict):
-        raise UserError(
-            f"layout file {path} holds a JSON {type(data).__name__}", expected="one JSON object", remedy=remedy
-        )
+        raise UserError(f"layout file {path} holds {json.dumps(data)[:60]}", expected="one JSON object", remedy=remedy)
     version = data.get("version")
     if type(version) is not int or version != LAYOUT_VERSION:
         problem = "has no version" if "version" not in data else f"has version {json.dumps(version)}"
@@ -224,19 +235,13 @@ def load_layout(path: str | Path) -> Layout:
         raise UserError(f"layout file {path}: {problem}", expected=expected, remedy=remedy) from error
 
 
-def occurs_in(phrase: str, prompt: str) -> bool:
-    """Whether the words of the phrase stand together in the prompt, case and kind of white space ignored."""
-    words = r"\s+".join(re.escape(word) for word in phrase.split())
-    return re.search(rf"(?<!\w){words}(?!\w)", prompt, re.IGNORECASE) is not None
-
-
 def check_layout(layout: Layout, prompt: str) -> None:
     """Raise UserError unless every object's phrase occurs in the prompt, so that its tokens can be found."""
     for item in layout.objects:
-        if not occurs_in(item.phrase, prompt):
+        if not find_phrase(prompt, item.phrase):
             raise UserError(
                 f"the layout's phrase {item.phrase!r} (object {item.id!r}) does not occur in the prompt {prompt!r}",
-                expected="phrases spelt as in the prompt",
+                expected="phrases in the prompt's own words, singular or plural",
                 remedy="edit the phrase in the layout file, or use the prompt that the layout was made for",
             )
 

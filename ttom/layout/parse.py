@@ -12,6 +12,7 @@ from ttom.layout.motion import Mover, find_movers
 from ttom.layout.reading import REMEDY, Reading, is_object
 from ttom.layout.relations import Relation, find_absolute_relation, find_relation
 
+_EXAMPLE = 'an English sentence, such as "A balloon moves to the left"'
 _TO_AND_FRO = re.compile(r"\bback and forth\b|\bup and down\b|\bside to side\b|\b(?:left and right|right and left)\b")
 
 
@@ -29,9 +30,12 @@ def parse(prompt: str) -> Scene:
     """Read a prompt.
 
     Raises:
-        UserError: no object, too many objects, or a motion to and fro, which is not one direction.
+        UserError: no known word, no object, too many objects, or a motion to and fro, which is not one direction.
     """
     reading = Reading(prompt)
+    spelt = [token.text for token in reading.tokens if token.text[0].isalpha()]
+    if spelt and not any(words.is_known(word) for word in spelt):
+        raise UserError("the rules planner knows no word of the prompt", expected=_EXAMPLE, remedy=REMEDY)
     to_and_fro = _TO_AND_FRO.search(reading.text)
     if to_and_fro:
         raise UserError(

@@ -7,6 +7,11 @@ meaning matters ("ascends" is upwards, "meadow" is scenery).
 
 from __future__ import annotations
 
+import re
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff"  # kana and Chinese characters
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
 NUMBERS = {
     word: value
     for value, word in enumerate(
@@ -14,7 +19,7 @@ NUMBERS = {
     eighteen nineteen twenty""".split(),
         start=1,
     )
-}
+} | {word: 10 * value for value, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), start=3)}
 LARGE_NUMBERS = frozenset("hundred thousand million billion".split())
 VAGUE_COUNT = 3
 QUANTIFIERS = {  # word sequences that stand where a number stands
@@ -25,7 +30,8 @@ QUANTIFIERS = {  # word sequences that stand where a number stands
 SINGULAR_DETERMINERS = frozenset("a an each every another".split())
 OPEN_DETERMINERS = frozenset("the this these those some".split())
 POSSESSIVES = frozenset("its their his her my your our".split())
-DETERMINERS = SINGULAR_DETERMINERS | OPEN_DETERMINERS | POSSESSIVES
+ABSENCE = frozenset("no zero".split())
+DETERMINERS = SINGULAR_DETERMINERS | OPEN_DETERMINERS | POSSESSIVES | ABSENCE
 
 PREPOSITIONS = frozenset(
     """about above across after against along alongside amid among around as at atop before behind below beneath
@@ -231,6 +237,26 @@ def _singular_word(word: str) -> str:
     return word[:-1]
 
 
+def find_phrase(text: str, phrase: str) -> list[tuple[int, int]]:
+    """Character spans ``[start, end)`` of the phrase in the text: whole words, its last word singular or plural.
+
+    Case and the marks between the words do not matter (``teddy-bears`` is found for ``teddy bear``). Chinese and
+    Japanese characters count as words, for these languages put no space between words.
+    """
+    wanted = [match.group() for match in _WORD.finditer(phrase.lower())]
+    if not wanted:
+        return []
+    *head, last = wanted
+    found = list(_WORD.finditer(text))
+    spans = []
+    for i in range(len(found) - len(head)):
+        window = found[i : i + len(wanted)]
+        same_head = [word.group().lower() for word in window[:-1]] == head
+        if same_head and singular(window[-1].group()) == singular(last):
+            spans.append((window[0].start(), window[-1].end()))
+    return spans
+
+
 def verb_base(word: str) -> str | None:
     """The base form if the word is a form of a listed verb ("dashes" -> "dash", "rolled" -> "roll"), else None."""
     return _FORMS.get(word)
@@ -277,3 +303,9 @@ def is_content(word: str) -> bool:
     """Whether the word can be part of a noun phrase or be a verb: none of the closed classes."""
     closed = (DETERMINERS, PREPOSITIONS, CONJUNCTIONS, AUXILIARIES, PRONOUNS, DIRECTIONS, NUMBERS)
     return word[:1].isalpha() and not any(word in group for group in closed) and not is_adverb(word)
+
+
+def is_known(word: str) -> bool:
+    """Whether the word is on any list of this file: a prompt without such a word is hardly English."""
+    listed = KNOWN_NOUNS | SCENERY | SIDE_WORDS | FRAME_WORDS | ADJECTIVES | ADVERBS
+    return not is_content(word) or singular(word) in listed or verb_base(word) is not None or word in NOUNS_IN_S

@@ -20,6 +20,7 @@ from torch import Tensor
 from ttom.adapter import LoraAdapter
 from ttom.backbones.protocol import Backbone
 from ttom.config import Settings
+from ttom.errors import UserError
 from ttom.sampler import Progress, Sampler
 from ttom.tto.module import TestTimeOptimization
 from ttom.types import ObjectMasks, TextEmbeddings
@@ -75,8 +76,15 @@ def run_tto(
         initial_adapter: Values that the LoRA starts from instead (``TTOResult.adapter`` of an earlier run).
 
     Raises:
+        UserError: For blocks out of range, values of another adapter, or within torch.inference_mode.
         KeyboardInterrupt: On Ctrl-C, with the pipeline restored.
     """
+    if torch.is_inference_mode_enabled():
+        raise UserError(
+            "torch.inference_mode is on, in which nothing can be optimised",
+            expected="any other mode; torch.no_grad does no harm",
+            remedy="generate outside of torch.inference_mode",
+        )
     backbone.check_blocks(settings.tto.blocks)
     masks = ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
     sampler = Sampler(backbone, text, settings.sampler)

@@ -1,0 +1,276 @@
+"""Compare methods on held-out prompts: python -m experiments.emojiworld.evaluate --out RESULT.json
+
+Every method gets the same text, layout and seed. A row is written for each video as it is made, so a run that was
+stopped goes on where it was; several worker processes share a GPU or the cores. Videos are measured by the world's own
+detector. Reported: means with 95% bootstrap intervals over prompts, and paired differences to base.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
+
+from experiments.emojiworld import metrics
+from experiments.emojiworld.detector import Detection, Detector, detect, load_detector
+from experiments.emojiworld.nouns import NOUNS
+from experiments.emojiworld.prompts import SUITES, Prompt, prompts
+from ttom import TTOM, UserError
+from ttom.config import Settings
+from ttom.layout.model import Layout
+from ttom.provenance import environment
+
+METRICS = ("layout_miou", "presence", "direction", "relation", "count", "flicker")
+PICTURE_PROMPTS = 3  # of each suite, the first ones: not chosen by how they look
+
+
+def change(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """Settings with dotted names changed: {"tto.lr": 1e-3}."""
+    by_part: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        part, _, key = name.partition(".")
+        by_part.setdefault(part, {})[key] = value
+    # All at once: a change may be valid only together with another.
+    return replace(settings, **{part: replace(getattr(settings, part), **values) for part, values in by_part.items()})
+
+
+def layout_miou(frames: metrics.Frames, layout: Layout) -> float:
+    """Mean over frames and planned boxes of the IoU with the detection of the same noun that is matched to the box.
+
+    Detections are matched one to one so that the sum of IoUs is largest; a planned box without a detection counts 0.
+    """
+    scores: list[float] = []
+    for i, frame in enumerate(frames):
+        at = i / (len(frames) - 1)
+        for group in layout.groups():
+            boxes = [box for box in (thing.box_at(at) for thing in group.objects) if box is not None]
+            found = [d for d in frame if NOUNS[d.noun].name == group.noun]
+            table = np.array([[metrics.iou((b.x0, b.y0, b.x1, b.y1), d.box) for d in found] for b in boxes])
+            matched = table[linear_sum_assignment(-table)] if found and boxes else np.zeros(0)
+            scores += [*matched.tolist(), *[0.0] * (len(boxes) - len(matched))]
+    return float(np.mean(scores))
+
+
+def flicker(video: np.ndarray, frames: metrics.Frames) -> float:
+    """Mean absolute change from frame to frame, in 0..255, of pixels 2 or more away from every detected box."""
+    height, width = video.shape[1:3]
+    outside = np.ones(video.shape[:3], bool)
+    for i, frame in enumerate(frames):
+        for x0, y0, x1, y1 in (d.box for d in frame):
+            rows = slice(max(int(y0 * height) - 2, 0), int(y1 * height) + 3)
+            outside[i, rows, max(int(x0 * width) - 2, 0) : int(x1 * width) + 3] = False
+    both = outside[1:] & outside[:-1]
+    moved = np.abs(np.diff(video.astype(np.int16), axis=0)).mean(-1)
+    return float(moved[both].mean()) if both.any() else 0.0
+
+
+def scores(prompt: Prompt, layout: Layout, video: np.ndarray, frames: metrics.Frames) -> dict[str, float]:
+    """All metrics that the prompt's facts allow, each 0..1 (flicker 0..255)."""
+    result = {
+        "layout_miou": layout_miou(frames, layout),
+        "presence": float(np.mean([metrics.presence(frames, noun) for noun in prompt.nouns])),
+        "flicker": flicker(video, frames),
+    }
+    if prompt.directions:
+        right = [metrics.direction(frames, noun) == direction for noun, direction in prompt.directions]
+        result["direction"] = float(np.mean(right))
+    if prompt.relation and prompt.suite == "relation":
+        result["relation"] = float(metrics.relation_share(frames, *prompt.relation) >= 0.5)
+    if prompt.counts:
+        result["count"] = float(metrics.count_exact(frames, prompt.counts))
+    return result
+
+
+@cache
+def _model(name: str, device: str) -> tuple[TTOM, Detector]:
+    return TTOM.from_pretrained(name, device=device), load_detector("cpu" if device == "auto" else device)
+
+
+def read_frames(detector: Detector, video: np.ndarray) -> list[list[Detection]]:
+    """Detections of a uint8 video ``(T, H, W, 3)``."""
+    pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return detect(detector, pixels.to(next(detector.parameters()).device))
+
+
+def make_row(model: str, device: str, prompt: Prompt, variant: str, changes: dict[str, Any], seed: int) -> dict:
+    """Make one video and measure it; `variant` is "base" or names the changed settings of "ttom"."""
+    torch.set_num_threads(1)
+    ttom, detector = _model(model, device)
+    settings = change(ttom.settings, changes)
+    row: dict[str, Any] = {"id": prompt.id, "suite": prompt.suite, "variant": variant, "seed": seed}
+    try:
+        layout = ttom.plan(prompt.text, settings)
+        method = "base" if variant == "base" else "ttom"
+        result = ttom.generate(prompt.text, method=method, seed=seed, layout=layout, settings=settings)
+    except UserError as error:
+        return row | {"refused": error.problem}
+    frames = read_frames(detector, result.video)
+    losses = result.report["tto"] or {}
+    row |= scores(prompt, layout, result.video, frames)
+    row |= {"seconds": result.report["seconds"]["total"], "loss_first": losses.get("loss_first")}
+    row |= {"loss_last": losses.get("loss_last"), "prompt": prompt.text}
+    if int(prompt.id[-3:]) < PICTURE_PROMPTS:
+        row["frames"] = result.video[[0, 8, 16]].tolist()
+        row["layout"] = layout.model_dump(mode="json")
+    return row
+
+
+def run(
+    chosen: list[Prompt], variants: dict[str, dict[str, Any]], rows_file: Path, *, model: str, device: str, workers: int
+) -> list[dict]:
+    """A row for every prompt and variant; rows that the file holds already are not made again.
+
+    The seed of a video is the number of its prompt, so that all variants share it.
+    """
+    rows_file.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in rows_file.read_text().splitlines()] if rows_file.exists() else []
+    done = {(row["id"], row["variant"]) for row in rows}
+    jobs = [
+        (prompt, variant, changes, seed)
+        for seed, prompt in enumerate(chosen)
+        for variant, changes in variants.items()
+        if (prompt.id, variant) not in done
+    ]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, rows_file.open("a") as file:
+        waiting = [pool.submit(make_row, model, device, *job) for job in jobs]
+        try:
+            for ready in tqdm(as_completed(waiting), total=len(jobs), desc="videos", disable=not sys.stderr.isatty()):
+                rows.append(ready.result())
+                file.write(json.dumps(rows[-1]) + "\n")
+                file.flush()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    wanted = {prompt.id for prompt in chosen}
+    return [row for row in rows if row["id"] in wanted and row["variant"] in variants]
+
+
+def interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
+    """95% percentile bootstrap interval of the mean, over prompts."""
+    index = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    return [round(float(q), 4) for q in np.percentile(values[index].mean(1), (2.5, 97.5))]
+
+
+def summarise(rows: Iterable[dict], against: str = "base") -> dict:
+    """{variant: {metric: mean, interval, n, and the paired difference to `against`}}; refused prompts are counted."""
+    rows = list(rows)
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        for metric in METRICS:
+            if metric in row:
+                table.setdefault(row["variant"], {}).setdefault(metric, {})[row["id"]] = row[metric]
+    result: dict[str, Any] = {}
+    for variant, by_metric in table.items():
+        result[variant] = {"refused": sum("refused" in r for r in rows if r["variant"] == variant)}
+        for metric, by_prompt in by_metric.items():
+            values = np.array(list(by_prompt.values()))
+            cell: dict[str, Any] = {
+                "mean": round(float(values.mean()), 4),
+                "interval": interval(values),
+                "n": len(values),
+            }
+            other = table.get(against, {}).get(metric, {})
+            shared = [key for key in by_prompt if key in other]
+            if variant != against and shared:
+                gain = np.array([by_prompt[key] - other[key] for key in shared])
+                base_mean = float(np.mean([other[key] for key in shared]))
+                cell["difference"] = {"mean": round(float(gain.mean()), 4), "interval": interval(gain)}
+                if base_mean:
+                    cell["difference"]["relative"] = round(float(gain.mean()) / base_mean, 4)
+            result[variant][metric] = cell
+        times = [row["seconds"] for row in rows if row["variant"] == variant and "seconds" in row]
+        result[variant]["seconds_median"] = round(float(np.median(times)), 3)
+    return result
+
+
+def digest(folder: Path) -> str:
+    """sha256 of the checkpoint's weights, so that a result names what it measured."""
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*.safetensors")):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="result JSON; rows go to the same name with .rows.jsonl"
+    )
+    parser.add_argument("--model", default="emojiworld-wan")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that make videos")
+    return parser
+
+
+def provenance(options: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    from ttom.checkpoints import EMBEDDED, path
+
+    folder = path(options.model) if options.model in EMBEDDED else Path(options.model)
+    device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
+    return {
+        **environment(device),
+        "command": "python -m " + " ".join([__spec__.name if __spec__ else "", *sys.argv[1:]]).strip(),
+        "arguments": {key: str(value) for key, value in vars(options).items()},
+        "checkpoint_sha256": digest(folder),
+        "settings": asdict(settings),
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--per-suite", type=int, default=100, help="prompts of each of motion, relation, count")
+    parser.add_argument("--split", default="test", choices=("test", "tune"))
+    parser.add_argument("--picture", type=Path, default=None, help="PNG of the first prompts, base beside ttom")
+    options = parser.parse_args()
+    started = time.time()
+    chosen = prompts(options.split, options.per_suite)
+    rows_file = options.out.with_suffix(".rows.jsonl")
+    variants: dict[str, dict[str, Any]] = {"base": {}, "ttom": {}}
+    rows = run(chosen, variants, rows_file, model=options.model, device=options.device, workers=options.workers)
+    result = {
+        "all": summarise(rows),
+        **{suite: summarise(row for row in rows if row["suite"] == suite) for suite in SUITES},
+        "prompts": len(chosen),
+        "minutes": round((time.time() - started) / 60, 2),
+        "provenance": provenance(options, TTOM(options.model).settings),
+    }
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    if options.picture:
+        from experiments.emojiworld.picture import draw
+
+        draw(rows, options.picture)
+    print(table(result["all"]))
+
+
+def table(summary: dict) -> str:
+    """Markdown: a row for each metric, a column for each variant, and the paired difference."""
+    lines = ["| metric | " + " | ".join(summary) + " | difference to base |", "|---" * (len(summary) + 2) + "|"]
+    for metric in METRICS:
+        cells, gain = [], ""
+        for by_metric in summary.values():
+            cell = by_metric.get(metric)
+            cells.append(f"{cell['mean']:.3f} [{cell['interval'][0]:.3f}, {cell['interval'][1]:.3f}]" if cell else "")
+            if cell and "difference" in cell:
+                low, high = cell["difference"]["interval"]
+                gain = f"{cell['difference']['mean']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        lines.append(f"| {metric} (n={cell['n'] if cell else 0}) | " + " | ".join(cells) + f" | {gain} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Scenes and true renders that the tests of EmojiWorld share."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from experiments.emojiworld.captions import paint
+from experiments.emojiworld.detector import Detection, Detector, detect, load_detector
+from experiments.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
+
+PER_KIND = 4
+
+
+class Rendered(NamedTuple):
+    """Scenes with their video ``(B, 3, T, H, W)`` and labels ``(B, T, H, W)``."""
+
+    scenes: list[Scene]
+    video: Tensor
+    labels: np.ndarray
+
+
+def render(scenes: list[Scene]) -> Rendered:
+    video, labels = Renderer()(pack(scenes), frame_times())
+    return Rendered(scenes, video, labels.numpy())
+
+
+@pytest.fixture(scope="session")
+def rendered() -> Rendered:
+    """Four scenes of each kind."""
+    scenes = []
+    for seed in range(PER_KIND):
+        for kind in KINDS:
+            rng = random.Random(f"{kind} {seed}")
+            scenes.append(sample_scene(rng, "train", kind))
+            paint(rng, scenes[-1])
+    return render(scenes)
+
+
+@pytest.fixture(scope="session")
+def detector() -> Detector:
+    return load_detector()
+
+
+@pytest.fixture(scope="session")
+def detections(rendered: Rendered, detector: Detector) -> list[list[list[Detection]]]:
+    """What the detector finds in every fourth frame of each video of `rendered`, first and last among them."""
+    video = rendered.video[:, :, ::4]
+    flat = detect(detector, video.transpose(1, 2).flatten(0, 1))
+    return [flat[i : i + video.shape[2]] for i in range(0, len(flat), video.shape[2])]

@@ -1,0 +1,105 @@
+"""The embedded checkpoint is a plain diffusers folder that stock diffusers loads and samples without TTOM."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from experiments.emojiworld.models import build_tokenizer
+from ttom import checkpoints
+
+MEGABYTE = 1_000_000
+STOCK = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("ttom", "experiments"):
+            raise ImportError(name + " is not installed")
+
+sys.meta_path.insert(0, Blocked())
+try:
+    import ttom
+except ImportError:
+    pass
+else:
+    raise SystemExit("ttom could be imported")
+
+import json
+import torch
+from diffusers import WanPipeline
+
+torch.set_num_threads(1)
+pipeline = WanPipeline.from_pretrained(sys.argv[1])
+pipeline.set_progress_bar_config(disable=True)
+video = pipeline(
+    "A cat walks to the left", height=32, width=48, num_frames=5, num_inference_steps=2, guidance_scale=4.0,
+    max_sequence_length=64, generator=torch.Generator().manual_seed(0), output_type="np",
+).frames
+parts = (pipeline.text_encoder, pipeline.transformer, pipeline.vae, pipeline.scheduler)
+classes = [type(part).__name__ for part in parts]
+print(json.dumps({
+    "shape": video.shape, "finite": bool((video == video).all()), "std": float(video.std()),
+    "low": float(video.min()), "high": float(video.max()), "classes": classes,
+    "ours": sorted(name for name in sys.modules if name.split(".")[0] in ("ttom", "experiments")),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return checkpoints.path("emojiworld-wan")
+
+
+def test_size(folder: Path) -> None:
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 24 * MEGABYTE
+
+
+def test_only_safetensors_and_json(folder: Path) -> None:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} == {".safetensors", ".json"}
+    for file in files:
+        if file.suffix == ".json":
+            json.loads(file.read_text())
+            continue
+        with safe_open(file, "pt") as tensors:
+            kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+        assert kinds <= {"F16", "BF16"}, file
+
+
+def test_index_names_stock_classes_only(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index["_class_name"] == "WanPipeline"
+    parts = {name: tuple(value) for name, value in index.items() if isinstance(value, list) and value[0]}
+    assert parts == {
+        "scheduler": ("diffusers", "UniPCMultistepScheduler"),
+        "text_encoder": ("transformers", "UMT5EncoderModel"),
+        "tokenizer": ("transformers", "PreTrainedTokenizerFast"),
+        "transformer": ("diffusers", "WanTransformer3DModel"),
+        "vae": ("diffusers", "AutoencoderKLWan"),
+    }
+    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    assert scheduler["use_flow_sigmas"] and scheduler["flow_shift"] > 1
+
+
+def test_its_tokenizer_is_the_captions_one(folder: Path) -> None:
+    """A word more or less would shift every embedding."""
+    saved = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
+    assert saved["model"]["vocab"] == build_tokenizer().get_vocab()
+
+
+def test_stock_diffusers_loads_and_samples_it(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-I", "-c", STOCK, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["shape"] == [1, 5, 32, 48, 3]
+    assert seen["finite"] and seen["std"] > 0.01 and 0 <= seen["low"] < seen["high"] <= 1
+    assert seen["ours"] == []
+    stock = ["UMT5EncoderModel", "WanTransformer3DModel", "AutoencoderKLWan", "UniPCMultistepScheduler"]
+    assert seen["classes"] == stock
