@@ -114,3 +114,10 @@ def test_a_prompt_is_refused_before_torch_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_reader_that_goes_away_sees_no_traceback() -> None:
+    command = f"{sys.executable} -u -m ttom generate --help | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith("usage: ttom generate")
+    assert done.stderr == ""

@@ -1,11 +1,13 @@
 """Read the arguments, run the command, turn errors into messages and exit codes.
 
-Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C.
+Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C,
+141 the reader of our output went away.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,6 +21,7 @@ from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 
 INTERRUPTED = 130
+CLOSED_PIPE = 141
 BAD_INPUT = 2
 
 
@@ -43,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ttom: interrupted; no file was left half-written", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`, a pager) has seen enough. Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     return 0
 
 
