@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 from collections import defaultdict
 from collections.abc import Callable
@@ -145,7 +146,7 @@ def _base(options: argparse.Namespace, device: str) -> Callable[[list[Scene], li
 def _provenance(options: argparse.Namespace, device: str) -> dict:
     from ttom.provenance import environment
 
-    arguments = {key: str(value) for key, value in vars(options).items()}
+    arguments = {key: os.path.relpath(v) if isinstance(v, Path) else str(v) for key, v in vars(options).items()}
     return {**environment(device), "arguments": arguments}
 
 
