@@ -239,7 +239,9 @@ def vague_caption(rng: random.Random, scene: Scene) -> str:
     if scene.kind in ("count", "two_counts") and scene.facts["counts"][0][1] > 1:
         text = rng.choice(("some ", "", "many ")) + NOUNS[noun].plural
     elif scene.kind in ("relation", "two_movers", "two_counts") and rng.random() < 0.5:
-        text = f"{_one(rng, noun)} and {_one(rng, scene.facts['nouns'][1])}"
+        other = scene.facts["nouns"][1]
+        many = dict(scene.facts.get("counts", ())).get(other, 1) > 1
+        text = f"{_one(rng, noun)} and {'some ' + NOUNS[other].plural if many else _one(rng, other)}"
     else:
         text = f"{_one(rng, noun)} {rng.choice(('', _verb(rng, _VERBS[NOUNS[noun].kind], 1)))}".strip()
     return text + _ending(rng, scene)

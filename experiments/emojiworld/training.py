@@ -124,12 +124,6 @@ class Run:
         if self.wandb:
             self.wandb.log(row, step=self.step)
 
-    def use_average(self) -> None:
-        """Put the averaged weights into the model, for export and evaluation."""
-        with torch.no_grad():
-            for name, p in self.named.items():
-                p.copy_(self.average[name])
-
     def save(self) -> None:
         moments = {}
         for name, p in self.named.items():

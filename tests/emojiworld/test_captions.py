@@ -177,3 +177,14 @@ def test_wrong_readings_would_be_seen() -> None:
     assert sorted(thing.noun for thing in layout.objects) == ["cat", "house"]
     assert not motion_is_right(layout, {"object_1": "cat", "d_1": "right", "object_2": "", "d_2": ""})
     assert {"cat", "house"} <= set(INDEX)
+
+
+def test_vague_captions_of_two_counts_say_nothing_false() -> None:
+    """ "A dog and a cat" would be false of one dog and three cats."""
+    for seed in range(400):
+        rng = random.Random(seed)
+        scene = captioned_scene(rng, "train", "two_counts")[0]
+        text = vague_caption(rng, scene)
+        for noun, count in scene.facts["counts"]:
+            if count > 1:
+                assert not re.search(rf"\b(an?|one|the) (\w+ )?{NOUNS[noun].name}\b", text), text
