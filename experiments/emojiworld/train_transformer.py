@@ -8,6 +8,7 @@ frames among them. Latents come from ring buffers in GPU memory that fresh scene
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from functools import cache
 from pathlib import Path
@@ -73,18 +74,27 @@ def load_vae(folder: Path) -> AutoencoderKLWan:
 
 
 class LatentEncoder:
-    """Renders scenes and encodes them with the trained VAE, normalised per channel."""
+    """Renders scenes and encodes them with the trained VAE, normalised per channel.
+
+    The mean and deviation are those that an exported pipeline's VAE states, else they are measured on 256 clips.
+    """
 
     def __init__(self, vae_folder: Path, device: str) -> None:
         self.device = device
         self.vae = load_vae(vae_folder)
         whole_clip.use_whole_clips(self.vae.to(device).eval())
         self.renderer = Renderer(device)
-        self.mean = torch.zeros(1, LATENT_CHANNELS, 1, 1, 1, device=device)
-        self.std = torch.ones(1, LATENT_CHANNELS, 1, 1, 1, device=device)
+        config = vae_folder / "vae" / "config.json"
+        if config.exists():  # the transformer that goes on was trained on these
+            known = json.loads(config.read_text())
+            self.mean, self.std = self._channels(known["latents_mean"]), self._channels(known["latents_std"])
+            return
+        self.mean, self.std = self._channels([0.0] * LATENT_CHANNELS), self._channels([1.0] * LATENT_CHANNELS)
         latents = torch.cat([self(clip_scenes(seed, 32), frame_times(FRAMES)) for seed in range(8)])
-        self.mean = latents.mean((0, 2, 3, 4), keepdim=True)
-        self.std = latents.std((0, 2, 3, 4), keepdim=True)
+        self.mean, self.std = (f((0, 2, 3, 4), keepdim=True) for f in (latents.mean, latents.std))
+
+    def _channels(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, device=self.device).view(1, -1, 1, 1, 1)
 
     @torch.no_grad()
     def __call__(self, packed: dict[str, Tensor], times: Tensor) -> Tensor:
