@@ -30,7 +30,7 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint anew (about an hour on one H100)
+emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint anew (one GPU; meant for about an hour)
 	@$(BIN)/python -m experiments.emojiworld.make_all
 
 clean: ## remove the environment and caches (what runs wrote stays)

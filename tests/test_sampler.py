@@ -10,7 +10,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
 from ttom.backbones.wan import WanBackbone
 from ttom.config import SamplerConfig
-from ttom.sampler import denoise_loop
+from ttom.sampler import Sampler
 from ttom.types import VideoSize
 
 PROMPT = "two  dogs &amp; a red balloon"
@@ -32,7 +32,7 @@ def test_latents_equal_the_stock_pipelines(tiny: WanBackbone, tiny_folder: Path,
     config = SamplerConfig(steps=6, guidance_scale=guidance, frames=9, height=32, width=48, max_sequence_length=16)
     text = tiny.encode_prompt(PROMPT, "a blue bus", guidance=guidance > 1, max_sequence_length=16)
     for _ in range(2):  # a second run meets no state of the first
-        ours = denoise_loop(tiny, tiny.initial_latents(SIZE, 7), text, config)
+        ours = Sampler(tiny, text, config).run(tiny.initial_latents(SIZE, 7))
         assert ours.dtype == theirs.dtype == torch.float32
         assert (ours - theirs).abs().max().item() == 0.0
 
@@ -54,11 +54,11 @@ def test_hook_runs_before_each_step_and_progress_after(tiny: WanBackbone) -> Non
     text = tiny.encode_prompt("a dog", "", guidance=False, max_sequence_length=8)
     noise = tiny.initial_latents(VideoSize(5, 16, 16), 0)
     seen: list[tuple] = []
-    denoise_loop(
-        tiny, noise, text, config,
+    Sampler(tiny, text, config).run(
+        noise,
         before_step=lambda i, t, x: seen.append(("step", i, float(t), torch.equal(x, noise))),
         progress=lambda *args: seen.append(args),
-    )  # fmt: skip
+    )
     assert [s[:2] for s in seen[::2]] == [("step", 0), ("step", 1), ("step", 2)]
     assert [s[3] for s in seen[::2]] == [True, False, False]
     assert seen[0][2] > seen[2][2] > seen[4][2]
@@ -69,6 +69,6 @@ def test_the_pipelines_scheduler_is_left_alone(tiny: WanBackbone) -> None:
     before = dict(vars(tiny.scheduler))
     config = SamplerConfig(steps=3, guidance_scale=1.0, frames=5, height=16, width=16, max_sequence_length=8)
     text = tiny.encode_prompt("a dog", "", guidance=False, max_sequence_length=8)
-    denoise_loop(tiny, tiny.initial_latents(VideoSize(5, 16, 16), 0), text, config)
+    Sampler(tiny, text, config).run(tiny.initial_latents(VideoSize(5, 16, 16), 0))
     assert vars(tiny.scheduler).keys() == before.keys()
     assert all(vars(tiny.scheduler)[key] is value for key, value in before.items())

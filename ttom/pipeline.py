@@ -301,7 +301,7 @@ def _targets(
     masks = rasterise(
         layout, backbone.token_grid(size), frames=size.frames, temporal_compression=backbone.temporal_compression
     )
-    return tokens, ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
+    return tokens, masks
 
 
 def _steer(

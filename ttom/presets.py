@@ -20,7 +20,7 @@ def released() -> Settings:
 
 
 def emojiworld() -> Settings:
-    """The embedded EmojiWorld checkpoint; blocks, rate and steps chosen on its tuning prompts."""
+    """The embedded EmojiWorld checkpoint. First guesses: they wait for the tuning prompts and a trained checkpoint."""
     return Settings(
         sampler=SamplerConfig(
             steps=25, guidance_scale=4.0, frames=17, height=64, width=96, fps=8, max_sequence_length=64

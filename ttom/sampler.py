@@ -64,15 +64,3 @@ class Sampler:
             if progress is not None:
                 progress("sample", index + 1 - start, total - start, None)
         return latents
-
-
-def denoise_loop(
-    backbone: Backbone,
-    latents: Tensor,
-    text: TextEmbeddings,
-    config: SamplerConfig,
-    before_step: Callable[[int, Tensor, Tensor], None] | None = None,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Noise ``(1, C, F, H, W)`` -> final latents, as the stock pipeline returns with output_type="latent"."""
-    return Sampler(backbone, text, config).run(latents, before_step=before_step, progress=progress)

@@ -2,7 +2,7 @@
 
 Stages in order: vae, detector, transformer (each goes on where an earlier call stopped), export, gates, evaluate.
 A stage whose result is there and newer than what it is made from is skipped; --from STAGE makes it and all later ones
-again, from nothing. About an hour on one H100.
+again, from nothing. Meant to take about an hour on one H100; it has not been run as a whole yet.
 """
 
 from __future__ import annotations

@@ -24,11 +24,6 @@ def presence(frames: Frames, noun: int) -> bool:
     return sum(bool(found) for found in of_noun(frames, noun)) >= len(frames) / 2
 
 
-def count_accuracy(frames: Frames, counts: Sequence[tuple[int, int]]) -> float:
-    """Mean over frames and nouns of whether the number detected is exact (T2V-CompBench's numeracy rule)."""
-    return float(np.mean([[len(found) == number for found in of_noun(frames, noun)] for noun, number in counts]))
-
-
 def count_exact(frames: Frames, counts: Sequence[tuple[int, int]]) -> bool:
     """In the median over frames, every noun's number is exact."""
     return all(np.median([len(found) for found in of_noun(frames, noun)]) == number for noun, number in counts)

@@ -20,7 +20,7 @@ from ttom.adapter import LoraAdapter
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.losses import alignment_loss
-from ttom.sampler import Sampler, denoise_loop
+from ttom.sampler import Sampler
 from ttom.tto import fit
 from ttom.tto.fit import TTOResult, run_tto
 from ttom.tto.module import TestTimeOptimization
@@ -100,7 +100,7 @@ def test_the_loss_falls_and_the_video_changes(tiny: WanBackbone) -> None:
     inside = sample.masks.masks > 0
     shares = [(m * inside).sum() / m.sum() for m in (result.maps_before, result.maps_after)]
     assert shares[1] > shares[0] + 0.05
-    base = denoise_loop(tiny, sample.latents, sample.text, sample.settings.sampler)
+    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents)
     assert not torch.allclose(result.latents, base)
 
 
@@ -120,11 +120,11 @@ def test_same_seed_same_result_whatever_the_global_state(tiny: WanBackbone) -> N
 def test_the_pipeline_is_as_before(tiny: WanBackbone) -> None:
     sample = Sample(tiny)
     before = {k: v.clone() for k, v in tiny.transformer.state_dict().items()}
-    base = denoise_loop(tiny, sample.latents, sample.text, sample.settings.sampler)
+    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents)
     sample.run()
     assert before.keys() == tiny.transformer.state_dict().keys()
     assert all(torch.equal(v, before[k]) for k, v in tiny.transformer.state_dict().items())
-    assert torch.equal(denoise_loop(tiny, sample.latents, sample.text, sample.settings.sampler), base)
+    assert torch.equal(Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents), base)
 
 
 def test_early_stop_ends_a_steps_iterations_but_not_the_run(tiny: WanBackbone) -> None:

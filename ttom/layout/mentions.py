@@ -38,7 +38,6 @@ class Mention:
         end: Index after its last token.
         phrase: Its words as the prompt spells them, without determiner and number.
         noun: Head noun in the singular.
-        modifiers: Lower-case words before the head.
         count: Objects meant; 1 for a bare plural, which is one thing to the layout ("clouds").
         kind: How it starts: "number", "indefinite", "definite", "possessive", "absent" ("no dogs") or "bare".
         determiner: The words before the phrase, lower case ("three", "the two").
@@ -49,7 +48,6 @@ class Mention:
     end: int
     phrase: str
     noun: str
-    modifiers: tuple[str, ...]
     count: int
     kind: str
     determiner: str
@@ -113,7 +111,6 @@ def _mention_at(prompt: str, tokens: list[Token], index: int) -> Mention | None:
         end=last + 1,
         phrase=prompt[tokens[first].start : tokens[last].end],
         noun=noun,
-        modifiers=tuple(texts[: len(texts) - len(noun.split())]),
         count=count,
         kind=kind,
         determiner=" ".join(token.text for token in tokens[index:start]),

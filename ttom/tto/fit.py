@@ -79,12 +79,7 @@ def run_tto(
         UserError: For blocks out of range, values of another adapter, or within torch.inference_mode.
         KeyboardInterrupt: On Ctrl-C, with the pipeline restored.
     """
-    if torch.is_inference_mode_enabled():
-        raise UserError(
-            "torch.inference_mode is on, in which nothing can be optimised",
-            expected="any other mode; torch.no_grad does no harm",
-            remedy="generate outside of torch.inference_mode",
-        )
+    _check_mode()
     backbone.check_blocks(settings.tto.blocks)
     masks = ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
     sampler = Sampler(backbone, text, settings.sampler)
@@ -111,6 +106,15 @@ def run_tto(
         )
     finally:
         adapter.detach()
+
+
+def _check_mode() -> None:
+    if torch.is_inference_mode_enabled():
+        raise UserError(
+            "torch.inference_mode is on, in which nothing can be optimised",
+            expected="any other mode; torch.no_grad does no harm",
+            remedy="generate outside of torch.inference_mode",
+        )
 
 
 def _fit(module: TestTimeOptimization, device: torch.device, logger: Logger | None) -> None:
