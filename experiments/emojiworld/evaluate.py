@@ -107,8 +107,13 @@ def read_frames(detector: Detector, video: np.ndarray) -> list[list[Detection]]:
     return detect(detector, pixels.to(next(detector.parameters()).device))
 
 
-def make_row(model: str, device: str, prompt: Prompt, variant: str, changes: dict[str, Any], seed: int) -> dict:
-    """Make one video and measure it; `variant` is "base" or names the changed settings of "ttom"."""
+def make_row(
+    model: str, device: str, pictures: int, prompt: Prompt, variant: str, changes: dict[str, Any], seed: int
+) -> dict:
+    """Make one video and measure it; `variant` is "base" or names the changed settings of "ttom".
+
+    The rows of a suite's first `pictures` prompts hold three frames and the layout, to draw.
+    """
     torch.set_num_threads(1)
     ttom, detector = _model(model, device)
     settings = change(ttom.settings, changes)
@@ -124,14 +129,21 @@ def make_row(model: str, device: str, prompt: Prompt, variant: str, changes: dic
     row |= scores(prompt, layout, result.video, frames)
     row |= {"seconds": result.report["seconds"]["total"], "loss_first": losses.get("loss_first")}
     row |= {"loss_last": losses.get("loss_last"), "prompt": prompt.text}
-    if int(prompt.id[-3:]) < PICTURE_PROMPTS:
+    if int(prompt.id[-3:]) < pictures:
         row["frames"] = result.video[[0, 8, 16]].tolist()
         row["layout"] = layout.model_dump(mode="json")
     return row
 
 
 def run(
-    chosen: list[Prompt], variants: dict[str, dict[str, Any]], rows_file: Path, *, model: str, device: str, workers: int
+    chosen: list[Prompt],
+    variants: dict[str, dict[str, Any]],
+    rows_file: Path,
+    *,
+    model: str,
+    device: str,
+    workers: int,
+    pictures: int = 0,
 ) -> list[dict]:
     """A row for every prompt and variant; rows that the file holds already are not made again.
 
@@ -147,7 +159,7 @@ def run(
         if (prompt.id, variant) not in done
     ]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, rows_file.open("a") as file:
-        waiting = [pool.submit(make_row, model, device, *job) for job in jobs]
+        waiting = [pool.submit(make_row, model, device, pictures, *job) for job in jobs]
         try:
             for ready in tqdm(as_completed(waiting), total=len(jobs), desc="videos", disable=not sys.stderr.isatty()):
                 rows.append(ready.result())
@@ -241,7 +253,15 @@ def main() -> None:
     chosen = prompts(options.split, options.per_suite)
     rows_file = options.out.with_suffix(".rows.jsonl")
     variants: dict[str, dict[str, Any]] = {"base": {}, "ttom": {}}
-    rows = run(chosen, variants, rows_file, model=options.model, device=options.device, workers=options.workers)
+    rows = run(
+        chosen,
+        variants,
+        rows_file,
+        model=options.model,
+        device=options.device,
+        workers=options.workers,
+        pictures=PICTURE_PROMPTS,
+    )
     result = {
         "all": summarise(rows),
         **{suite: summarise(row for row in rows if row["suite"] == suite) for suite in SUITES},

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from diffusers import WanPipeline
-from safetensors.torch import load_file
 
 from experiments.emojiworld.models import build_scheduler, build_tokenizer
 from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo, load_vae
@@ -21,9 +20,7 @@ def build_pipeline(vae_folder: Path, transformer_folder: Path) -> WanPipeline:
     vae = load_vae(vae_folder)
     vae.register_to_config(**statistics)
     model = TextToVideo()
-    missing, unexpected = model.load_state_dict(load_file(transformer_folder / "ema.safetensors"), strict=False)
-    if unexpected or set(missing) - {"text_encoder.encoder.embed_tokens.weight"}:
-        raise SystemExit(f"{transformer_folder}: missing {missing}, unexpected {unexpected}")
+    model.load(transformer_folder)
     return WanPipeline(
         tokenizer=build_tokenizer(),
         text_encoder=model.text_encoder.eval(),

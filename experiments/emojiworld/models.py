@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
@@ -49,7 +50,12 @@ def build_transformer() -> WanTransformer3DModel:
 
 
 def build_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
-    return UMT5EncoderModel(
+    """Half of the heads begin by looking ahead in the text, half by looking back.
+
+    Which of two nouns comes first then shows from the start: the roles of a relation's nouns are read off its output
+    after 100 steps of 64 captions instead of 350 (experiments/LOG.md).
+    """
+    encoder = UMT5EncoderModel(
         UMT5Config(
             vocab_size=len(tokenizer),
             d_model=192,
@@ -66,6 +72,13 @@ def build_text_encoder(tokenizer: PreTrainedTokenizerFast) -> UMT5EncoderModel:
             tie_word_embeddings=False,
         )
     )
+    ahead = torch.tensor([2.0, 2.0, -2.0, -2.0])
+    with torch.no_grad():
+        for name, table in encoder.named_parameters():
+            if name.endswith("relative_attention_bias.weight"):  # (buckets, heads): upper half of the buckets is ahead
+                table[8:] += ahead
+                table[1:8] -= ahead
+    return encoder
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

@@ -29,13 +29,15 @@ from experiments.emojiworld.models import (
     build_transformer,
     build_vae,
 )
-from experiments.emojiworld.training import Run, ScenePool
+from experiments.emojiworld.roles import CLASSES, RoleReader, token_roles
+from experiments.emojiworld.rotary import use_fast_rotary
+from experiments.emojiworld.training import Run, ScenePool, join_processes
 from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
 
-TRAINING_SHIFT = 2.0
 EMPTY_PROMPT_RATE = 0.1
-FRAME_KIND_SHARES = (0.15, 0.10, 0.10, 0.30, 0.20, 0.15)
-CLIP_KIND_SHARES = (0.30, 0.14, 0.18, 0.16, 0.12, 0.10)
+READER_WEIGHT = 0.02
+FRAME_KIND_SHARES = (0.05, 0.10, 0.05, 0.35, 0.30, 0.15)
+CLIP_KIND_SHARES = (0.20, 0.15, 0.25, 0.17, 0.13, 0.10)
 
 
 @cache
@@ -46,14 +48,17 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 def _scenes(seed: int, count: int, shares: tuple[float, ...]) -> dict[str, Tensor]:
     rng = random.Random(seed)
     pairs = [captioned_scene(rng, "train", rng.choices(KINDS, shares)[0]) for _ in range(count)]
-    encoded = _tokenizer()(
-        [forget(rng, text) for _, text in pairs],
-        padding="max_length",
-        max_length=TEXT_TOKENS,
-        truncation=True,
-        return_tensors="pt",
-    )
-    return {**pack([scene for scene, _ in pairs]), "tokens": encoded.input_ids.to(torch.int16)}
+    tokens = (
+        _tokenizer()(
+            [forget(rng, text) for _, text in pairs], padding="max_length", max_length=TEXT_TOKENS, truncation=True
+        )
+    ).input_ids
+    roles = [token_roles(_tokenizer(), scene, ids) for (scene, _), ids in zip(pairs, tokens, strict=True)]
+    return {
+        **pack([scene for scene, _ in pairs]),
+        "tokens": torch.tensor(tokens, dtype=torch.int16),
+        "roles": torch.stack(roles),
+    }
 
 
 def frame_scenes(seed: int, count: int) -> dict[str, Tensor]:
@@ -101,7 +106,7 @@ class LatentEncoder:
         """Packed scenes -> latents ``(B, C, F, H/4, W/4)``."""
         packed = {k: packed[k].to(self.device, non_blocking=True) for k in ("things", "back")}
         video, _ = self.renderer(packed, times.to(self.device))
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             mean, _ = whole_clip.encode(self.vae, video)
         return (mean.float() - self.mean) / self.std
 
@@ -118,6 +123,7 @@ class Ring:
         shape = (capacity, LATENT_CHANNELS, frames, HEIGHT // 4, WIDTH // 4)
         self.latents = torch.empty(shape, dtype=torch.bfloat16, device=encoder.device)
         self.tokens = torch.zeros(capacity, TEXT_TOKENS, dtype=torch.int16, device=encoder.device)
+        self.roles = torch.zeros(capacity, TEXT_TOKENS, len(CLASSES), dtype=torch.int8, device=encoder.device)
         self.filled, self.at, self.drawn = 0, 0, 0
 
     def refill(self) -> int:
@@ -126,30 +132,39 @@ class Ring:
         slots = torch.arange(self.at, self.at + count, device=self.latents.device) % self.capacity
         self.latents[slots] = self.encoder(packed, self.times).to(torch.bfloat16)
         self.tokens[slots] = packed["tokens"].to(self.tokens.device)
+        self.roles[slots] = packed["roles"].to(self.roles.device)
         self.at = (self.at + count) % self.capacity
         self.filled = min(self.filled + count, self.capacity)
         return count
 
-    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents ``(count, C, F, H/4, W/4)``, token ids ``(count, 64)`` and the roles of the tokens."""
         while self.filled < min(self.capacity, 8 * count):
             self.refill()
         self.drawn += count
         while self.drawn >= self.reuse:
             self.drawn -= self.reuse * self.refill()
         index = torch.randint(self.filled, (count,), device=self.latents.device)
-        return self.latents[index].float(), self.tokens[index].long()
+        return self.latents[index].float(), self.tokens[index].long(), self.roles[index]
 
 
 class TextToVideo(nn.Module):
-    """Transformer and text encoder as one trainable module."""
+    """Transformer and text encoder as one trainable module, with the reader of roles that only training needs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.transformer = build_transformer()
         self.text_encoder = build_text_encoder(_tokenizer())
+        self.reader = RoleReader(self.text_encoder.config.d_model)
 
-    def load_pipeline(self, folder: Path) -> None:
-        """Take the weights of an exported pipeline folder."""
+    def load(self, folder: Path) -> None:
+        """Take the averaged weights of a training folder, or those of an exported pipeline folder."""
+        averaged = folder / "ema.safetensors"
+        if averaged.exists():
+            missing, unexpected = self.load_state_dict(load_file(averaged), strict=False)
+            if unexpected or set(missing) - {"text_encoder.encoder.embed_tokens.weight"}:  # tied to "shared"
+                raise SystemExit(f"{folder}: missing {missing}, unexpected {unexpected}")
+            return
         transformer = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
         text_encoder = load_file(folder / "text_encoder" / "model.safetensors")
         self.transformer.load_state_dict({name: tensor.float() for name, tensor in transformer.items()})
@@ -161,19 +176,31 @@ class TextToVideo(nn.Module):
         text = self.text_encoder(tokens, mask.long()).last_hidden_state * mask[..., None]
         return nn.functional.pad(text, (0, 0, 0, length - text.shape[1]))
 
-    def forward(self, latents: Tensor, tokens: Tensor, length: int) -> Tensor:
-        """Flow-matching loss: the transformer predicts noise - latents at a random noise level."""
+    def forward(
+        self, latents: Tensor, tokens: Tensor, roles: Tensor, length: int, shift: float
+    ) -> tuple[Tensor, Tensor]:
+        """Flow-matching loss and the reader's loss.
+
+        The transformer predicts noise - latents at a random noise level; `shift` above 1 makes high levels frequent.
+        """
         batch = len(latents)
         drop = torch.rand(batch, 1, device=latents.device) < EMPTY_PROMPT_RATE
         empty = torch.zeros_like(tokens)
         empty[:, 0] = 1
         u = torch.sigmoid(torch.randn(batch, device=latents.device) * 1.2)
-        sigma = TRAINING_SHIFT * u / (1 + (TRAINING_SHIFT - 1) * u)
+        sigma = shift * u / (1 + (shift - 1) * u)
         s = sigma.view(-1, 1, 1, 1, 1)
         noise = torch.randn_like(latents)
         text = self.embed(torch.where(drop, empty, tokens), length)
         predicted = self.transformer((1 - s) * latents + s * noise, sigma * 1000, text, return_dict=False)[0]
-        return nn.functional.mse_loss(predicted.float(), noise - latents)
+        read = self.reader(text[:, : tokens.shape[1]], roles.masked_fill(drop[..., None], -1))
+        return nn.functional.mse_loss(predicted.float(), noise - latents), read
+
+
+def by_muon(name: str) -> bool:
+    """The matrices inside the blocks of the transformer and the text encoder; tables and vectors stay with AdamW."""
+    inside = ".blocks." in name or ".encoder.block." in name
+    return inside and name.endswith("weight") and "norm" not in name and "relative_attention_bias" not in name
 
 
 def main() -> None:
@@ -181,50 +208,57 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True, help="folder of the VAE's training, or an exported pipeline")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--start", type=Path, default=None, help="averaged weights of an earlier training to begin from"
+        "--weights", type=Path, default=None, help="folder of a training, or an exported pipeline, to begin from"
     )
     parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--frame-share", type=float, default=0.45, help="share of the time on single frames at first")
-    parser.add_argument("--frame-mix", type=float, default=0.15, help="share of the later steps on frames")
-    parser.add_argument("--long-text", type=float, default=0.25, help="share of the clip steps with 512 text tokens")
+    parser.add_argument("--frame-share", type=float, default=0.2, help="share of the time on single frames at first")
+    parser.add_argument("--frame-mix", type=float, default=0.25, help="share of the later steps on frames")
+    parser.add_argument("--long-text", type=float, default=0.2, help="share of the clip steps with 512 text tokens")
+    parser.add_argument(
+        "--noise-shift", type=float, default=3.0, help="1: noise levels as they are; above: more of the high ones"
+    )
     parser.add_argument("--frame-batch", type=int, default=1024)
     parser.add_argument("--clip-batch", type=int, default=256)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=6, help="for frames and again for clips")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
     options = parser.parse_args()
+    processes = join_processes()
+    device = processes.device
     torch.manual_seed(options.seed)
-    rng = random.Random(options.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_float32_matmul_precision("high")
     model = TextToVideo().to(device)
-    if options.start:
-        model.load_pipeline(options.start)
-    run = Run(options.out, model, lr=options.lr, minutes=options.minutes, ema=0.999, weight_decay=0.0)
+    if options.weights:
+        model.load(options.weights)
+    use_fast_rotary(model.transformer)
+    run = Run(options.out, model, lr=options.lr, minutes=options.minutes, ema=0.999, weight_decay=0.0, muon=by_muon)
     if not options.no_compile:
-        for block in model.transformer.blocks:
+        for block in (*model.transformer.blocks, *model.text_encoder.encoder.block):
             block.compile(dynamic=False)
     encoder = LatentEncoder(options.vae, device)
-    seed = options.seed + run.step
+    rng = random.Random(options.seed + run.step)  # the kind of step is the same on every GPU, what is in it is not
+    seed = options.seed + run.step + processes.rank * 1_000_003
+    torch.manual_seed(seed)
     frame_pool = ScenePool(frame_scenes, options.frame_batch, seed=seed, workers=options.workers)
     clip_pool = ScenePool(clip_scenes, options.clip_batch, seed=seed + 1, workers=options.workers)
-    frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], 128 * options.frame_batch, reuse=3)
-    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 256 * options.clip_batch, reuse=12)
+    frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], 128 * options.frame_batch, reuse=6)
+    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 256 * options.clip_batch, reuse=16)
     begun = run.seconds
     while not run.done and not (options.stop_after and run.seconds - begun > options.stop_after * 60):
         on_frames = run.progress < options.frame_share or rng.random() < options.frame_mix
-        latents, tokens = frames.draw(options.frame_batch) if on_frames else clips.draw(options.clip_batch)
+        batch = frames.draw(options.frame_batch) if on_frames else clips.draw(options.clip_batch)
         length = 512 if not on_frames and rng.random() < options.long_text else TEXT_TOKENS
-        with torch.autocast(device, torch.bfloat16):
-            value = model(latents, tokens, length)
-        run.update(value, **{"frames" if on_frames else "clips": value})
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            value, read = model(*batch, length, options.noise_shift)
+        run.update(value + READER_WEIGHT * read, reader=read, **{"frames" if on_frames else "clips": value})
         run.log(100)
     frame_pool.close()
     clip_pool.close()
     run.save()
-    print(f"{options.out}: {run.step} steps in {run.seconds:.0f} s")
+    if processes.rank == 0:
+        print(f"{options.out}: {run.step} steps in {run.seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -9,16 +9,41 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from experiments.emojiworld.muon import StackedMuon
+
 SAVE_SECONDS = 60.0
 """How much training a killed run can lose."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Who trains: this process's rank among how many, and its device."""
+
+    rank: int
+    world: int
+    device: str
+
+
+def join_processes() -> Processes:
+    """One process a GPU when torchrun started this script, else this process alone on the GPU or the CPU."""
+    if "LOCAL_RANK" not in os.environ:
+        return Processes(0, 1, "cuda" if torch.cuda.is_available() else "cpu")
+    device = "cpu"
+    if torch.cuda.is_available():
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo")
+    return Processes(dist.get_rank(), dist.get_world_size(), device)
 
 
 class Run:
@@ -31,7 +56,9 @@ class Run:
         lr: Peak AdamW learning rate: a short warm-up, flat, then to zero over the last 40% of the minutes.
         minutes: Training time in all, earlier parts of a resumed run included.
         ema: Decay of the averaged weights; a warm-up keeps early weights out of it.
+        muon: Which matrices, by name, Muon updates instead of AdamW, at the same size of update.
 
+    Under torchrun every process holds the same weights: gradients are averaged, rank 0 keeps the time and saves.
     Figures go to log.jsonl and, where wandb is installed, to its project "ttom-emojiworld": online if WANDB_API_KEY is
     set, else offline.
     """
@@ -45,6 +72,7 @@ class Run:
         minutes: float,
         ema: float = 0.998,
         weight_decay: float = 0.01,
+        muon: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self.folder, self.model, self.lr, self.minutes, self.decay = folder, model, lr, minutes, ema
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,17 +80,24 @@ class Run:
         kept = model.state_dict()
         self.buffers = {name: b for name, b in model.named_buffers() if name in kept}
         cuda = next(iter(self.named.values())).is_cuda
-        self.optimizer = torch.optim.AdamW(
-            self.named.values(), lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=cuda
-        )
+        matrices = [p for name, p in self.named.items() if muon(name)]
+        others = [p for name, p in self.named.items() if not muon(name)]
+        adamw = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=cuda)
+        self.optimizers: list[torch.optim.Optimizer] = [adamw]
+        if matrices:
+            self.optimizers.append(StackedMuon(matrices, lr=lr, weight_decay=weight_decay))
+        self.states = {name: self.optimizers[1 if muon(name) else 0].state for name in self.named}
+        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.step, self.seconds_before = 0, 0.0
         self.wandb_id = f"{folder.name}-{secrets.token_hex(4)}"
         self.average = {name: p.detach().clone() for name, p in self.named.items()}
         if (folder / "state.json").exists():
             self._resume()
         self.started = self.saved = time.monotonic()
+        self.agreed = self.seconds_before
         self.recent: dict[str, Tensor] = {}
-        self.wandb = self._wandb()
+        self.wandb = self._wandb() if self.rank == 0 else None
 
     def _wandb(self):  # type: ignore[no-untyped-def]
         """A W&B run, the same one when resumed; None where wandb is not installed."""
@@ -81,9 +116,27 @@ class Run:
             config={"lr": self.lr, "minutes": self.minutes, "ema": self.decay},
         )
 
+    def _clock(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
+
     @property
     def seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self.started
+        """Training time, earlier parts included; under torchrun rank 0's at the last step, the same on every rank."""
+        return self._clock() if self.world == 1 else self.agreed
+
+    def _agree_on_time(self) -> None:
+        """Take rank 0's clock, so that all stop, and lower their rates, at the same step."""
+        now = torch.tensor([self._clock()], dtype=torch.float64)
+        dist.broadcast(now, 0)
+        self.agreed = now.item()
+
+    def _average_gradients(self) -> None:
+        grads = [p.grad for p in self.named.values() if p.grad is not None]
+        together = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(together)
+        together /= self.world
+        parts = together.split([grad.numel() for grad in grads])
+        torch._foreach_copy_(grads, [part.view_as(grad) for part, grad in zip(parts, grads, strict=True)])
 
     @property
     def progress(self) -> float:
@@ -96,13 +149,19 @@ class Run:
 
     def update(self, loss: Tensor, clip: float = 1.0, **figures: Tensor) -> None:
         """One optimiser step on the loss, and the EMA."""
+        if self.world > 1:
+            self._agree_on_time()
         rate = self.lr * min(1.0, (self.step + 1) / 200, max(0.01, (1 - self.progress) / 0.4))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         loss.backward()
+        if self.world > 1:
+            self._average_gradients()
         torch.nn.utils.clip_grad_norm_(list(self.named.values()), clip)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         keep = min(self.decay, (self.step + 1) / (self.step + 20))
         with torch.no_grad():
@@ -114,7 +173,7 @@ class Run:
             self.save()
 
     def log(self, every: int = 100, **figures: float) -> None:
-        if self.step % every and not figures:
+        if self.rank or (self.step % every and not figures):
             return
         row = {"step": self.step, "seconds": round(self.seconds, 1)}
         row |= {name: round(float(value), 5) for name, value in {**self.recent, **figures}.items()}
@@ -125,9 +184,12 @@ class Run:
             self.wandb.log(row, step=self.step)
 
     def save(self) -> None:
+        self.saved = time.monotonic()
+        if self.rank:
+            return
         moments = {}
         for name, p in self.named.items():
-            for key, value in self.optimizer.state[p].items():
+            for key, value in self.states[name][p].items():
                 moments[f"{name}:{key}"] = value
         weights = {**self.named, **self.buffers}
         for stem, tensors in (("weights", weights), ("ema", self.average), ("optimizer", moments)):
@@ -135,9 +197,8 @@ class Run:
             save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part)
             os.replace(part, self.folder / f"{stem}.safetensors")
         part = self.folder / "state.part"
-        part.write_text(json.dumps({"step": self.step, "seconds": self.seconds, "wandb_id": self.wandb_id}))
+        part.write_text(json.dumps({"step": self.step, "seconds": self._clock(), "wandb_id": self.wandb_id}))
         os.replace(part, self.folder / "state.json")
-        self.saved = time.monotonic()
 
     def _resume(self) -> None:
         state = json.loads((self.folder / "state.json").read_text())
@@ -153,7 +214,7 @@ class Run:
                 p.copy_(weights[name])
                 self.average[name].copy_(average[name])
                 keys = [key for key in moments if key.rpartition(":")[0] == name]
-                self.optimizer.state[p] = {
+                self.states[name][p] = {
                     key.rpartition(":")[2]: moments[key].to(
                         "cpu" if key.endswith(":step") and not p.is_cuda else p.device
                     )

@@ -165,7 +165,7 @@ def test_rows_are_resumed_and_every_method_gets_the_same_layout(tmp_path, monkey
             future.set_result(function(*arguments))
             return future
 
-    def row(model, device, prompt, variant, changes, seed):  # type: ignore[no-untyped-def]
+    def row(model, device, pictures, prompt, variant, changes, seed):  # type: ignore[no-untyped-def]
         made.append((prompt.id, variant, seed))
         return {"id": prompt.id, "variant": variant, "suite": prompt.suite, "seconds": 1.0, "presence": 1.0}
 
@@ -186,7 +186,7 @@ def test_a_row_of_the_embedded_checkpoint(tmp_path) -> None:
 
     prompt = prompts("tune", 1)[0]
     quick = {"sampler.steps": 2, "tto.guided_steps": 1, "tto.iterations": 2}
-    rows = [evaluate.make_row("emojiworld-wan", "cpu", prompt, variant, quick, 0) for variant in ("base", "ttom")]
+    rows = [evaluate.make_row("emojiworld-wan", "cpu", 1, prompt, variant, quick, 0) for variant in ("base", "ttom")]
     for row in rows:
         assert {"layout_miou", "presence", "flicker", "direction", "seconds"} <= set(json.loads(json.dumps(row)))
     assert rows[0]["loss_last"] is None and rows[1]["loss_last"] < rows[1]["loss_first"]

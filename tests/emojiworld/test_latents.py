@@ -43,7 +43,9 @@ def test_going_on_from_the_checkpoint_starts_at_its_loss() -> None:
     packed = clip_scenes(5, 4)
     latents = LatentEncoder(folder, "cpu")(packed, frame_times(FRAMES))
     fresh, trained = TextToVideo(), TextToVideo()
-    trained.load_pipeline(folder)
+    trained.load(folder)
     with torch.no_grad():
-        losses = [model(latents, packed["tokens"].long(), 64).item() for model in (fresh, trained)]
+        losses = [
+            model(latents, packed["tokens"].long(), packed["roles"], 64, 2.0)[0].item() for model in (fresh, trained)
+        ]
     assert losses[1] < 0.4 < losses[0]

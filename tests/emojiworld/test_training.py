@@ -44,7 +44,7 @@ def train(run: Run, steps: range) -> None:
 
 
 def moments(run: Run) -> dict[str, Tensor]:
-    state = {name: run.optimizer.state[p] for name, p in run.named.items()}
+    state = {name: run.states[name][p] for name, p in run.named.items()}
     return {f"{name}:{key}": value for name, row in state.items() for key, value in row.items()}
 
 
@@ -103,7 +103,7 @@ def test_the_rate_warms_up_and_falls(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run.step = step
         monkeypatch.setattr(Run, "progress", property(lambda self: progress))
         train(run, range(1))
-        return run.optimizer.param_groups[0]["lr"] / run.lr
+        return run.optimizers[0].param_groups[0]["lr"] / run.lr
 
     assert rate(0, 0.0) == pytest.approx(1 / 200)
     assert rate(1000, 0.3) == 1.0
