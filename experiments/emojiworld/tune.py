@@ -35,10 +35,11 @@ def variants(settings: Settings, names: list[str]) -> dict[str, dict[str, Any]]:
     for name in names:
         part, _, key = name.partition(".")
         for value in GRID[name]:
-            if getattr(getattr(settings, part), key) != value:
-                # The scale alpha / rank stays as it is, so that the rank alone changes.
-                extra = {"adapter.alpha": settings.adapter.alpha / settings.adapter.rank * value}
-                made[f"{name}={value}"] = {name: value, **(extra if name == "adapter.rank" else {})}
+            if getattr(getattr(settings, part), key) == value:
+                continue
+            made[f"{name}={value}"] = {name: value}
+            if name == "adapter.rank":  # the scale alpha / rank stays as it is, so that the rank alone changes
+                made[f"{name}={value}"]["adapter.alpha"] = settings.adapter.alpha / settings.adapter.rank * value
     return made
 
 
