@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,19 @@ class LoraAdapter:
         self.targets = backbone.lora_targets(blocks, config.projections, all_blocks=config.all_blocks)
         self.trained = backbone.lora_targets(blocks, config.projections, all_blocks=False)
         self._undo: _Snapshot | None = None
+
+    @property
+    def signature(self) -> str:
+        """What the values fit: the transformer's class and configuration (hashed), blocks, rank, scale, projections."""
+        transformer = self.backbone.transformer
+        known: Any = transformer.config
+        config = {name: value for name, value in dict(known).items() if not name.startswith("_")}
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        blocks = sorted({int(name.split(".")[1]) for name in self.trained})
+        return (
+            f"{type(transformer).__name__} {digest}, blocks {blocks[0]}-{blocks[-1]} ({len(self.trained)} layers), "
+            f"rank {self.config.rank}, alpha {self.config.alpha:g}, {' '.join(self.config.projections)}"
+        )
 
     def attach(self) -> None:
         """Put the LoRA in, enabled, trainable, without effect yet; everything else in the transformer is frozen."""

@@ -11,6 +11,10 @@ from ttom.errors import UserError
 
 Method = Literal["ttom", "base"]
 LossName = Literal["jsd", "bce", "center_of_mass"]
+MemoryMode = Literal["off", "read", "readwrite"]
+MemoryUse = Literal["init", "load"]
+Fusion = Literal["average", "similarity", "svd"]
+Update = Literal["replace", "merge"]
 LORA_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
@@ -119,6 +123,56 @@ class PlannerConfig:
 
 
 @dataclass(frozen=True)
+class MemoryConfig:
+    """The parametric memory (section 3.3): optimised adapters of past prompts under their abstracted prompts."""
+
+    path: str | None = None
+    """Folder of the memory; no memory if not set."""
+    mode: MemoryMode = "readwrite"
+    """"read" leaves every byte of the folder as it is; "readwrite" also inserts and updates; "off" ignores it."""
+    use: MemoryUse = "init"
+    """After a match: "init" optimises further from what was read, "load" generates with it as it is."""
+    threshold: float = 0.95
+    """Least similarity of a match, -1..1; what it means depends on the embedder."""
+    top_k: int = 1
+    """Entries read at most."""
+    fusion: Fusion = "svd"
+    """How several entries become one: "average", weights by "similarity", or the "svd" of the mean update."""
+    update: Update = "replace"
+    """What the entries that were read become after further optimisation: the new values, or old and new merged."""
+    namespace: str = "default"
+    """Whose memory is read and written."""
+    shared_namespace: str | None = None
+    """Namespace that is read where the own one has no match; never written."""
+    max_items: int | None = None
+    """Entries of the namespace kept at most; the least used are given up first."""
+    max_bytes: int | None = None
+    """Bytes of the namespace's values kept at most."""
+    embedder: str = "backbone"
+    """What embeds the keys: "backbone" (its text encoder), "clip", or a Hub id or folder."""
+    index: str = "Flat"
+    """FAISS index: "Flat" is exact; "HNSW32" or "IVF1024,PQ32" for very many entries."""
+    index_gpu: bool = False
+    """Keep the index on a GPU (needs faiss-gpu)."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Number format of the stored values."""
+
+    def __post_init__(self) -> None:
+        in_range = "a similarity from -1 to 1"
+        _require(self, "memory", "threshold", in_range, lambda t: math.isfinite(t) and -1 <= t <= 1)
+        _require_counts(self, "memory", "top_k")
+        for name in ("max_items", "max_bytes"):
+            _require(self, "memory", name, "a whole number of at least 1, or None", lambda n: n is None or n >= 1)
+        _require(self, "memory", "namespace", "a name", lambda name: bool(name.strip()))
+        _require(self, "memory", "shared_namespace", "another name", lambda name: name != self.namespace)
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a memory to use."""
+        return self.path is not None and self.mode != "off"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that one run needs besides the prompt and the model."""
 
@@ -126,6 +180,7 @@ class Settings:
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     tto: TTOConfig = field(default_factory=TTOConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
         steps = self.sampler.steps

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ttom import outputs, provenance
-from ttom.config import Method, SamplerConfig, Settings
+from ttom.config import MemoryConfig, Method, SamplerConfig, Settings
 from ttom.errors import UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.rules import plan
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ttom.backbones.protocol import Backbone
+    from ttom.memory.memory import Lookup, Memory
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
@@ -79,6 +80,7 @@ class _Sampled:
     maps_after: Tensor | None = None
     seconds_optimize: float = 0.0
     seconds_sample: float = 0.0
+    memory: dict[str, Any] | None = None
 
 
 class TTOM:
@@ -106,6 +108,7 @@ class TTOM:
         self.model, self.device, self.dtype = model, device, dtype
         self.preset = preset or preset_for(model)
         self._backbone: Backbone | None = None
+        self._memories: dict[tuple[MemoryConfig, str], Memory] = {}
 
     @classmethod
     def from_pretrained(
@@ -182,7 +185,9 @@ class TTOM:
         tokens, masks = _targets(backbone, prompt, layout, size, settings)
         latents = backbone.initial_latents(size, seed)
         if method == "ttom" and masks is not None:
-            sampled = _steer(backbone, latents, text, tokens, masks, settings, seed, tell, logger)
+            memory = self._memory(backbone, settings)
+            lookup = memory.look_up(prompt, layout) if memory is not None and layout is not None else None
+            sampled = _steer(backbone, latents, text, tokens, masks, settings, seed, tell, logger, lookup)
         else:
             sampled = _denoise(backbone, latents, text, tokens, settings, tell)
         clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
@@ -210,6 +215,21 @@ class TTOM:
                 raise
             return None  # the plain model needs none
 
+    def _memory(self, backbone: Backbone, settings: Settings) -> Memory | None:
+        """The memory of these settings, opened once."""
+        if not settings.memory.active:
+            return None
+        from ttom.adapter import LoraAdapter
+        from ttom.memory.embedders import load_embedder
+        from ttom.memory.memory import Memory
+
+        signature = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0).signature
+        known = (settings.memory, signature)
+        if known not in self._memories:
+            embedder = load_embedder(settings.memory.embedder, backbone)
+            self._memories[known] = Memory.open(settings.memory, embedder, signature)
+        return self._memories[known]
+
     def _report(
         self,
         prompt: str,
@@ -230,6 +250,7 @@ class TTOM:
             "layout_source": layout.source if layout is not None else None,
             "sampler": asdict(settings.sampler),
             "tto": _losses(sampled.losses, settings),
+            "memory": sampled.memory,
             "seconds": clock.report(),
             "peak_bytes": provenance.peak_bytes(backbone.device),
             "provenance": provenance.environment(backbone.device)
@@ -314,18 +335,26 @@ def _steer(
     seed: int,
     tell: Progress,
     logger: Any,
+    lookup: Lookup | None,
 ) -> _Sampled:
-    """Denoise with test-time optimization in the guided steps."""
-    from ttom.tto.fit import run_tto
+    """Denoise with test-time optimization in the guided steps, or with what the memory holds for such a prompt."""
+    from ttom.tto.fit import run_loaded, run_tto
 
-    done = run_tto(backbone, latents, text, tokens, masks, settings, seed, logger=logger, progress=tell)
+    state = lookup.state if lookup is not None else None
+    sample = (backbone, latents, text, tokens, masks, settings)
+    if state is not None and settings.memory.use == "load":
+        done = run_loaded(*sample, state, progress=tell)
+    else:
+        done = run_tto(*sample, seed, logger=logger, progress=tell, initial_adapter=state)
     if not all(math.isfinite(loss) for losses in done.losses for loss in losses):
         raise UserError(
             "the attention loss is not a finite number: the optimisation left the range of the number format",
             remedy=f"a smaller --tto.lr (it is {settings.tto.lr}), or --dtype float32",
         )
+    losses = (done.losses[0][0], done.losses[-1][-1])
+    report = lookup.keep(done.adapter, losses) if lookup is not None else None
     maps = (done.maps_before, done.maps_after)
-    return _Sampled(done.latents, done.losses, *maps, done.seconds_optimize, done.seconds_sample)
+    return _Sampled(done.latents, done.losses, *maps, done.seconds_optimize, done.seconds_sample, report)
 
 
 def _denoise(

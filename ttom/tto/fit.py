@@ -21,6 +21,7 @@ from ttom.adapter import LoraAdapter
 from ttom.backbones.protocol import Backbone
 from ttom.config import Settings
 from ttom.errors import UserError
+from ttom.losses import alignment_loss
 from ttom.sampler import Progress, Sampler
 from ttom.tto.module import TestTimeOptimization
 from ttom.types import ObjectMasks, TextEmbeddings
@@ -103,6 +104,54 @@ def run_tto(
             adapter=adapter.state_dict(),
             seconds_optimize=optimized - start,
             seconds_sample=time.perf_counter() - optimized,
+        )
+    finally:
+        adapter.detach()
+
+
+def run_loaded(
+    backbone: Backbone,
+    latents: Tensor,
+    text: TextEmbeddings,
+    tokens: list[list[int]],
+    masks: ObjectMasks,
+    settings: Settings,
+    state: dict[str, Tensor],
+    progress: Progress | None = None,
+) -> TTOResult:
+    """Denoise with an adapter as it is, without optimisation ("Read", section 3.3); arguments as in `run_tto`.
+
+    The adapter acts in the same steps as after an optimisation: the guided ones, or all with ``keep_after``. The one
+    loss and ``maps_after`` are those of the first step with the adapter, ``maps_before`` without it.
+    """
+    backbone.check_blocks(settings.tto.blocks)
+    masks = ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
+    sampler = Sampler(backbone, text, settings.sampler)
+    adapter = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0)
+    start = time.perf_counter()
+    adapter.attach()
+    try:
+        adapter.load_state_dict(state)
+        maps = []
+        for on in (False, True):
+            adapter.enabled(on)
+            with torch.no_grad():
+                read = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.blocks)
+            maps.append(read)
+
+        def switch(index: int, _timestep: Tensor, _latents: Tensor) -> None:
+            if index == settings.tto.guided_steps:
+                adapter.enabled(settings.tto.keep_after)
+
+        final = sampler.run(latents, before_step=switch, progress=progress)
+        return TTOResult(
+            latents=final,
+            losses=[[alignment_loss(settings.tto.loss, maps[1], masks).item()]],
+            maps_before=maps[0].mean(0).cpu(),
+            maps_after=maps[1].mean(0).cpu(),
+            adapter=adapter.state_dict(),
+            seconds_optimize=0.0,
+            seconds_sample=time.perf_counter() - start,
         )
     finally:
         adapter.detach()

@@ -1,0 +1,1 @@
+"""The parametric memory: optimised parameters kept under the kind of scene that they were optimised for."""

@@ -1,0 +1,170 @@
+"""Several LoRAs into one. Letters in shapes: r rank, i inputs, o outputs, m number of LoRAs.
+
+A state holds for each module ``<module>.lora_A.weight`` ``(r, i)`` and ``<module>.lora_B.weight`` ``(o, r)``; what the
+module adds to its layer is the product B A, up to the scale of the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ttom.errors import UserError
+
+Fusion = Literal["average", "similarity", "svd"]
+State = dict[str, Tensor]
+
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+
+
+def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) -> State:
+    """Combine LoRAs of equal names and shapes into one of the same shapes.
+
+    Args:
+        states: At least one. A single state is returned as a copy, whatever `how` says.
+        similarities: One a state: how well its key fits the prompt. Only "similarity" looks at the values.
+        how: "average": the mean of the A and of the B tensors, each apart, as the paper averages retrieved parameters.
+            The product of two means is not the mean of the products: it depends on which of its equivalent factors
+            (B R^-1, R A) each LoRA is written in, and two LoRAs may cancel out.
+            "similarity": the same with weights in proportion to the similarities (negative ones count as 0; equal
+            weights if all are 0).
+            "svd": the mean of the products B A, cut back to rank r by SVD, the closest that rank r comes to it.
+
+    Returns:
+        New float32 tensors, on the devices of the first state's.
+
+    Raises:
+        UserError: Names, shapes or numbers of the states do not fit.
+    """
+    if how not in ("average", "similarity", "svd"):
+        raise UserError(
+            f"unknown fusion {how!r}", expected="average, similarity or svd", remedy="take svd, or the paper's average"
+        )
+    if not states or len(states) != len(similarities):
+        raise ValueError(f"{len(states)} states with {len(similarities)} similarities")
+    modules = _check(states)
+    first = states[0]
+    states = [{name: tensor.to(first[name].device, torch.float32) for name, tensor in s.items()} for s in states]
+    if len(states) == 1:
+        return {name: tensor.detach().clone() for name, tensor in states[0].items()}
+    with torch.no_grad():
+        if how == "svd":
+            return _svd(states, modules)
+        weights = _weights(similarities if how == "similarity" else [1.0] * len(states))
+        return {name: _sum([s[name] for s in states], weights) for name in states[0]}
+
+
+def merge(old: State, new: State, similarity: float) -> State:
+    """A remembered LoRA moved towards a new one: (old + similarity * new) / (1 + similarity), tensor by tensor.
+
+    The update rule of the paper's released code.
+
+    Args:
+        old: The remembered state.
+        new: A state of the same names and shapes.
+        similarity: Of the two keys; one below 0 counts as 0, which leaves the old state as it was.
+
+    Returns:
+        New float32 tensors, on the devices of the old state's.
+    """
+    _check([old, new])
+    share = max(float(similarity), 0.0)
+    if not share < float("inf"):
+        raise ValueError(f"similarity is {similarity}")
+    weights = [1 / (1 + share), share / (1 + share)]
+    with torch.no_grad():
+        return {name: _sum([tensor.float(), new[name].to(tensor.device)], weights) for name, tensor in old.items()}
+
+
+def _sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """The weighted sum, float32."""
+    total = torch.zeros_like(tensors[0], dtype=torch.float32)
+    for tensor, weight in zip(tensors, weights, strict=True):
+        total += weight * tensor.float()
+    return total
+
+
+def _weights(similarities: Sequence[float]) -> list[float]:
+    kept = [max(float(value), 0.0) for value in similarities]
+    total = sum(kept)
+    if not total < float("inf"):
+        raise ValueError(f"similarities are {list(similarities)}")
+    return [value / total for value in kept] if total > 0 else [1 / len(kept)] * len(kept)
+
+
+def _svd(states: Sequence[State], modules: Sequence[str]) -> State:
+    fused: State = {}
+    for module in modules:
+        a, b = truncated_mean([s[module + _A] for s in states], [s[module + _B] for s in states])
+        fused[module + _A], fused[module + _B] = a, b
+    return {name: fused[name] for name in states[0]}  # in the order that they came in
+
+
+def truncated_mean(a: Sequence[Tensor], b: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Factors of rank r of the mean of the products ``b[j] @ a[j]``, nearest to it in the Frobenius norm.
+
+    The mean, ``(o, i)``, is never formed: with the factors side by side it is B A / m with B ``(o, m r)`` and A
+    ``(m r, i)``, and its singular values are those of the core R_B R_A^T / m of their QR decompositions.
+
+    Args:
+        a: m tensors ``(r, i)``.
+        b: m tensors ``(o, r)``.
+
+    Returns:
+        sqrt(S) V^T ``(r, i)`` and U sqrt(S) ``(o, r)``: both factors take the same share of the product. Rows and
+        columns past the smaller of i, o and m r are 0.
+    """
+    rank = a[0].shape[0]
+    left, left_core = torch.linalg.qr(torch.cat(list(b), dim=1))
+    right, right_core = torch.linalg.qr(torch.cat(list(a), dim=0).T)
+    u, values, vt = torch.linalg.svd(left_core @ right_core.T / len(a), full_matrices=False)
+    kept = min(rank, len(values))
+    root = values[:kept].sqrt()
+    out_a, out_b = torch.zeros_like(a[0]), torch.zeros_like(b[0])
+    out_a[:kept] = root[:, None] * (vt[:kept] @ right.T)
+    out_b[:, :kept] = (left @ u[:, :kept]) * root
+    return out_a, out_b
+
+
+def _check(states: Sequence[State]) -> list[str]:
+    """The module names. Raises UserError if a state is not made of LoRA pairs, or not all are alike and finite."""
+    first = states[0]
+    shapes = {name: tuple(tensor.shape) for name, tensor in first.items()}
+    modules = [name.removesuffix(_A) for name in first if name.endswith(_A)]
+    if set(first) != {module + end for module in modules for end in (_A, _B)} or not modules:
+        odd = sorted(name for name in first if _partner(name) not in first)
+        raise UserError(
+            f"the adapter values are not pairs of LoRA tensors: {', '.join(odd[:3]) or 'there are none'}",
+            expected=f"<module>{_A} and <module>{_B} for each module",
+            remedy="save them with ttom's adapter",
+        )
+    for module in modules:
+        a, b = shapes[module + _A], shapes[module + _B]
+        if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
+            raise UserError(f"{module}: A {a} and B {b} cannot be multiplied", expected="A (r, in) and B (out, r)")
+    for state in states:
+        other = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if other != shapes:
+            odd = sorted(name for name in shapes.keys() | other.keys() if shapes.get(name) != other.get(name))
+            raise UserError(
+                f"adapter values do not fit together: {odd[0]} is {other.get(odd[0], 'missing')} in one and "
+                f"{shapes.get(odd[0], 'missing')} in another ({len(odd)} tensors differ)",
+                expected="the same tensors of the same shapes",
+                remedy="fuse only what was made with the same model and --adapter and --tto.blocks settings",
+            )
+        for name, tensor in state.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise UserError(
+                    f"the adapter value {name} is not finite", remedy="delete this memory; its optimization went wrong"
+                )
+    return modules
+
+
+def _partner(name: str) -> str | None:
+    for end, other in ((_A, _B), (_B, _A)):
+        if name.endswith(end):
+            return name.removesuffix(end) + other
+    return None

@@ -1,0 +1,394 @@
+"""Nearest keys by inner product: FAISS behind ids that can be added, replaced and removed at any time.
+
+The index is a cache: the durable store holds the keys, and a fresh VectorIndex filled from it answers as well as this
+one or better. Letters in shapes: n keys, d dimension, q queries, k results a query.
+
+FAISS itself numbers the vectors ("slots"); which id lives in which slot is kept here. IndexIDMap2 would do that, but
+it returns wrong ids once something is removed from an IVF index (which does not renumber as IDMap2 supposes), and in
+an HNSW index, which cannot remove, it could not tell the old vector of a replaced id from the new one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ttom.errors import UserError
+
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+EXAMPLES = '"Flat", "HNSW32", "IVF256,Flat" or "IVF1024,PQ32"'
+POINTS_PER_CENTROID = 39  # what FAISS asks of k-means before it warns
+MAX_DEAD_SHARE = 0.2  # of all slots; a rebuild then costs at most 4 insertions a removal
+MIN_DEAD = 32  # fewer dead slots are not worth a rebuild
+EF_SEARCH = 64  # candidates that HNSW keeps; FAISS's 16 loses neighbours in tight clusters
+MIN_PROBES = 8
+PROBED_SHARE = 1 / 16  # of the lists of an IVF index
+GPU_MAX_RESULTS = 2048  # of one query
+_CHUNK = 65536  # vectors reconstructed at a time
+
+
+class VectorIndex:
+    """Keys under 64-bit ids, searched by inner product (the cosine, where keys and queries are unit vectors).
+
+    A removed or replaced key leaves a dead slot, which no search returns. Once more than a fifth of the slots (and more
+    than 32) are dead, the index is rebuilt without them. Kinds that keep the vectors (Flat, HNSW32, IVF...,Flat) lose
+    nothing by that; quantised IVF kinds (IVF...,PQ...) drop the dead codes in place; other lossy kinds (PQ..., SQ...)
+    are rebuilt from their decoded vectors, and training is never repeated. To train anew on today's keys, fill a new
+    index from the store.
+
+    Kinds that need training (IVF, PQ, SQ, OPQ) search the keys exactly until `training_size` of them are live: 39 for
+    each centroid of the lists or of the sub-quantisers, as FAISS wants. They are trained then, once, on those.
+
+    Not safe to change from several threads at once.
+
+    Args:
+        dimension: d, of every key and query.
+        factory: Any string of faiss.index_factory that takes the inner product and grows (NSG does not).
+        gpu: Keep the trained index on the first GPU: Flat and IVF kinds only. A search for more than 2048 keys, dead
+            slots included, goes to a copy in main memory, which is slow.
+
+    Raises:
+        UserError: FAISS is missing or lacks a GPU, or the factory string is not one that it can use.
+    """
+
+    def __init__(self, dimension: int, factory: str = "Flat", *, gpu: bool = False) -> None:
+        self.dimension, self.factory = dimension, factory
+        self._faiss = _import_faiss()
+        self._gpu = _gpu_resources(self._faiss) if gpu else None
+        target = _build(self._faiss, dimension, factory)
+        self.training_size = _training_size(self._faiss, target)
+        self._keeps_ids = self._kind(target) == "ivf"
+        target = self._place(target)
+        # Until there is enough to train on, an exact index stands in for the one that was asked for.
+        self._waiting: Any = None if target.is_trained else target
+        self._index: Any = self._faiss.IndexFlatIP(dimension) if self._waiting is not None else target
+        self._labels: list[int] = []  # id of each slot, dead ones included
+        self._slots: dict[int, int] = {}  # slot of each live id
+        self._dead: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, key_id: int) -> bool:
+        return int(key_id) in self._slots
+
+    @property
+    def trained(self) -> bool:
+        """Whether searches go to the index that was asked for; else they are exact."""
+        return self._waiting is None
+
+    def ids(self) -> Ids:
+        """The live ids ``(n,)``, ascending."""
+        return np.array(sorted(self._slots), dtype=np.int64)
+
+    def nbytes(self) -> int:
+        """Bytes of the FAISS index as written to a file, and of the tables of ids beside it (an estimate)."""
+        written = 0
+
+        def count(chunk: bytes) -> None:
+            nonlocal written
+            written += len(chunk)
+
+        writer = self._faiss.PyCallbackIOWriter(count, 1 << 20)
+        self._faiss.write_index(self._on_cpu(), writer)
+        return written + sys.getsizeof(self._labels) + sys.getsizeof(self._slots) + 2 * 32 * len(self)
+
+    def add(self, ids: Ids, vectors: Floats) -> None:
+        """Add keys; an id that is present already is replaced, and of an id given twice the last vector counts.
+
+        Args:
+            ids: ``(n,)`` integers other than -1.
+            vectors: ``(n, d)``, finite.
+        """
+        ids, vectors = _check_ids(ids), self._check_vectors(vectors)
+        if len(ids) != len(vectors):
+            raise ValueError(f"{len(ids)} ids for {len(vectors)} vectors")
+        last = {key_id: row for row, key_id in enumerate(ids.tolist())}
+        if len(last) < len(ids):
+            rows = sorted(last.values())
+            ids, vectors = ids[rows], vectors[rows]
+        if not len(ids):
+            return
+        self._forget(last)
+        if self._waiting is not None and len(self) + len(ids) >= self.training_size:
+            self._train(ids, vectors)
+        else:
+            self._append(ids, vectors)
+        self._tidy()
+
+    def remove(self, ids: Ids | Iterable[int]) -> None:
+        """Remove keys; unknown ids are ignored."""
+        self._forget(int(key_id) for key_id in ids)
+        self._tidy()
+
+    def search(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
+        """The k live keys of largest inner product with each query; exact for Flat, approximate for other kinds.
+
+        A row has fewer than k only where fewer keys are live: where lists or graph run dry sooner, that query is
+        searched again over every key.
+
+        Args:
+            vectors: ``(q, d)``, finite.
+            k: At least 1.
+
+        Returns:
+            Similarities ``(q, k)``, descending, and ids ``(q, k)``; -inf and -1 after the last.
+        """
+        vectors = self._check_vectors(vectors)
+        if k < 1:
+            raise ValueError(f"k is {k}; it must be at least 1")
+        values = np.full((len(vectors), k), -np.inf, dtype=np.float32)
+        labels = np.full((len(vectors), k), -1, dtype=np.int64)
+        wanted = min(k, len(self))
+        if not wanted or not len(vectors):
+            return values, labels
+        found, slots = self._nearest(vectors, wanted)
+        short = np.flatnonzero((slots < 0).any(axis=1))
+        if len(short):
+            found[short], slots[short] = self._nearest_of_all(vectors[short], wanted)
+        held = slots >= 0
+        values[:, :wanted] = np.where(held, found, -np.inf)
+        labels[:, :wanted][held] = [self._labels[slot] for slot in slots[held].tolist()]
+        return values, labels
+
+    def _nearest(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
+        """Similarities and live slots ``(q, k)``, by the index as it is; slot -1 where it found no more."""
+        kind = self._kind(self._index)
+        if kind != "other":
+            return self._index.search(vectors, k, params=self._parameters(self._index, kind, k))
+        # No selector is to be had: the dead are searched with the living and dropped.
+        count = min(k + len(self._dead), int(self._index.ntotal))
+        index = self._index if count <= GPU_MAX_RESULTS else self._on_cpu()
+        found, slots = index.search(vectors, count)
+        if self._dead:
+            slots[np.isin(slots, list(self._dead))] = -1
+            order = np.argsort(slots < 0, axis=1, kind="stable")[:, :k]
+            found, slots = np.take_along_axis(found, order, 1), np.take_along_axis(slots, order, 1)
+        return found, slots
+
+    def _nearest_of_all(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
+        """The same with no key left out, slow: every list of an IVF index, else the stored vectors one by one."""
+        if self._keeps_ids and self.trained:
+            index = self._on_cpu()
+            every = self._faiss.extract_index_ivf(index).nlist
+            return index.search(vectors, k, params=self._parameters(index, "ivf", k, probes=every))
+        live = self._live_slots()
+        exact = self._faiss.IndexFlatIP(self.dimension)
+        exact.add(self._vectors(live))
+        found, rows = exact.search(vectors, k)
+        return found, live[rows]
+
+    def _parameters(self, index: Any, kind: str, k: int, probes: int | None = None) -> Any:
+        faiss = self._faiss
+        chosen: dict[str, Any] = {}
+        if self._dead:
+            dead = np.fromiter(self._dead, dtype=np.int64, count=len(self._dead))
+            chosen["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(dead))
+        if kind == "flat":
+            return faiss.SearchParameters(**chosen)
+        if kind == "hnsw":
+            return faiss.SearchParametersHNSW(efSearch=max(EF_SEARCH, 2 * k), **chosen)
+        lists = faiss.SearchParametersIVF(nprobe=probes or faiss.extract_index_ivf(index).nprobe, **chosen)
+        if isinstance(index, faiss.IndexPreTransform):
+            return faiss.SearchParametersPreTransform(index_params=lists)
+        return lists
+
+    def _kind(self, index: Any) -> str:
+        """How dead slots are kept out of a search: by the parameters of a "flat", "hnsw" or "ivf" index, or "other"."""
+        faiss = self._faiss
+        inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+        if isinstance(inner, faiss.IndexIVF):
+            return "ivf"
+        if type(index) in (faiss.IndexFlat, faiss.IndexFlatIP):
+            return "flat"
+        return "hnsw" if isinstance(index, faiss.IndexHNSW) else "other"
+
+    def _train(self, ids: Ids, vectors: Floats) -> None:
+        """Put the waiting index in place, trained on what is live and what comes, and fill it with both."""
+        live = self._live_slots()
+        ids = np.concatenate([self._labels_of(live), ids])
+        vectors = np.concatenate([self._vectors(live), vectors])
+        self._waiting.train(vectors)
+        self._index, self._waiting = self._waiting, None
+        self._empty()
+        self._append(ids, vectors)
+
+    def _append(self, ids: Ids, vectors: Floats) -> None:
+        first = len(self._labels)
+        if self._keeps_ids and self.trained:
+            self._index.add_with_ids(vectors, np.arange(first, first + len(ids), dtype=np.int64))
+        else:
+            self._index.add(vectors)
+        names = ids.tolist()
+        self._labels.extend(names)
+        self._slots.update(zip(names, range(first, first + len(names)), strict=True))
+
+    def _forget(self, ids: Iterable[int]) -> None:
+        for key_id in ids:
+            slot = self._slots.pop(key_id, None)
+            if slot is not None:
+                self._dead.add(slot)
+
+    def _tidy(self) -> None:
+        """Drop the dead slots if they have become too many."""
+        count = len(self._dead)
+        if count <= MIN_DEAD or count <= MAX_DEAD_SHARE * (len(self) + count):
+            return
+        if self._keeps_ids and self.trained:
+            # The codes of the living stay as they are: decoding and adding again would move some to other lists.
+            index = self._on_cpu()
+            index.remove_ids(self._faiss.IDSelectorBatch(np.array(sorted(self._dead), dtype=np.int64)))
+            self._index = self._place(index)
+            self._dead.clear()
+            return
+        live = self._live_slots()
+        ids, vectors = self._labels_of(live), self._vectors(live)
+        self._empty()
+        if len(ids):
+            self._append(ids, vectors)
+
+    def _empty(self) -> None:
+        self._index.reset()  # keeps what training found
+        self._labels.clear()
+        self._slots.clear()
+        self._dead.clear()
+
+    def _live_slots(self) -> Ids:
+        return np.array(sorted(self._slots.values()), dtype=np.int64)
+
+    def _labels_of(self, slots: Ids) -> Ids:
+        return np.array([self._labels[slot] for slot in slots.tolist()], dtype=np.int64)
+
+    def _vectors(self, slots: Ids) -> Floats:
+        """Stored vectors ``(n, d)`` of ascending slots, decoded; of an index that numbers its vectors from 0."""
+        index = self._on_cpu()
+        out = np.empty((len(slots), self.dimension), dtype=np.float32)
+        for start in range(0, int(index.ntotal), _CHUNK):
+            chunk = index.reconstruct_n(start, min(_CHUNK, int(index.ntotal) - start))
+            low, high = np.searchsorted(slots, (start, start + len(chunk)))
+            out[low:high] = chunk[slots[low:high] - start]
+        return out
+
+    def _place(self, index: Any) -> Any:
+        """The index on the GPU if that was asked for."""
+        if self._gpu is None:
+            return index
+        try:
+            return self._faiss.index_cpu_to_gpu(self._gpu, 0, index)
+        except RuntimeError as error:
+            raise UserError(
+                f"FAISS cannot keep the index {self.factory!r} on a GPU: {_reason(error)}",
+                expected='a Flat or IVF index, such as "Flat" or "IVF256,Flat"',
+                remedy="use such an index, or leave the GPU off",
+            ) from error
+
+    def _on_cpu(self) -> Any:
+        """The index itself, or a copy of it from the GPU."""
+        return self._index if self._gpu is None or not self.trained else self._faiss.index_gpu_to_cpu(self._index)
+
+    def _check_vectors(self, vectors: Floats) -> Floats:
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise UserError(
+                f"vectors of shape {vectors.shape} do not fit an index of dimension {self.dimension}",
+                expected=f"shape (n, {self.dimension})",
+                remedy="embed keys and queries with the same model; after a change of model build the index anew",
+            )
+        if not np.isfinite(vectors).all():
+            raise UserError(
+                "a vector holds a number that is not finite", remedy="look at the text or model that it was made from"
+            )
+        return vectors
+
+
+def _check_ids(ids: Ids) -> Ids:
+    ids = np.asarray(ids)
+    if not ids.size:
+        return np.empty(0, dtype=np.int64)
+    if ids.ndim != 1 or not np.can_cast(ids.dtype, np.int64) or ids.dtype == np.bool_:
+        raise ValueError(f"ids are {ids.dtype} of shape {ids.shape}; they must be signed 64-bit integers (n,)")
+    if (ids == -1).any():
+        raise ValueError("the id -1 stands for 'none' in results")
+    return ids.astype(np.int64)
+
+
+def _import_faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise UserError(
+            f"FAISS cannot be imported: {error}", expected="the package faiss", remedy="pip install faiss-cpu"
+        ) from error
+    return faiss
+
+
+def _gpu_resources(faiss: Any) -> Any:
+    if not hasattr(faiss, "StandardGpuResources"):
+        problem = f"this build of FAISS ({faiss.__version__}) runs on the processor only"
+    elif faiss.get_num_gpus() < 1:
+        problem = "FAISS finds no GPU"
+    else:
+        return faiss.StandardGpuResources()
+    raise UserError(
+        f"a GPU index was asked for, but {problem}",
+        expected="FAISS built for CUDA, and a CUDA device",
+        remedy="pip uninstall faiss-cpu, then pip install faiss-gpu; or leave the GPU off",
+    )
+
+
+def _build(faiss: Any, dimension: int, factory: str) -> Any:
+    """The index of a factory string, empty. Raises UserError if FAISS cannot make it, or not for inner products."""
+    try:
+        index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+    except (RuntimeError, TypeError) as error:
+        raise _factory_error(factory, f"FAISS cannot make it for dimension {dimension}: {_reason(error)}") from error
+    lists = faiss.try_extract_index_ivf(index)
+    if lists is not None:
+        lists = faiss.downcast_index(lists)
+        if lists.nlist < 1:
+            raise _factory_error(factory, "it has no lists")
+        lists.nprobe = min(int(lists.nlist), max(MIN_PROBES, round(lists.nlist * PROBED_SHARE)))
+    if index.metric_type != faiss.METRIC_INNER_PRODUCT:  # FAISS drops the metric for some kinds, HNSW32_PQ16 for one
+        raise _factory_error(factory, "FAISS makes it for Euclidean distance only")
+    if type(index).__name__.startswith(("IndexIDMap", "IndexNSG", "IndexNNDescent")):
+        raise _factory_error(factory, "ids are kept here already (IDMap), or it cannot grow (NSG, NNDescent)")
+    return index
+
+
+def _factory_error(factory: str, why: str) -> UserError:
+    return UserError(
+        f"the index factory string {factory!r} cannot be used: {why}",
+        expected=f"a string of faiss.index_factory, such as {EXAMPLES}",
+        remedy='take "Flat" below some 100,000 keys, where exact search is fast enough',
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What a FAISS exception says, without the C++ signature before it."""
+    return str(error).splitlines()[-1].rpartition("Error: ")[2][:200].strip()
+
+
+def _training_size(faiss: Any, index: Any) -> int:
+    """Vectors wanted before training: 39 for each centroid of the largest k-means in the index; 0 if none."""
+    index = faiss.downcast_index(index)
+    if index.is_trained:
+        return 0
+    size = POINTS_PER_CENTROID
+    if isinstance(index, faiss.IndexIVF):
+        size = POINTS_PER_CENTROID * int(index.nlist)
+    quantizer = getattr(index, "pq", None)
+    if quantizer is not None:
+        size = max(size, POINTS_PER_CENTROID * int(quantizer.ksub))
+    elif isinstance(index, faiss.IndexPreTransform) or hasattr(index, "rq") or hasattr(index, "lsq"):
+        size = max(size, POINTS_PER_CENTROID * 256, int(index.d))  # codebooks of 8 bits, or a rotation of d columns
+    for name in ("index", "base_index", "storage"):
+        part = getattr(index, name, None)
+        if part is not None:
+            size = max(size, _training_size(faiss, part))
+    return size
