@@ -132,7 +132,7 @@ class MemoryConfig:
     """"read" leaves every byte of the folder as it is; "readwrite" also inserts and updates; "off" ignores it."""
     use: MemoryUse = "init"
     """After a match: "init" optimises further from what was read, "load" generates with it as it is."""
-    threshold: float = 0.95
+    threshold: float = 0.97
     """Least similarity of a match, -1..1; what it means depends on the embedder."""
     top_k: int = 1
     """Entries read at most."""
