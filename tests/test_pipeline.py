@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from ttom import TTOM, UserError
+from ttom.checks import check_words
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
-from ttom.pipeline import Result, check_words
+from ttom.pipeline import Result
 from ttom.presets import preset_for
 
 PROMPT = "A red balloon moves from left to right above a blue house"

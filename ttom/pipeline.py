@@ -6,7 +6,6 @@ decode, report.
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ttom import outputs, provenance
+from ttom.checks import check_prompt, check_seed, check_words
 from ttom.config import MemoryConfig, Method, SamplerConfig, Settings
 from ttom.errors import UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.rules import plan
-from ttom.layout.words import KNOWN_NOUNS
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
 
 Stage = Literal["plan", "load", "optimize", "sample", "decode"]
-_EXAMPLES = 8  # known nouns named in the message about unknown ones
 Progress = Callable[[Stage, int, int, float | None], None]
 """Called with the stage, the parts of it done, their number, and the loss where there is one."""
 
@@ -81,6 +79,18 @@ class _Sampled:
     seconds_optimize: float = 0.0
     seconds_sample: float = 0.0
     memory: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A prompt, ready to denoise: noise ``(1, C, F, H, W)``, text, and each object group's tokens and masks."""
+
+    backbone: Backbone
+    layout: Layout | None
+    latents: Tensor
+    text: TextEmbeddings
+    tokens: list[list[int]]
+    masks: ObjectMasks | None
 
 
 class TTOM:
@@ -168,6 +178,59 @@ class TTOM:
             UserError: For a prompt, layout or setting that cannot work with this model.
         """
         settings, clock, tell = settings or self.settings, _Clock(), progress or _silent
+        sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
+        if method == "ttom":
+            sampled = _steer(sample, settings, seed, tell, logger, self._look_up(prompt, sample, settings))
+        else:
+            sampled = _denoise(sample, settings, tell)
+        clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
+        with clock("decode"):
+            tell("decode", 0, 1, None)
+            video = sample.backbone.decode(sampled.latents).numpy()
+            tell("decode", 1, 1, None)
+
+        report = self._report(prompt, method, seed, sample, settings, sampled, clock)
+        maps = (sampled.maps_before, sampled.maps_after)
+        return Result(video, sampled.latents, sample.layout, report, settings, sample.masks, *maps)
+
+    def optimize(
+        self,
+        prompt: str,
+        seed: int = 0,
+        layout: Layout | None = None,
+        settings: Settings | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Optimise a prompt's adapter and put it into the memory, without making the video: to fill a memory ahead.
+
+        The adapter is the one that `generate` would store. Arguments as in `generate`; returns the same report, with
+        no sampling or decoding in its seconds.
+
+        Raises:
+            UserError: As `generate`, and if the settings name no memory that may be written.
+        """
+        settings, clock, tell = settings or self.settings, _Clock(), progress or _silent
+        if not settings.memory.active or settings.memory.mode != "readwrite":
+            raise UserError(
+                "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
+            )
+        sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
+        lookup = self._look_up(prompt, sample, settings)
+        sampled = _steer(sample, settings, seed, tell, None, lookup, finish=False)
+        clock.seconds |= {"optimize": sampled.seconds_optimize}
+        return self._report(prompt, "ttom", seed, sample, settings, sampled, clock)
+
+    def _prepare(
+        self,
+        prompt: str,
+        method: Method,
+        seed: int,
+        layout: Layout | None,
+        settings: Settings,
+        clock: _Clock,
+        tell: Progress,
+    ) -> _Sample:
+        """Plan, load, check, encode, find tokens and make masks."""
         with clock("plan"):
             check_seed(seed)
             layout = self._layout(prompt, method, layout, settings)
@@ -183,22 +246,7 @@ class TTOM:
             check_words(backbone, layout)
         text = _encode(backbone, prompt, settings.sampler)
         tokens, masks = _targets(backbone, prompt, layout, size, settings)
-        latents = backbone.initial_latents(size, seed)
-        if method == "ttom" and masks is not None:
-            memory = self._memory(backbone, settings)
-            lookup = memory.look_up(prompt, layout) if memory is not None and layout is not None else None
-            sampled = _steer(backbone, latents, text, tokens, masks, settings, seed, tell, logger, lookup)
-        else:
-            sampled = _denoise(backbone, latents, text, tokens, settings, tell)
-        clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
-        with clock("decode"):
-            tell("decode", 0, 1, None)
-            video = backbone.decode(sampled.latents).numpy()
-            tell("decode", 1, 1, None)
-
-        report = self._report(prompt, method, seed, layout, settings, sampled, clock, backbone)
-        maps = (sampled.maps_before, sampled.maps_after)
-        return Result(video, sampled.latents, layout, report, settings, masks, *maps)
+        return _Sample(backbone, layout, backbone.initial_latents(size, seed), text, tokens, masks)
 
     def _layout(self, prompt: str, method: Method, layout: Layout | None, settings: Settings) -> Layout | None:
         """The given layout, checked against the prompt, or a planned one; None only for method base."""
@@ -215,32 +263,34 @@ class TTOM:
                 raise
             return None  # the plain model needs none
 
-    def _memory(self, backbone: Backbone, settings: Settings) -> Memory | None:
-        """The memory of these settings, opened once."""
+    def _look_up(self, prompt: str, sample: _Sample, settings: Settings) -> Lookup | None:
+        """What the memory of these settings, opened once, holds for the prompt; None without a memory."""
         if not settings.memory.active:
             return None
         from ttom.adapter import LoraAdapter
         from ttom.memory.embedders import load_embedder
         from ttom.memory.memory import Memory
 
+        assert sample.layout is not None
+        backbone = sample.backbone
         signature = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0).signature
         known = (settings.memory, signature)
         if known not in self._memories:
             embedder = load_embedder(settings.memory.embedder, backbone)
             self._memories[known] = Memory.open(settings.memory, embedder, signature)
-        return self._memories[known]
+        return self._memories[known].look_up(prompt, sample.layout)
 
     def _report(
         self,
         prompt: str,
         method: Method,
         seed: int,
-        layout: Layout | None,
+        sample: _Sample,
         settings: Settings,
         sampled: _Sampled,
         clock: _Clock,
-        backbone: Backbone,
     ) -> dict[str, Any]:
+        backbone, layout = sample.backbone, sample.layout
         return {
             "prompt": prompt,
             "model": self.model,
@@ -259,38 +309,6 @@ class TTOM:
                 "settings": provenance.describe_settings(settings, self.preset, self.settings),
             },
         }
-
-
-def check_prompt(prompt: str) -> None:
-    """Raise UserError for a prompt without a word."""
-    if not any(character.isalnum() for character in prompt):
-        raise UserError(
-            "the prompt is empty", expected="a sentence", remedy='"A balloon moves from left to right above a house"'
-        )
-
-
-def check_seed(seed: int) -> None:
-    """Raise UserError for a seed that torch's generators do not take."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"--seed is {seed}", expected="a whole number from 0 to 2^63 - 1", remedy="--seed 0")
-
-
-def check_words(backbone: Backbone, layout: Layout) -> None:
-    """Raise UserError if the model has no token for a word of an object's phrase; says which, and near ones."""
-    unknown = [word for group in layout.groups() for word in backbone.unknown_words(group.phrase)]
-    unknown = list(dict.fromkeys(unknown))
-    if not unknown:
-        return
-    known = backbone.known_words()
-    nouns = [word for word in known if word in KNOWN_NOUNS]
-    near = {word: difflib.get_close_matches(word.lower(), nouns, n=3, cutoff=0.7) for word in unknown}
-    hints = [f"{' or '.join(words)} for {word}" for word, words in near.items() if words]
-    examples = ", such as " + ", ".join(nouns[:: math.ceil(len(nouns) / _EXAMPLES)]) if nouns else ""
-    raise UserError(
-        f"the model {backbone.name} does not know {_listed(unknown)}",
-        expected=f"objects named by words of its vocabulary ({len(known)} words){examples}",
-        remedy="; ".join(hints) or "another noun, or another model with --model",
-    )
 
 
 def _checked_size(backbone: Backbone, settings: Settings) -> VideoSize:
@@ -326,26 +344,24 @@ def _targets(
 
 
 def _steer(
-    backbone: Backbone,
-    latents: Tensor,
-    text: TextEmbeddings,
-    tokens: list[list[int]],
-    masks: ObjectMasks,
+    sample: _Sample,
     settings: Settings,
     seed: int,
     tell: Progress,
     logger: Any,
     lookup: Lookup | None,
+    finish: bool = True,
 ) -> _Sampled:
     """Denoise with test-time optimization in the guided steps, or with what the memory holds for such a prompt."""
     from ttom.tto.fit import run_loaded, run_tto
 
+    assert sample.masks is not None  # method ttom has a layout
     state = lookup.state if lookup is not None else None
-    sample = (backbone, latents, text, tokens, masks, settings)
+    inputs = (sample.backbone, sample.latents, sample.text, sample.tokens, sample.masks, settings)
     if state is not None and settings.memory.use == "load":
-        done = run_loaded(*sample, state, progress=tell)
+        done = run_loaded(*inputs, state, progress=tell)
     else:
-        done = run_tto(*sample, seed, logger=logger, progress=tell, initial_adapter=state)
+        done = run_tto(*inputs, seed, logger=logger, progress=tell, initial_adapter=state, finish=finish)
     if not all(math.isfinite(loss) for losses in done.losses for loss in losses):
         raise UserError(
             "the attention loss is not a finite number: the optimisation left the range of the number format",
@@ -357,20 +373,14 @@ def _steer(
     return _Sampled(done.latents, done.losses, *maps, done.seconds_optimize, done.seconds_sample, report)
 
 
-def _denoise(
-    backbone: Backbone,
-    latents: Tensor,
-    text: TextEmbeddings,
-    tokens: list[list[int]],
-    settings: Settings,
-    tell: Progress,
-) -> _Sampled:
+def _denoise(sample: _Sample, settings: Settings, tell: Progress) -> _Sampled:
     """Denoise with the plain model; reads the objects' maps once, at the first step, for the picture."""
     import torch
 
     from ttom.sampler import Sampler
 
     start = time.perf_counter()
+    backbone, latents, text, tokens = sample.backbone, sample.latents, sample.text, sample.tokens
     sampler = Sampler(backbone, text, settings.sampler)
     maps = None
     if tokens:
@@ -411,7 +421,3 @@ class _Clock:
 
 def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:
     pass
-
-
-def _listed(words: list[str]) -> str:
-    return ", ".join(repr(word) for word in words)

@@ -115,3 +115,15 @@ def test_the_signature_tells_what_the_values_fit(tiny: WanBackbone) -> None:
     assert len(different) == 5  # blocks (0, 1) train the same tensors as block 1 alone
     tiny.transformer.register_to_config(ffn_dim=99)  # type: ignore[operator]
     assert LoraAdapter(tiny, config, (1,), seed=0).signature != signature
+
+
+def test_optimising_ahead_stores_what_generating_would(model: TTOM, tmp_path: Path) -> None:
+    made = model.generate(PROMPT, settings=settings(tmp_path / "generated"))
+    report = model.optimize(PROMPT, settings=settings(tmp_path / "ahead"))
+    assert report["tto"] == made.report["tto"] and report["memory"]["inserted"] == 1
+    assert "sample" not in report["seconds"] and report["seconds"]["optimize"] > 0
+    values = [next(Store(tmp_path / name).entries()).sha256 for name in ("generated", "ahead")]
+    assert values[0] == values[1]
+    for wrong in (SETTINGS, settings(tmp_path / "ahead", mode="read"), settings(tmp_path / "ahead", mode="off")):
+        with pytest.raises(UserError, match="no memory to fill"):
+            model.optimize(PROMPT, settings=wrong)

@@ -10,6 +10,7 @@ an HNSW index, which cannot remove, it could not tell the old vector of a replac
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -40,7 +41,7 @@ class VectorIndex:
     than 32) are dead, the index is rebuilt without them. Kinds that keep the vectors (Flat, HNSW32, IVF...,Flat) lose
     nothing by that; quantised IVF kinds (IVF...,PQ...) drop the dead codes in place; other lossy kinds (PQ..., SQ...)
     are rebuilt from their decoded vectors, and training is never repeated. To train anew on today's keys, fill a new
-    index from the store.
+    index from the store. Kinds that start with PCA subtract the mean key: their similarities are no cosines.
 
     Kinds that need training (IVF, PQ, SQ, OPQ) search the keys exactly until `training_size` of them are live: 39 for
     each centroid of the lists or of the sub-quantisers, as FAISS wants. They are trained then, once, on those.
@@ -371,7 +372,7 @@ def _factory_error(factory: str, why: str) -> UserError:
 
 def _reason(error: Exception) -> str:
     """What a FAISS exception says, without the C++ signature before it."""
-    return str(error).splitlines()[-1].rpartition("Error: ")[2][:200].strip()
+    return re.sub(r"^Error in .* at \S+:\d+: (Error: )?", "", " ".join(str(error).split()))[:200]
 
 
 def _training_size(faiss: Any, index: Any) -> int:
@@ -385,10 +386,15 @@ def _training_size(faiss: Any, index: Any) -> int:
     quantizer = getattr(index, "pq", None)
     if quantizer is not None:
         size = max(size, POINTS_PER_CENTROID * int(quantizer.ksub))
-    elif isinstance(index, faiss.IndexPreTransform) or hasattr(index, "rq") or hasattr(index, "lsq"):
+    elif _transform_learns(faiss, index) or hasattr(index, "rq") or hasattr(index, "lsq"):
         size = max(size, POINTS_PER_CENTROID * 256, int(index.d))  # codebooks of 8 bits, or a rotation of d columns
     for name in ("index", "base_index", "storage"):
         part = getattr(index, name, None)
         if part is not None:
             size = max(size, _training_size(faiss, part))
     return size
+
+
+def _transform_learns(faiss: Any, index: Any) -> bool:
+    is_one = isinstance(index, faiss.IndexPreTransform)
+    return is_one and not all(index.chain.at(i).is_trained for i in range(index.chain.size()))

@@ -32,7 +32,7 @@ class TTOResult:
     """One optimised sample.
 
     Attributes:
-        latents: ``(1, C, F, H, W)`` after all steps.
+        latents: ``(1, C, F, H, W)`` after all steps (the guided ones alone if not finished).
         losses: For each guided step the loss of each iteration, before its update.
         maps_before: ``(N, F, H, W)`` mean over target blocks, at the first guided step before any iteration.
         maps_after: The same at the last guided step after its last iteration.
@@ -61,6 +61,7 @@ def run_tto(
     logger: Logger | None = None,
     progress: Progress | None = None,
     initial_adapter: dict[str, Tensor] | None = None,
+    finish: bool = True,
 ) -> TTOResult:
     """Optimise a LoRA for this sample during the guided steps, denoise to the end, leave the pipeline as it was.
 
@@ -75,6 +76,7 @@ def run_tto(
         logger: Receives ``tto/loss`` of every iteration.
         progress: Told about each iteration and each remaining step.
         initial_adapter: Values that the LoRA starts from instead (``TTOResult.adapter`` of an earlier run).
+        finish: Take the steps after the guided ones too; without, ``latents`` are those after the guided steps.
 
     Raises:
         UserError: For blocks out of range, values of another adapter, or within torch.inference_mode.
@@ -95,7 +97,9 @@ def run_tto(
         optimized = time.perf_counter()
         assert module.maps_before is not None and module.maps_after is not None
         adapter.enabled(settings.tto.keep_after)
-        final = sampler.run(module.latents, start=settings.tto.guided_steps, progress=progress)
+        final = module.latents
+        if finish:
+            final = sampler.run(final, start=settings.tto.guided_steps, progress=progress)
         return TTOResult(
             latents=final,
             losses=module.losses,
