@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_PROMPT := A balloon moves from left to right above a house
 DEMO_OUT := runs/demo
+MEMORY := runs/memory/emojiworld
+WORKERS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format emojiworld clean
+.PHONY: help demo test lint types format emojiworld pseudo-train clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+: .*##|^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
 
 demo: $(VENV)/.installed ## install, turn one prompt into a video, say where it lies
 	@$(BIN)/ttom generate "$(DEMO_PROMPT)" --out $(DEMO_OUT)
@@ -32,6 +34,9 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 
 emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint anew (one GPU; meant for about an hour)
 	@$(BIN)/python -m experiments.emojiworld.make_all
+
+pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld
+	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS)
 
 clean: ## remove the environment and caches (what runs wrote stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

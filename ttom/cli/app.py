@@ -10,16 +10,27 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
 import ttom
-from ttom.cli.arguments import Generate, Plan
+from ttom.cli.arguments import Generate, Plan, Stream
+from ttom.cli.memory import MemoryCommand
 from ttom.config import Settings
 from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 
+
+@dataclass(frozen=True)
+class Memory:
+    """Look after a memory: list, show, stats, verify, reindex, merge, prune, export, delete, push, pull."""
+
+    command: tyro.conf.OmitSubcommandPrefixes[MemoryCommand]
+
+
+Command = Generate | Stream | Plan | Memory
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 BAD_INPUT = 2
@@ -33,13 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         command = parse(arguments)
-        # Imported late: --help and usage errors need neither torch nor diffusers.
-        from ttom.cli import commands
-
-        if isinstance(command, Plan):
-            commands.plan(command)
-        else:
-            commands.generate(command)
+        _run(command)
     except UserError as error:
         print(f"ttom: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -53,12 +58,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> Generate | Plan:
+def _run(command: Command) -> None:
+    # Imported late: --help and usage errors need neither torch nor diffusers.
+    if isinstance(command, Memory):
+        from ttom.cli.memory import run
+
+        run(command.command)
+        return
+    from ttom.cli import commands
+
+    if isinstance(command, Plan):
+        commands.plan(command)
+    elif isinstance(command, Stream):
+        from ttom.cli.stream import stream
+
+        stream(command)
+    else:
+        commands.generate(command)
+
+
+def parse(arguments: list[str]) -> Command:
     """The command with its settings; exits with code 2 on wrong usage, 0 after --help."""
     settings = default_settings(arguments)
     generate = tyro.conf.subcommand("generate", default=Generate(prompt=tyro.MISSING, settings=settings))
+    stream = tyro.conf.subcommand("stream", default=Stream(prompts=tyro.MISSING, settings=settings))
     return tyro.cli(
-        Annotated[Generate, generate] | Annotated[Plan, tyro.conf.subcommand("plan")],
+        Annotated[Generate, generate]
+        | Annotated[Stream, stream]
+        | Annotated[Plan, tyro.conf.subcommand("plan")]
+        | Annotated[Memory, tyro.conf.subcommand("memory")],
         prog="ttom",
         description="Text-to-video that follows a layout. `ttom --version` prints the version.",
         args=arguments,

@@ -48,6 +48,36 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """Turn a file of prompts into videos, in its order, with one model and one memory.
+
+    Makes a folder for each prompt with what `generate` writes, and stream.jsonl with one line a prompt. Called again it
+    goes on where it stopped. A prompt that is refused is noted, and the next one follows.
+    """
+
+    prompts: Annotated[Positional[Path], arg(metavar="PROMPTS")]
+    """Prompts: .txt (one a line; # starts a comment), .jsonl (objects with "prompt" and optionally "id", "seed" and
+    "layout") or .csv (columns of these names)."""
+    method: Method = "ttom"
+    """"ttom" steers attention towards the layout; "base" is the plain model."""
+    model: str = DEFAULT_MODEL
+    """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
+    seed: int = 0
+    """Seed of the prompts that bring none of their own."""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/stream")
+    """Folder for the results."""
+    device: Device = "auto"
+    """"auto" takes a GPU if there is one."""
+    dtype: Dtype = "auto"
+    """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
+    preset: PresetName | None = None
+    """Named settings; by default emojiworld for the embedded checkpoint, else paper."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Show no progress."""
+    settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Plan the layout of a prompt, without a model. Prints it as JSON, or writes it to --out."""
 

@@ -16,6 +16,7 @@ from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
+from ttom.memory.maintenance import prune
 from ttom.memory.store import CorruptValue, Entry, Store
 
 if TYPE_CHECKING:
@@ -161,19 +162,18 @@ class Memory:
 
     def make_room(self, keep: Iterable[int] = ()) -> int:
         """Delete least used entries of the namespace until it is within capacity; never those in `keep`."""
-        if self.config.max_items is None and self.config.max_bytes is None:
+        config = self.config
+        if config.max_items is None and config.max_bytes is None:
             return 0
-        order, kept = list(self.store.least_used(self.config.namespace)), set(keep)
-        items, size, gone = len(order), sum(size for _, size in order), []
-        for id_, entry_bytes in order:
-            fits = items <= (self.config.max_items or items) and size <= (self.config.max_bytes or size)
-            if fits:
-                break
-            if id_ not in kept:
-                gone.append(id_)
-                items, size = items - 1, size - entry_bytes
+        gone = prune(
+            self.store,
+            max_items=config.max_items,
+            max_bytes=config.max_bytes,
+            namespace=config.namespace,
+            keep=keep,
+        )
         self._changed |= bool(gone)
-        return self.store.delete(gone) if gone else 0
+        return gone
 
     def _check(self) -> None:
         if self.store.embedder != self.embedder.identity:

@@ -20,7 +20,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60.0
 """How long a process waits for another one's write."""
+UNFINISHED = "unfinished reindex to"
+"""Start of the embedder's name while a memory gets other embeddings: no embedder is called so, hence none fits."""
 
 _COLUMNS = (
     "id, namespace, key, prompt, embedding, layout, uses, last_used, created, loss_before, loss_after, signature, "
@@ -133,6 +135,7 @@ class Store:
         self.found = Findings()
         with told(self.folder):
             self.db = self._connect_frozen() if read_only else self._connect()
+            self._check_keys()  # of the rows that were opened, not of those before
             if not read_only:
                 self.found = self._reconcile()
 
@@ -198,6 +201,8 @@ class Store:
         rows = self.db.execute(
             "SELECT id, namespace, embedding FROM entries WHERE id > ? ORDER BY id", (after,)
         ).fetchall()
+        if not self.read_only:
+            self._check_keys()
         vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), self.dimension)
         return np.array([row[0] for row in rows], np.int64), [row[1] for row in rows], vectors
 
@@ -253,10 +258,42 @@ class Store:
         text = json.dumps(layout) if layout is not None else None
         with self._placed(state) as (sha256, size):
             row = (namespace, key, prompt, vector.tobytes(), text, 0, now, now, *losses, signature, sha256, size)
-            names = _COLUMNS.removeprefix("id, ")
-            made = self.db.execute(f"INSERT INTO entries ({names}) VALUES ({', '.join('?' * len(row))})", row)
-            assert made.lastrowid is not None
-            return made.lastrowid
+            return self._add(row)
+
+    def take(self, entry: Entry, data: bytes) -> int | None:
+        """Store an entry of another memory as it is, counts and times too, under an id of this one.
+
+        None, and nothing is done, if an equal one (namespace, key, prompt and value) is here already.
+        """
+        equal = "SELECT 1 FROM entries WHERE sha256 = ? AND namespace = ? AND key = ? AND prompt = ?"
+        what = (entry.sha256, entry.namespace, entry.key, entry.prompt)
+        if self.db.execute(equal, what).fetchone():
+            return None
+        values = {name: getattr(entry, name) for name in _COLUMNS.split(", ") if name != "id"}
+        values["embedding"] = entry.embedding.tobytes()
+        values["layout"] = json.dumps(entry.layout) if entry.layout is not None else None
+        with self._placed(data):
+            # Asked again: another process may merge the same memories.
+            return None if self.db.execute(equal, what).fetchone() else self._add(tuple(values.values()))
+
+    def rekey(self, identity: str, dimension: int, embed: Callable[[str], np.ndarray]) -> int:
+        """Give every entry its key's embedding by another embedder; returns how many entries there are.
+
+        Rows and memory.json cannot change at once. So memory.json first names an embedder that there is none of, then
+        the rows are committed, then it names the new one: after a crash in between, `Memory` refuses the memory until
+        this is done again, and never compares vectors of two embedders. Processes that have the memory open look at
+        memory.json after reading rows and, under the write lock, before adding one (`_check_keys`).
+        """
+        marker = f"{UNFINISHED} {identity}"
+        with self._writing():
+            rows = self.db.execute("SELECT id, key FROM entries").fetchall()
+            vectors = ((np.ascontiguousarray(embed(key), np.float32).tobytes(), id_) for id_, key in rows)
+            self.db.executemany("UPDATE entries SET embedding = ? WHERE id = ?", vectors)
+            self._describe(marker, self.dimension)
+        with self._writing():
+            self._check_keys()
+            self._describe(identity, dimension)
+        return len(rows)
 
     def replace(self, id_: int, state: dict[str, Tensor] | bytes, *, loss_after: float | None) -> bool:
         """Give an entry another value; False if it is gone meanwhile."""
@@ -329,6 +366,26 @@ class Store:
         return Findings(orphans, bad)
 
     # Inside
+
+    def _add(self, row: tuple) -> int:
+        self._check_keys()
+        names = _COLUMNS.removeprefix("id, ")
+        made = self.db.execute(f"INSERT INTO entries ({names}) VALUES ({', '.join('?' * len(row))})", row)
+        assert made.lastrowid is not None
+        return made.lastrowid
+
+    def _check_keys(self) -> None:
+        """Raise UserError if another process has given the entries other embeddings since memory.json was read."""
+        if read_meta(self.folder) != self.meta:
+            raise UserError(
+                f"the memory {self.folder} was given another embedder meanwhile",
+                expected=f"the embedder {self.embedder}",
+                remedy="run again with the embedder that it has now",
+            )
+
+    def _describe(self, embedder: str, dimension: int) -> None:
+        self.meta = {**self.meta, "embedder": embedder, "dimension": dimension}
+        write_whole(self.folder / "memory.json", json.dumps(self.meta, indent=1).encode())
 
     def _connect(self) -> sqlite3.Connection:
         for part in ("values", "."):

@@ -1,0 +1,228 @@
+"""Fill a memory before it is used: python -m experiments.emojiworld.pseudo_train --memory DIR
+
+Optimises on generated prompts of the training split that cover the common compositions, and keeps each adapter as an
+entry of its own, so --count prompts make --count entries. Two things see to that. No two prompts have the same
+abstracted prompt, which is the memory's key: the second would only update the first's entry. And the threshold is 1,
+so that a near key is no match and every entry starts from the adapter's own start values.
+
+Can be stopped and called again: prompts that the memory holds already are skipped, and what each process is working on
+is all that a kill can lose. A larger --count goes on with the same prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count as numbers
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from experiments.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
+from experiments.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
+from ttom import TTOM, UserError
+from ttom.config import MemoryConfig, Settings
+from ttom.layout.model import Layout
+from ttom.layout.rules import plan
+from ttom.memory.abstraction import abstract
+from ttom.memory.store import Store
+from ttom.presets import emojiworld
+
+PAIR_COUNT = 4
+"""Largest number of either kind where there are two, as in `world`."""
+INTERRUPTED, BAD_INPUT = 130, 2
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A caption of a training scene.
+
+    Attributes:
+        number: Its place in the sequence; also the seed of its noise.
+        text: Every fact of the scene told, as in the prompts of the held-out splits.
+        key: The abstracted prompt.
+        composition: Kind, and its directions, relation or numbers.
+        scene: What it describes.
+    """
+
+    number: int
+    text: str
+    key: str
+    composition: tuple
+    scene: Scene
+
+
+def compositions(kind: Kind) -> list[tuple]:
+    """All compositions of a kind that the world has, in a fixed order."""
+    across = {direction: direction in ("left", "right") for direction in DIRECTIONS}
+    if kind == "motion":
+        return [(kind, direction) for direction in DIRECTIONS]
+    if kind == "motion_beside":
+        # A mover stays on one side all the way: above or below across the picture, left or right up and down it.
+        return [(kind, d, r) for d in DIRECTIONS for r in RELATIONS if across[d] == (r in ("above", "below"))]
+    if kind == "two_movers":
+        return [(kind, a, b) for a in DIRECTIONS for b in DIRECTIONS if across[a] == across[b]]
+    if kind == "relation":
+        return [(kind, relation) for relation in RELATIONS]
+    if kind == "count":
+        return [(kind, number) for number in range(1, MAX_COUNT + 1)]
+    pairs = [(a, b) for a in range(1, PAIR_COUNT + 1) for b in range(1, PAIR_COUNT + 1)]
+    return [(kind, a, b) for a, b in pairs if a + b < SLOTS]
+
+
+def composition_of(scene: Scene) -> tuple:
+    """The composition that a scene shows."""
+    facts = scene.facts
+    told = [facts[name] for name in ("direction", "relation") if name in facts]
+    return (scene.kind, *told, *facts.get("directions", ()), *(number for _, number in facts.get("counts", ())))
+
+
+def training_prompts(count: int, seed: int = 0) -> list[Prompt]:
+    """The first `count` prompts of a seed: kinds in turn, and within each kind its compositions in turn.
+
+    A shorter list is the start of a longer one. What the rules planner refuses, and a text or key that was there
+    already, is drawn again.
+    """
+    made: list[Prompt] = []
+    texts: set[str] = set()
+    keys: set[str] = set()
+    turns = {kind: (random.Random(f"pseudo-train {seed} {kind}"), compositions(kind)) for kind in KINDS}
+    for number in range(count):
+        rng, all_of_kind = turns[KINDS[number % len(KINDS)]]
+        wanted = all_of_kind[number // len(KINDS) % len(all_of_kind)]
+        for scene, text, layout in _drawn(rng, wanted):
+            key = abstract(text, layout)
+            if text not in texts and key.lower() not in keys:
+                texts.add(text)
+                keys.add(key.lower())  # EmojiWorld's tokenizer knows lower case only
+                made.append(Prompt(number, text, key, wanted, scene))
+                break
+    return made
+
+
+def _drawn(rng: random.Random, composition: tuple) -> Iterator[tuple[Scene, str, Layout]]:
+    """Training scenes of a composition without end, with captions that read well and can be planned."""
+    aspect = emojiworld().sampler.width / emojiworld().sampler.height
+    for _ in numbers():
+        scene = sample_scene(rng, "train", composition[0])
+        if composition_of(scene) != composition:
+            continue
+        paint(rng, scene)
+        caption = full_caption(rng, scene)
+        if UNKNOWN_WORD in caption:
+            continue
+        text = caption[0].upper() + caption[1:]
+        try:
+            yield scene, text, plan(text, aspect=aspect, seed=emojiworld().planner.seed)
+        except UserError:
+            continue
+
+
+def memory_settings(settings: Settings, folder: Path) -> Settings:
+    """The settings with a memory that takes every prompt as a new entry."""
+    return replace(settings, memory=MemoryConfig(path=str(folder), mode="readwrite", use="init", threshold=1.0))
+
+
+def remembered(folder: Path) -> set[str]:
+    """The prompts of the memory's entries; none if there is no memory yet."""
+    if not (folder / "memory.json").exists():
+        return set()
+    with Store(folder, read_only=True) as store:
+        return {entry.prompt for entry in store.entries()}
+
+
+@cache
+def _model(name: str, device: str) -> TTOM:
+    return TTOM.from_pretrained(name, device=device)
+
+
+def remember(text: str, seed: int, settings: Settings, model: str, device: str, threads: int | None = None) -> None:
+    """Optimise on one prompt and keep the adapter.
+
+    The video is made too and thrown away: the pipeline has no way to stop after the guided steps.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    _model(model, device).generate(text, seed=seed, settings=settings)
+
+
+def fill(chosen: list[Prompt], settings: Settings, *, model: str, device: str = "auto", workers: int = 1) -> int:
+    """Remember the prompts that the memory of the settings does not hold yet; returns how many those were.
+
+    Raises:
+        UserError: If a prompt cannot be made; those made until then are kept.
+    """
+    assert settings.memory.path is not None
+    known = remembered(Path(settings.memory.path))
+    left = [prompt for prompt in chosen if prompt.text not in known]
+    bar = tqdm(total=len(chosen), initial=len(chosen) - len(left), desc="remembered", disable=not sys.stderr.isatty())
+    with bar:
+        for _ in _made(left, settings, model, device, workers):
+            bar.update()
+    return len(left)
+
+
+def _made(left: list[Prompt], settings: Settings, model: str, device: str, workers: int) -> Iterator[None]:
+    """Yields once for each prompt that is in the memory now."""
+    if workers == 1 or len(left) < 2:
+        for prompt in left:
+            yield remember(prompt.text, prompt.number, settings, model, device)
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts) as pool:
+        try:
+            # One alone: two processes must not create the folder at once, and a mistake shows before the rest starts.
+            for part in (left[:1], left[1:]):
+                jobs = [
+                    pool.submit(remember, prompt.text, prompt.number, settings, model, device, threads)
+                    for prompt in part
+                ]
+                for job in as_completed(jobs):
+                    yield job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of the terminal; a worker ends its prompt, and the parent gives it no other."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def main() -> int:
+    """Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", type=Path, required=True, metavar="DIR", help="folder of the memory to fill")
+    parser.add_argument("--count", type=int, default=240, help="prompts, and so entries; 90 cover all compositions")
+    parser.add_argument("--seed", type=int, default=0, help="of the prompts")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the memory")
+    parser.add_argument("--model", default="emojiworld-wan")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    options = parser.parse_args()
+    if options.count < 1 or options.workers < 1:
+        parser.error("--count and --workers are whole numbers of at least 1")
+    try:
+        settings = memory_settings(TTOM(options.model).settings, options.memory)
+        chosen = training_prompts(options.count, options.seed)
+        new = fill(chosen, settings, model=options.model, device=options.device, workers=options.workers)
+    except UserError as error:
+        print(f"pseudo_train: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("pseudo_train: interrupted; call it again to go on", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{new} new entries, {len(chosen) - new} were there: {options.memory}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,321 @@
+"""`ttom stream` on the tiny random pipeline: order, memory, refusals, interruption and going on, and bad files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ttom
+from tests.cli.conftest import PROMPT
+from ttom import TTOM, outputs
+from ttom.cli import main
+from ttom.cli.app import parse
+from ttom.cli.arguments import Stream
+from ttom.presets import released
+from ttom.streaming import StreamPrompt, read_prompts
+
+ROOT = Path(ttom.__file__).parents[1]
+OTHER = "A dog moves up"
+REFUSED = "slowly and beautifully"
+FIRST, SECOND, THIRD = (
+    "0001-a-red-balloon-moves-from-left-to-right-above-a",
+    "0002-a-dog-moves-up",
+    "0003-a-dog-moves-up",
+)
+
+
+@pytest.fixture
+def options(small: list[str], tmp_path: Path) -> list[str]:
+    return ["--memory.path", str(tmp_path / "memory"), "--out", str(tmp_path / "run"), *small]
+
+
+def written(folder: Path, text: str, name: str = "prompts.txt") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def record(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "stream.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob("*/*")}
+
+
+def test_a_stream_learns_and_a_second_call_makes_nothing(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = written(tmp_path, f"# two of them alike\n{PROMPT}\n\n{OTHER}\n{OTHER}\n")
+    assert main(["stream", prompts, *options, "--memory.threshold", "1", "--memory.dtype", "float32"]) == 0
+    out, printed = tmp_path / "run", capsys.readouterr()
+    assert printed.err == ""
+    assert sorted(path.name for path in out.iterdir()) == [FIRST, SECOND, THIRD, "stream.jsonl"]
+    for name in (FIRST, SECOND, THIRD):
+        assert sorted(path.name for path in (out / name).iterdir()) == sorted(outputs.FILES)
+    rows = record(out)
+    assert [row["number"] for row in rows] == [1, 2, 3]
+    assert [row["folder"] for row in rows] == [FIRST, SECOND, THIRD]
+    assert {row["status"] for row in rows} == {"made"}
+    assert [row["hit"] for row in rows[:2]] == [False, False]
+    assert rows[1]["similarity"] is None and rows[1]["loss_first"] > 0
+    lines = printed.out.splitlines()
+    assert lines[0].split() == ["memory", "similarity", "loss", "seconds", "folder"]
+    assert lines[2].split()[:5] == ["2", "miss", "-", f"{rows[1]['loss_first']:.3f}", "->"]
+    assert lines[2].endswith(str(out / SECOND))
+    assert lines[4].startswith("3 made, 0 kept from an earlier run, 0 refused")
+
+    monkeypatch.setattr("ttom.backbones.load_backbone", _not_again)
+    before = times(out)
+    assert main(["stream", prompts, *options, "--memory.threshold", "1", "--memory.dtype", "float32"]) == 0
+    assert times(out) == before
+    again = record(out)
+    assert [row | {"status": "made"} for row in again] == rows
+    assert "0 made, 3 kept" in capsys.readouterr().out
+
+
+def _not_again(*_: Any, **__: Any) -> None:
+    raise AssertionError("the model was loaded although nothing is left to make")
+
+
+def test_the_same_prompt_again_is_a_hit(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    load = ttom.TTOM.load
+    monkeypatch.setattr(TTOM, "load", lambda self: (loads.append(self), load(self))[1])
+    assert main(["stream", written(tmp_path, f"{OTHER}\n{OTHER}"), *options]) == 0
+    first, second = record(tmp_path / "run")
+    assert (first["hit"], second["hit"]) == (False, True)
+    assert second["similarity"] == pytest.approx(1, abs=1e-5)
+    assert second["loss_first"] < first["loss_first"]
+    assert capsys.readouterr().out.splitlines()[2].split()[:3] == ["2", "hit", "1.0000"]
+    assert len({id(runner) for runner in loads}) == 1
+
+
+def test_other_settings_keep_the_videos_and_say_so(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, out = written(tmp_path, f"{OTHER}\n{PROMPT}"), tmp_path / "run"
+    assert main(["stream", prompts, *options, "--method", "base"]) == 0
+    before = times(out)
+    assert main(["stream", prompts, *options]) == 0
+    assert "2 of 2 videos" in capsys.readouterr().err
+    assert times(out) == before
+
+
+@pytest.mark.parametrize("change", ["seed", "prompt", "report", "video"])
+def test_a_folder_of_another_prompt_or_seed_or_half_of_one_is_made_again(
+    options: list[str], tmp_path: Path, change: str
+) -> None:
+    out = tmp_path / "run"
+    same = ["--method", "base", *options]
+    assert main(["stream", written(tmp_path, '{"prompt": "A dog moves up", "id": "x"}', "p.jsonl"), *same]) == 0
+    (folder,) = out.glob("0001-*")
+    assert folder.name == "0001-x"
+    seed, text = 0, "A dog moves up"
+    if change == "seed":
+        seed = 5
+    elif change == "prompt":
+        text = "A cat moves up"
+    elif change == "report":
+        (folder / "report.json").write_text('{"prompt": "A dog moves up"')
+    else:
+        (folder / "video.mp4").unlink()
+    row = json.dumps({"prompt": text, "id": "x", "seed": seed})
+    assert main(["stream", written(tmp_path, row, "p.jsonl"), *same]) == 0
+    assert record(out)[0]["status"] == "made"
+    assert (folder / "video.mp4").is_file()
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["prompt"], report["seed"]) == (text, seed)
+
+
+def test_a_refused_prompt_does_not_stop_the_others(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = written(tmp_path, f"{PROMPT}\n{REFUSED}\n{OTHER}\n")
+    assert main(["stream", prompts, *options]) == 0
+    rows, printed = record(tmp_path / "run"), capsys.readouterr()
+    assert [row["status"] for row in rows] == ["made", "refused", "made"]
+    assert "object" in rows[1]["error"]
+    assert "2 made, 0 kept from an earlier run, 1 refused" in printed.out
+    assert printed.out.splitlines()[2].split() == ["2", "refused", "-", "-", "-", "-"]
+    assert printed.err.startswith("note: 0002-slowly-and-beautifully was refused: ")
+    assert not (tmp_path / "run" / "0002-slowly-and-beautifully").exists()
+
+
+def test_all_refused_is_an_error(fails: Callable[..., str], options: list[str], tmp_path: Path) -> None:
+    missing = '{"prompt": "A dog moves up", "layout": "no.json"}'
+    message = fails("stream", written(tmp_path, missing, "p.jsonl"), *options)
+    assert "every prompt" in message
+    assert str(tmp_path / "no.json") in message
+    assert record(tmp_path / "run")[0]["status"] == "refused"
+
+
+def test_a_layout_lies_beside_the_prompts_file(options: list[str], tmp_path: Path) -> None:
+    assert main(["plan", PROMPT, "--out", str(tmp_path / "plan.json")]) == 0
+    row = json.dumps({"prompt": PROMPT, "layout": "plan.json", "seed": 3})
+    assert main(["stream", written(tmp_path, row, "p.jsonl"), *options]) == 0
+    report = json.loads((tmp_path / "run" / FIRST / "report.json").read_text())
+    assert (report["layout_source"], report["seed"]) == ("file", 3)
+
+
+def test_ctrl_c_then_going_on(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts, out = written(tmp_path, f"{PROMPT}\n{OTHER}\n{OTHER}\n"), tmp_path / "run"
+    generate, calls = TTOM.generate, []
+
+    def interrupted(self: TTOM, prompt: str, **given: Any) -> Any:
+        calls.append(prompt)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return generate(self, prompt, **given)
+
+    monkeypatch.setattr(TTOM, "generate", interrupted)
+    assert main(["stream", prompts, *options]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert [row["status"] for row in record(out)] == ["made"]
+    assert sorted(path.name for path in out.iterdir()) == [FIRST, "stream.jsonl"]
+    assert main(["stream", prompts, *options]) == 0
+    assert calls == [PROMPT, OTHER, OTHER, OTHER]
+    assert [row["status"] for row in record(out)] == ["kept", "made", "made"]
+
+
+def test_ctrl_c_while_writing_leaves_no_folder_that_counts(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts, out = written(tmp_path, f"{OTHER}\n"), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(outputs, "write_report", _press)
+        assert main(["stream", prompts, "--method", "base", *options]) == 130
+    assert list(out.glob("*/*")) == []
+    assert main(["stream", prompts, "--method", "base", *options]) == 0
+    assert record(out)[0]["status"] == "made"
+
+
+def _press(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_shows_prompts_and_stages(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main(["stream", written(tmp_path, OTHER), *options, *(["--quiet"] if quiet else [])]) == 0
+    if quiet:
+        assert screen.getvalue() == ""
+        return
+    for words in ("prompts", " 1/1 ", "loading", "optimising", " 4/4 ", "sampling", "decoding", "loss 0."):
+        assert words in screen.getvalue(), words
+
+
+def test_reading_each_format(tmp_path: Path) -> None:
+    text = written(tmp_path, "\ufeff# title\r\nA cat moves left\r\n\r\n  Two dogs \r\n", "p.TXT")
+    assert read_prompts(Path(text)) == [StreamPrompt(1, "A cat moves left"), StreamPrompt(2, "Two dogs")]
+    lines = '{"prompt": "A cat", "id": 7, "seed": 3, "layout": "a/b.json", "note": 1}\n\n{"prompt": "猫", "id": null}\n'
+    assert read_prompts(Path(written(tmp_path, lines, "p.jsonl"))) == [
+        StreamPrompt(1, "A cat", id="7", seed=3, layout=tmp_path / "a/b.json"),
+        StreamPrompt(2, "猫"),
+    ]
+    cells = '\ufeffid,prompt,seed\nfirst,"A cat sits, and two\ndogs sit",\n,A dog,12\n'
+    assert read_prompts(Path(written(tmp_path, cells, "p.csv"))) == [
+        StreamPrompt(1, "A cat sits, and two\ndogs sit", id="first"),
+        StreamPrompt(2, "A dog", seed=12),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "folder"),
+    [
+        (StreamPrompt(1, "A cat moves left"), "0001-a-cat-moves-left"),
+        (StreamPrompt(12, "A cat", id="../Motion 1"), "0012-motion-1"),
+        (StreamPrompt(3, "..."), "0003-prompt"),
+        (StreamPrompt(4, "猫が走る。"), "0004-猫が走る"),
+        (StreamPrompt(5, "x" * 99), "0005-" + "x" * 48),
+        (StreamPrompt(12345, "word " * 20), "12345-" + "-".join(["word"] * 9)),
+    ],
+)
+def test_folder_names(prompt: StreamPrompt, folder: str) -> None:
+    assert prompt.folder == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("p.md", "A cat", "the ending .md"),
+        ("p", "A cat", "the ending none"),
+        ("p.txt", "", "no prompts"),
+        ("p.txt", "# only\n\n", "no prompts"),
+        ("p.jsonl", "", "no prompts"),
+        ("p.csv", "", "no prompts"),
+        ("p.csv", "prompt\n", "no prompts"),
+        ("p.jsonl", '{"prompt": "A cat"}\n\n{"prompt"', "line 3 is not JSON"),
+        ("p.jsonl", '["A cat"]', "line 1 is no JSON object"),
+        ("p.jsonl", '{"prompt": "A cat"}\n{"text": "A cat"}', "line 2 has no prompt"),
+        ("p.jsonl", '{"prompt": 3}', "line 1 has no prompt"),
+        ("p.jsonl", '{"prompt": "A cat", "seed": 1.5}', "the seed 1.5"),
+        ("p.jsonl", '{"prompt": "A cat", "seed": true}', "the seed True"),
+        ("p.jsonl", '{"prompt": "A cat", "seed": -1}', "the seed -1"),
+        ("p.jsonl", '{"prompt": "A cat", "layout": {}}', "the layout {}"),
+        ("p.jsonl", '{"prompt": "A cat", "id": []}', "the id []"),
+        ("p.csv", "text,id\nA cat,1\n", "the columns text, id"),
+        ("p.csv", "prompt,id\nA cat,1\n,2\n", "line 3 has no prompt"),
+        ("p.csv", "prompt,id\nA cat, and a dog,1\n", "line 2 has more cells"),
+        ("p.csv", "prompt,seed\nA cat,one\n", "the seed 'one'"),
+        ("p.csv", 'prompt\n"A cat\n', "is not CSV"),
+        ("p.jsonl", '{"prompt": "A", "id": "x"}\n{"prompt": "B", "id": "x"}\n{"prompt": "C", "id": 2}', "the id 'x'"),
+        ("p.csv", "prompt,id\nA,1\nB,2\nC,2\nD,1\n", "the id '1', '2'"),
+    ],
+)
+def test_bad_files(fails: Callable[..., str], tmp_path: Path, name: str, text: str, expected: str) -> None:
+    message = fails("stream", written(tmp_path, text, name), "--out", str(tmp_path / "run"))
+    assert expected in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_that_cannot_be_read(fails: Callable[..., str], tmp_path: Path) -> None:
+    assert "does not exist" in fails("stream", str(tmp_path / "no.txt"))
+    (tmp_path / "folder.txt").mkdir()
+    assert "cannot be read" in fails("stream", str(tmp_path / "folder.txt"))
+    (tmp_path / "latin.txt").write_bytes(b"A caf\xe9")
+    assert "not in UTF-8" in fails("stream", str(tmp_path / "latin.txt"))
+
+
+def test_an_unknown_model_or_place_is_found_before_the_work(fails: Callable[..., str], tmp_path: Path) -> None:
+    prompts = written(tmp_path, OTHER)
+    assert "unknown model" in fails("stream", prompts, "--model", "no-such-model", "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    assert "is not a folder" in fails("stream", prompts, "--out", prompts)
+
+
+def test_options_are_those_of_generate() -> None:
+    command = parse("stream p.txt --preset released --memory.path m --tto.iterations 3 --seed 4".split())
+    assert isinstance(command, Stream)
+    assert (command.prompts, command.seed, command.settings.memory.path) == (Path("p.txt"), 4, "m")
+    assert command.settings.tto.lr == released().tto.lr and command.settings.tto.iterations == 3
+
+
+def test_help_imports_neither_torch_nor_diffusers() -> None:
+    code = (
+        "import sys\nfrom ttom.cli import main\n"
+        "try:\n    main(['stream', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'diffusers', 'transformers', 'lightning', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "PROMPTS" in done.stdout and "--memory.path" in done.stdout
