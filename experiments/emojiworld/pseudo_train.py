@@ -146,13 +146,10 @@ def _model(name: str, device: str) -> TTOM:
 
 
 def remember(text: str, seed: int, settings: Settings, model: str, device: str, threads: int | None = None) -> None:
-    """Optimise on one prompt and keep the adapter.
-
-    The video is made too and thrown away: the pipeline has no way to stop after the guided steps.
-    """
+    """Optimise on one prompt and keep the adapter; no video is made."""
     if threads is not None:
         torch.set_num_threads(threads)
-    _model(model, device).generate(text, seed=seed, settings=settings)
+    _model(model, device).optimize(text, seed=seed, settings=settings)
 
 
 def fill(chosen: list[Prompt], settings: Settings, *, model: str, device: str = "auto", workers: int = 1) -> int:
@@ -194,7 +191,7 @@ def _made(left: list[Prompt], settings: Settings, model: str, device: str, worke
 
 
 def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of the terminal; a worker ends its prompt, and the parent gives it no other."""
+    """Ctrl-C reaches every process of the terminal: workers end what they were given, the parent gives no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

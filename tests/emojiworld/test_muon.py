@@ -30,9 +30,7 @@ def test_steps_equal_torchs() -> None:
         assert moved > 0.05
         assert (a - b).norm() < 0.02 * moved  # bf16: sums in another order
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(
-            optimizers[0].state[a]["momentum_buffer"], optimizers[1].state[b]["momentum_buffer"]
-        )
+        torch.testing.assert_close(optimizers[0].state[a]["momentum_buffer"], optimizers[1].state[b]["momentum_buffer"])
 
 
 def test_singular_values_come_near_one() -> None:

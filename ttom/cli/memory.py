@@ -26,7 +26,7 @@ class ListEntries:
 
     path: Folder
     """Folder of the memory."""
-    namespace: str | None = None
+    namespace: Annotated[str | None, arg(metavar="NAME")] = None
     """Only entries of this namespace."""
     limit: int = 20
     """Entries listed at most."""
@@ -69,9 +69,9 @@ class Reindex:
 
     path: Folder
     """Folder of the memory."""
-    embedder: str
+    embedder: Annotated[str, arg(metavar="NAME")]
     """"backbone" (the text encoder of --model), "clip", or a Hub id or folder."""
-    model: str | None = None
+    model: Annotated[str | None, arg(metavar="NAME")] = None
     """For the embedder "backbone": an embedded checkpoint's name, a Hub id, or a diffusers folder."""
 
 
@@ -79,7 +79,7 @@ class Reindex:
 class Merge:
     """Copy the entries of several memories into one; what it has already is not copied again."""
 
-    sources: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH")]
+    sources: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH [PATH ...]")]
     """Folders of the memories to copy from; they are only read."""
     into: Annotated[Path, arg(metavar="PATH")]
     """Folder of the memory to copy into; may be new."""
@@ -91,11 +91,11 @@ class Prune:
 
     path: Folder
     """Folder of the memory."""
-    max_items: int | None = None
+    max_items: Annotated[int | None, arg(metavar="N")] = None
     """Entries kept at most."""
-    max_bytes: int | None = None
+    max_bytes: Annotated[int | None, arg(metavar="N")] = None
     """Bytes of values kept at most."""
-    namespace: str | None = None
+    namespace: Annotated[str | None, arg(metavar="NAME")] = None
     """Count and delete only entries of this namespace; by default all."""
 
 
@@ -119,7 +119,7 @@ class Delete:
 
     path: Folder
     """Folder of the memory."""
-    ids: Annotated[Positional[tuple[int, ...]], arg(metavar="ID")]
+    ids: Annotated[Positional[tuple[int, ...]], arg(metavar="ID [ID ...]")]
     """Of the entries, as `ttom memory list` shows them."""
 
 
@@ -303,6 +303,8 @@ def _remove(command: Prune | Delete) -> None:
 
     if isinstance(command, Prune) and command.max_items is None and command.max_bytes is None:
         raise UserError("there is no limit to prune to", expected="--max-items N, --max-bytes N, or both")
+    if isinstance(command, Delete) and not command.ids:
+        raise UserError("no entry to delete is named", expected="one id or more, as `ttom memory list` shows them")
     with Store(command.path) as store:
         if isinstance(command, Delete):
             count = delete(store, command.ids)

@@ -221,9 +221,9 @@ class _Display:
             return
         if stage != self._shown:
             self._shown = stage
-            self._stage.reset(total)
             self._stage.set_description_str(_LABELS[stage], refresh=False)
             self._stage.set_postfix_str("", refresh=False)
+            self._stage.reset(total)
         if loss is not None:
             self._stage.set_postfix_str(f"loss {loss:.4f}", refresh=False)
         self._stage.n = done

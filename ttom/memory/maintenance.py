@@ -48,7 +48,7 @@ class Merged:
 def find(store: Store, id_: int) -> Entry:
     """The entry of that id. Raises UserError if there is none, or if it was quarantined."""
     with told(store.folder):
-        entry = next(store.entries([id_]), None)
+        entry = next(store.entries([id_]), None) if abs(id_) < 2**63 else None  # more than SQLite can ask for
         if entry is not None:
             return entry
         reason = store.quarantined().get(id_)

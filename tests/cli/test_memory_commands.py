@@ -1,0 +1,238 @@
+"""`ttom memory`: what each command prints and refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import tyro
+
+from tests.memory.test_store import contents
+from ttom.cli import memory as commands
+from ttom.cli.memory import MemoryCommand, run
+from ttom.errors import UserError
+from ttom.memory.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+SIGNATURE = "WanTransformer3DModel 0123456789ab, blocks 0-0 (1 layers), rank 2, alpha 4, to_q"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three entries, the second of another namespace and used twice."""
+    with Store.create(tmp_path / "memory", embedder="test", dimension=4) as store:
+        for number, namespace in enumerate(["default", "ann", "default"], 1):
+            state = {
+                "blocks.0.attn2.to_q.lora_A.weight": torch.full((2, 6), float(number)),
+                "blocks.0.attn2.to_q.lora_B.weight": torch.ones(6, 2),
+            }
+            store.insert(
+                state,
+                key=f"<object A> moves {number}",
+                prompt=f"a cat moves {number}\x1b[31m\nred",
+                embedding=np.eye(4, dtype=np.float32)[number],
+                signature=SIGNATURE,
+                namespace=namespace,
+                layout={"version": 1, "objects": []},
+                losses=(0.5, None) if number == 3 else (0.5, 0.25),
+            )
+        store.used([2])
+        store.used([2])
+    return tmp_path / "memory"
+
+
+def shown(capsys: pytest.CaptureFixture[str], *commands: MemoryCommand) -> str:
+    for command in commands:
+        run(command)
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
+
+
+def ids(folder: Path) -> list[int]:
+    with Store(folder, read_only=True) as store:
+        return store.ids()
+
+
+def test_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(folder)
+    lines = shown(capsys, commands.ListEntries(folder)).splitlines()
+    assert lines == [
+        "id  namespace  uses  loss            key",
+        "3   default    0     0.500 -> ?      <object A> moves 3",
+        "2   ann        2     0.500 -> 0.250  <object A> moves 2",
+        "1   default    0     0.500 -> 0.250  <object A> moves 1",
+        "3 entries of 3",
+    ]
+    lines = shown(capsys, commands.ListEntries(folder, namespace="default", limit=1)).splitlines()
+    assert len(lines) == 3 and lines[1].startswith("3 ") and lines[2] == "1 entry of 3"
+    assert shown(capsys, commands.ListEntries(folder, namespace="bob")) == "0 entries of 3\n"
+    assert contents(folder) == before
+
+
+def test_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(folder)
+    text = shown(capsys, commands.Show(folder, 2))
+    for words in ("namespace:  ann", "uses:       2", "loss:       0.500 -> 0.250", SIGNATURE, '"version": 1'):
+        assert words in text, words
+    assert "\x1b" not in text and "a cat moves 2 [31m red" in text
+    found = json.loads(shown(capsys, commands.Show(folder, 2, json=True)))
+    assert (found["id"], found["uses"], found["prompt"]) == (2, 2, "a cat moves 2\x1b[31m\nred")
+    assert found["embedding"] == [0, 0, 1, 0] and found["layout"] == {"version": 1, "objects": []}
+    assert contents(folder) == before
+
+
+def test_stats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = contents(folder)
+    text = shown(capsys, commands.ShowStats(folder))
+    for words in ("entries:      3\n", "ann (1), default (2)", SIGNATURE, "test (dimension 4)", "quarantined:  0\n"):
+        assert words in text, words
+    assert contents(folder) == before
+    Store.create(folder.parent / "empty", embedder="test", dimension=4).close()
+    assert "oldest:       never" in shown(capsys, commands.ShowStats(folder.parent / "empty"))
+
+
+def test_verify_names_what_it_quarantines_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, commands.Verify(folder)) == "every value is as it was written\n"
+    files = {}
+    with Store(folder, read_only=True) as store:
+        files = {entry.id: store.path(entry.sha256) for entry in store.entries()}
+    files[1].unlink()
+    files[2].write_bytes(b"damaged")
+    (folder / "values" / "00").mkdir(exist_ok=True)
+    (folder / "values" / "00" / "orphan.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="2 entries of the memory .* had to be quarantined"):
+        run(commands.Verify(folder))
+    text = capsys.readouterr().out
+    assert "removed a file without an entry: orphan.safetensors" in text
+    assert "quarantined entry 1: its value is missing" in text and "quarantined entry 2: its value was changed" in text
+    assert shown(capsys, commands.Verify(folder)).startswith("every value")
+    assert ids(folder) == [3]
+
+
+def test_reindex_with_the_text_encoder_of_a_model(
+    folder: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shown(capsys, commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
+    assert text.startswith("3 entries embedded again with backbone:tiny-wan:") and "(dimension 16)" in text
+    with Store(folder) as store:
+        assert store.embedder.startswith("backbone:tiny-wan:") and store.embeddings()[2].shape == (3, 16)
+
+
+def test_merge_prune_and_delete(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    into = folder.parent / "all"
+    assert shown(capsys, commands.Merge((folder,), into)) == f"3 entries copied into {into}, 0 there already\n"
+    with Store(folder, read_only=True) as store:
+        store.path(next(store.entries([1])).sha256).write_bytes(b"damaged")
+    lines = shown(capsys, commands.Merge((folder,), into)).splitlines()
+    assert lines[0].startswith(f"left out entry 1 of {folder}: its value was changed")
+    assert lines[1] == f"0 entries copied into {into}, 2 there already"
+    assert shown(capsys, commands.Prune(into, max_items=2)) == "1 entry deleted, 2 left\n"
+    assert ids(into) == [2, 3]
+    assert shown(capsys, commands.Prune(into, max_bytes=1, namespace="ann")) == "1 entry deleted, 1 left\n"
+    assert shown(capsys, commands.Delete(into, (3,))) == "1 entry deleted, 0 left\n"
+
+
+def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder.parent / "lora"
+    file = out / "pytorch_lora_weights.safetensors"
+    assert shown(capsys, commands.Export(folder, 1, out)) == f"lora: {file}\n"
+    assert file.is_file()
+    named = out / "ttom-1.safetensors"
+    assert shown(capsys, commands.Export(folder, 1, out, format="comfyui")) == f"lora: {named}\n"
+    assert named.is_file()
+
+
+def test_push_and_pull(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("ttom.memory.sharing.push", lambda *a, **k: seen.append((a, k)) or "https://hub/ann/m")
+    monkeypatch.setattr("ttom.memory.sharing.pull", lambda *a: seen.append(a) or 1)
+    assert shown(capsys, commands.Push(folder, "ann/m")) == "pushed: https://hub/ann/m\n"
+    shown(capsys, commands.Push(folder, "ann/m", public=True))
+    assert shown(capsys, commands.Pull("ann/m", Path("new"))) == "1 entry pulled into new\n"
+    asked = (folder, "ann/m")
+    assert seen == [(asked, {"private": True}), (asked, {"private": False}), ("ann/m", Path("new"))]
+
+
+def test_a_repository_name_that_cannot_be(folder: Path) -> None:
+    # The Hub client refuses these names itself, before any network.
+    for command in (commands.Push(folder, "not/a/repository"), commands.Pull("not/a/repo", folder.parent / "new")):
+        with pytest.raises(UserError, match="not/a/repo") as caught:
+            run(command)
+        assert "owner/name" in str(caught.value)
+    assert not (folder.parent / "new").exists()
+
+
+def test_a_folder_that_is_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "file"):
+        for command in (
+            commands.ListEntries(path),
+            commands.Show(path, 1),
+            commands.ShowStats(path),
+            commands.Verify(path),
+            commands.Reindex(path, embedder="clip"),
+            commands.Merge((path,), tmp_path / "new"),
+            commands.Prune(path, max_items=1),
+            commands.Export(path, 1, tmp_path / "new"),
+            commands.Delete(path, (1,)),
+            commands.Push(path, "ann/m"),
+        ):
+            with pytest.raises(UserError, match="is no memory|cannot be read"):
+                run(command)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_bad_input(folder: Path) -> None:
+    before = contents(folder)
+    out = folder.parent / "out"
+    for command, words in {
+        commands.Show(folder, 9): "entry 9 .* does not exist",
+        commands.Export(folder, 9, out): "entry 9 .* does not exist",
+        commands.Delete(folder, (1, 9)): "entry 9 .* does not exist",
+        commands.Delete(folder, ()): "no entry to delete",
+        commands.ListEntries(folder, limit=0): "--limit is 0",
+        commands.Prune(folder): "no limit",
+        commands.Prune(folder, max_items=0): "--max-items is 0",
+        commands.Merge((), folder): "nothing to merge",
+        commands.Reindex(folder, embedder="backbone"): "none is named",
+        commands.Reindex(folder, embedder="nonsense"): "unknown text embedder 'nonsense'",
+        commands.Pull("ann/m", folder): "is not empty",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            run(command)
+    assert contents(folder).keys() == before.keys() and ids(folder) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("list m --namespace ann --limit 3", commands.ListEntries(Path("m"), "ann", 3)),
+        ("show m 7 --json", commands.Show(Path("m"), 7, json=True)),
+        ("merge a b --into c", commands.Merge((Path("a"), Path("b")), Path("c"))),
+        ("merge --into c a b", commands.Merge((Path("a"), Path("b")), Path("c"))),
+        ("delete m 1 2", commands.Delete(Path("m"), (1, 2))),
+        ("prune m --max-bytes 10", commands.Prune(Path("m"), max_bytes=10)),
+        ("export m 1 --out x --format comfyui", commands.Export(Path("m"), 1, Path("x"), "comfyui")),
+        ("pull ann/m m", commands.Pull("ann/m", Path("m"))),
+    ],
+)
+def test_the_options(line: str, expected: Any) -> None:
+    assert tyro.cli(MemoryCommand, args=line.split()) == expected  # type: ignore[arg-type]
+
+
+def test_help_is_quick() -> None:
+    code = (
+        "import sys, tyro\nfrom ttom.cli.memory import MemoryCommand\n"
+        "for line in (['--help'], ['list', '--help']):\n"
+        "    try:\n        tyro.cli(MemoryCommand, args=line)\n    except SystemExit:\n        pass\n"
+        "print([m for m in ('torch', 'numpy', 'diffusers', 'huggingface_hub') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "Folder of the memory." in done.stdout and done.stdout.splitlines()[-1] == "[]"
