@@ -79,7 +79,7 @@ def test_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(folder)
     text = shown(capsys, commands.Show(folder, 2))
-    for words in ("namespace:  ann", "uses:       2", "loss:       0.500 -> 0.250", SIGNATURE, '"version": 1'):
+    for words in ("namespace: ann", "uses:      2", "loss:      0.500 -> 0.250", SIGNATURE, '"version": 1'):
         assert words in text, words
     assert "\x1b" not in text and "a cat moves 2 [31m red" in text
     found = json.loads(shown(capsys, commands.Show(folder, 2, json=True)))
@@ -91,11 +91,11 @@ def test_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_stats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(folder)
     text = shown(capsys, commands.ShowStats(folder))
-    for words in ("entries:      3\n", "ann (1), default (2)", SIGNATURE, "test (dimension 4)", "quarantined:  0\n"):
+    for words in ("entries:     3\n", "ann (1), default (2)", SIGNATURE, "test (dimension 4)", "quarantined: 0\n"):
         assert words in text, words
     assert contents(folder) == before
     Store.create(folder.parent / "empty", embedder="test", dimension=4).close()
-    assert "oldest:       never" in shown(capsys, commands.ShowStats(folder.parent / "empty"))
+    assert "oldest:      never" in shown(capsys, commands.ShowStats(folder.parent / "empty"))
 
 
 def test_verify_names_what_it_quarantines_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

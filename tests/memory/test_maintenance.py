@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,160 @@ def test_push_and_pull_carry_a_whole_memory(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(UserError, match="damaged"):
         sharing.pull("me/memory", tmp_path / "other")
     assert not (tmp_path / "other").exists() or not any((tmp_path / "other").iterdir())
+
+
+def test_an_interrupted_merge_ends_the_same_when_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        with new(tmp_path / name) as store:
+            for number in range(4):
+                put(store, f"{name}{number}".encode())
+    sources, take, calls = [tmp_path / "a", tmp_path / "b"], Store.take, iter(range(100))
+
+    def interrupted(self: Store, *arguments: Any) -> int | None:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return take(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "take", interrupted)
+        maintenance.merge(sources, tmp_path / "c")
+    done = maintenance.merge([*sources, tmp_path / "c"], tmp_path / "c")
+    assert (done.copied, done.present, done.damaged) == (3, 5, ())
+    with Store(tmp_path / "c") as c:
+        assert sorted(map(c.value_bytes, c.entries())) == [f"{n}{i}".encode() for n in "ab" for i in range(4)]
+
+
+def test_a_reindex_cut_off_before_its_rows_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = make(tmp_path / "m")
+    learn(memory, "left")
+    memory.close()
+    other = Embedder("other", left=(0, 0, 1))
+    describe = Store._describe
+
+    def cut_off(self: Store, embedder: str, dimension: int) -> None:
+        describe(self, embedder, dimension)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "_describe", cut_off)
+        maintenance.reindex(tmp_path / "m", other)
+    with Store(tmp_path / "m", read_only=True) as store:  # the old rows under no embedder's name
+        np.testing.assert_array_equal(next(store.entries()).embedding[:3], [1, 0, 0])
+    for embedder in (other, Embedder("table", left=(1, 0))):
+        with pytest.raises(UserError, match="reindex"):
+            make(tmp_path / "m", embedder)
+    for command in (
+        lambda: maintenance.merge([tmp_path / "m"], tmp_path / "c"),
+        lambda: sharing.push(tmp_path / "m", "a/b"),
+    ):
+        with pytest.raises(UserError, match="unfinished reindex"):
+            command()
+    maintenance.reindex(tmp_path / "m", other)
+    assert ask(make(tmp_path / "m", other), "left").recalled is not None
+
+
+def test_a_process_that_has_the_memory_open_mixes_no_embedders(tmp_path: Path) -> None:
+    ours = make(tmp_path / "m")
+    learn(ours, "left")
+    frozen = make(tmp_path / "m", mode="read")
+    maintenance.reindex(tmp_path / "m", Embedder("other", left=(0, 0, 1)))
+    with pytest.raises(UserError, match="another embedder meanwhile"):
+        put(ours.store, embedding=np.zeros(8, np.float32))
+    with pytest.raises(UserError, match="another embedder meanwhile"):
+        ask(ours, "left")
+    assert ask(frozen, "left").state is not None  # it works on the state at its opening
+    assert len(ours.store) == 1
+
+
+def test_stock_diffusers_reads_the_comfyui_file_at_the_same_scale(tiny: WanBackbone, tmp_path: Path) -> None:
+    store, id_, _, wanted = exported(tiny, tmp_path)
+    file = sharing.export(store, id_, tmp_path / "folder", "comfyui")
+    stock = tiny_pipeline()
+    stock.load_lora_weights(str(file.parent), weight_name=file.name)
+    with torch.no_grad():
+        torch.testing.assert_close(forward(stock.transformer), wanted, rtol=1e-5, atol=1e-5)
+    other = sharing.export(store, id_, tmp_path / "lora", "diffusers")
+    shutil.copy(other, file)
+    with pytest.raises(UserError, match="no LoRA in the format comfyui"):
+        sharing.export(store, id_, tmp_path / "folder", "comfyui")
+
+
+def test_entries_that_cannot_be_exported(tmp_path: Path) -> None:
+    state = {f"transformer_blocks.0.attn1.to_q.lora_{side}.weight": torch.ones(2, 2) for side in "AB"}
+    given = {"key": "k", "prompt": "p", "embedding": np.ones(4, np.float32)}
+    with new(tmp_path / "m") as store:
+        other = store.insert(state, signature="Other, rank 2, alpha 1e-05, to_q", **given)
+        unscaled, no_tensors = store.insert(state, signature="s", **given), put(store, b"no tensors")
+        for id_, words in (
+            (other, "no ComfyUI name"),
+            (unscaled, "scale of entry 2 are unknown"),
+            (no_tensors, "cannot be read"),
+        ):
+            with pytest.raises(UserError, match=words):
+                sharing.export(store, id_, tmp_path / "out", "comfyui")
+    assert not (tmp_path / "out").exists()
+
+
+def test_deleted_prompts_stay_at_home_and_other_repositories_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Hub.folder = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    with new(tmp_path / "m") as store:
+        put(store, b"one", prompt="public")
+        bad = [put(store, value, prompt="a secret plan") for value in (b"two", b"three")]
+        store.path(next(store.entries(bad[:1])).sha256).write_bytes(b"damaged")
+        with pytest.raises(UserError, match="missing or damaged"):
+            sharing.push(tmp_path / "m", "me/memory")
+        assert not Hub.folder.exists()
+        store.verify()
+        store.delete(bad)
+        sharing.push(tmp_path / "m", "me/memory")
+    pushed = (Hub.folder / "entries.sqlite").read_bytes()
+    assert b"public" in pushed and b"secret" not in pushed
+    (Hub.folder / "memory.json").unlink()
+    with pytest.raises(UserError, match="something else than a memory"):
+        sharing.push(tmp_path / "m", "me/memory")
+    with pytest.raises(UserError, match="holds no memory"):
+        sharing.pull("me/memory", tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE entries SET sha256 = '../../../victim'",
+        "UPDATE entries SET sha256 = 7",
+        "UPDATE entries SET layout = '{'",
+        "UPDATE entries SET embedding = 'text'",
+        "UPDATE entries SET embedding = x'00000000'",
+        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END",
+    ],
+)
+def test_rows_that_no_memory_writes_are_not_pulled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    Hub.folder = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    with new(tmp_path / "m") as store:
+        put(store, b"one")
+    sharing.push(tmp_path / "m", "me/memory")
+    db = sqlite3.connect(tmp_path / "hub" / "entries.sqlite")
+    db.execute(change)
+    db.commit()
+    db.close()
+    with pytest.raises(UserError, match="the memory in the repository me/memory is damaged") as caught:
+        sharing.pull("me/memory", tmp_path / "new")
+    assert ".ttom-pull" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "m"]
+
+
+def test_a_malformed_token_is_not_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("Illegal header value b'Bearer hf_abcDEF123\\n' and b'Bearer my-own+token'")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(Hub, "create_repo", refuse)
+    new(tmp_path / "m").close()
+    with pytest.raises(UserError, match="Illegal header value") as caught:
+        sharing.push(tmp_path / "m", "me/memory")
+    assert "abcDEF123" not in str(caught.value) and "my-own" not in str(caught.value)
