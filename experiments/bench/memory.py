@@ -114,7 +114,7 @@ def opening(folder: Path, entries: int, runs: int) -> dict[str, Any]:
     seconds = spread(total)
     return {
         "entries": entries,
-        "open_seconds": seconds | {"floor": round(floor, 3), "ratio": round(seconds["median"] / floor, 2)},
+        "open_seconds": seconds | {"floor": round(floor, 6), "ratio": round(seconds["median"] / floor, 2)},
         "parts": {name: spread(values) for name, values in parts.items()},
         "row_bytes": round((folder / "entries.sqlite").stat().st_size / entries),
         "met": seconds["median"] <= TARGETS["open_seconds"],
