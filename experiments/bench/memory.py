@@ -14,6 +14,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,12 @@ def fill(folder: Path, entries: int) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
         rows.append(("default", "k", "p", vectors[i].tobytes(), None, 0, 0.0, 0.0, None, None, "s", sha256, 8))
-    with sqlite3.connect(folder / "entries.sqlite") as db:
+    with closing(sqlite3.connect(folder / "entries.sqlite")) as db:
         columns = "namespace, key, prompt, embedding, layout, uses, last_used, created, loss_before, loss_after"
         marks = ", ".join("?" * len(rows[0]))
         db.executemany(f"INSERT INTO entries ({columns}, signature, sha256, bytes) VALUES ({marks})", rows)
+        db.commit()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file itself is measured
 
 
 def opening(folder: Path, entries: int, runs: int) -> dict[str, Any]:
