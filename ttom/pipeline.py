@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ttom import outputs, provenance
 from ttom.checks import check_prompt, check_seed, check_words
+from ttom.clock import Clock
 from ttom.config import MemoryConfig, Method, SamplerConfig, Settings
 from ttom.errors import UserError
 from ttom.layout.model import Layout, check_layout
@@ -177,7 +177,7 @@ class TTOM:
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model.
         """
-        settings, clock, tell = settings or self.settings, _Clock(), progress or _silent
+        settings, clock, tell = settings or self.settings, Clock(), progress or _silent
         sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
         if method == "ttom":
             sampled = _steer(sample, settings, seed, tell, logger, self._look_up(prompt, sample, settings))
@@ -209,7 +209,7 @@ class TTOM:
         Raises:
             UserError: As `generate`, and if the settings name no memory that may be written.
         """
-        settings, clock, tell = settings or self.settings, _Clock(), progress or _silent
+        settings, clock, tell = settings or self.settings, Clock(), progress or _silent
         if not settings.memory.active or settings.memory.mode != "readwrite":
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
@@ -227,7 +227,7 @@ class TTOM:
         seed: int,
         layout: Layout | None,
         settings: Settings,
-        clock: _Clock,
+        clock: Clock,
         tell: Progress,
     ) -> _Sample:
         """Plan, load, check, encode, find tokens and make masks."""
@@ -288,7 +288,7 @@ class TTOM:
         sample: _Sample,
         settings: Settings,
         sampled: _Sampled,
-        clock: _Clock,
+        clock: Clock,
     ) -> dict[str, Any]:
         backbone, layout = sample.backbone, sample.layout
         return {
@@ -397,26 +397,6 @@ def _losses(losses: list[list[float]], settings: Settings) -> dict[str, Any] | N
         return None
     ends = {"loss_first": losses[0][0], "loss_last": losses[-1][-1]}
     return {"blocks": list(settings.tto.blocks), "losses": losses, **ends}
-
-
-class _Clock:
-    """Wall seconds of the stages."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._start = time.perf_counter()
-
-    @contextmanager
-    def __call__(self, stage: Stage) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - start
-
-    def report(self) -> dict[str, float]:
-        """Seconds that this call spent on each stage (load: 0 if the model was there), and in all."""
-        return {
-            stage: round(s, 3) for stage, s in (self.seconds | {"total": time.perf_counter() - self._start}).items()
-        }
 
 
 def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:

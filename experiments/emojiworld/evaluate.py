@@ -250,6 +250,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=None, help="PNG of the first prompts, base beside ttom")
     options = parser.parse_args()
     started = time.time()
+    made_by = provenance(options, TTOM(options.model).settings)  # before the run: the checkout may change meanwhile
     chosen = prompts(options.split, options.per_suite)
     rows_file = options.out.with_suffix(".rows.jsonl")
     variants: dict[str, dict[str, Any]] = {"base": {}, "ttom": {}}
@@ -267,7 +268,7 @@ def main() -> None:
         **{suite: summarise(row for row in rows if row["suite"] == suite) for suite in SUITES},
         "prompts": len(chosen),
         "minutes": round((time.time() - started) / 60, 2),
-        "provenance": provenance(options, TTOM(options.model).settings),
+        "provenance": made_by,
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     if options.picture:

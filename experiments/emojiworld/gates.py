@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=987_654)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    made_by = _provenance(options, device)  # before the run: the checkout may change meanwhile
     detector, renderer, times = load_detector(device, options.detector), Renderer(device), frame_times().to(device)
 
     def true_video(scenes: list[Scene], texts: list[str]) -> Tensor:
@@ -103,7 +104,7 @@ def main() -> None:
             measured[key] |= {"target": target, "met": measured[key]["mean"] >= target}
         results[stage] = measured
         print(stage, json.dumps(measured), flush=True)
-    options.out.write_text(json.dumps({"gates": results, "provenance": _provenance(options, device)}, indent=1) + "\n")
+    options.out.write_text(json.dumps({"gates": results, "provenance": made_by}, indent=1) + "\n")
 
 
 def _round_trip(folder: Path, true_video: Callable, device: str) -> Callable[[list[Scene], list[str]], Tensor]:

@@ -1,7 +1,7 @@
 """torch's Muon with matrices of one shape updated together.
 
 A small transformer has many small matrices: one by one their Newton-Schulz iterations are some two thousand kernel
-launches a step, a quarter of the training time measured on one H200.
+launches a step. (With torch's own Muon 24 of 82 ms of a step on one H200 were not the forward and backward pass.)
 """
 
 from __future__ import annotations

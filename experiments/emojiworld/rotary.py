@@ -1,7 +1,7 @@
 """Wan's self-attention with a rotary embedding that compiles to a fast kernel.
 
 The stock processor writes even and odd channels in turn. Compiled, that is one kernel of 2 ms a block at 256 clips on
-one H200 (measured; the bytes that it moves need 0.1 ms), a quarter of a training step.
+one H200, 27% of the GPU time of a training step, where the bytes that it moves need about 0.1 ms.
 """
 
 from __future__ import annotations

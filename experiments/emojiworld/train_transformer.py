@@ -31,7 +31,7 @@ from experiments.emojiworld.models import (
 )
 from experiments.emojiworld.roles import CLASSES, RoleReader, token_roles
 from experiments.emojiworld.rotary import use_fast_rotary
-from experiments.emojiworld.training import Run, ScenePool, join_processes
+from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
 from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
 
 EMPTY_PROMPT_RATE = 0.1
@@ -225,8 +225,7 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
     options = parser.parse_args()
-    processes = join_processes()
-    device = processes.device
+    device = join_processes()
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
     model = TextToVideo().to(device)
@@ -239,7 +238,7 @@ def main() -> None:
             block.compile(dynamic=False)
     encoder = LatentEncoder(options.vae, device)
     rng = random.Random(options.seed + run.step)  # the kind of step is the same on every GPU, what is in it is not
-    seed = options.seed + run.step + processes.rank * 1_000_003
+    seed = options.seed + run.step + run.rank * 1_000_003
     torch.manual_seed(seed)
     frame_pool = ScenePool(frame_scenes, options.frame_batch, seed=seed, workers=options.workers)
     clip_pool = ScenePool(clip_scenes, options.clip_batch, seed=seed + 1, workers=options.workers)
@@ -257,7 +256,8 @@ def main() -> None:
     frame_pool.close()
     clip_pool.close()
     run.save()
-    if processes.rank == 0:
+    leave_processes()
+    if run.rank == 0:
         print(f"{options.out}: {run.step} steps in {run.seconds:.0f} s")
 
 

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,25 +24,22 @@ SAVE_SECONDS = 60.0
 """How much training a killed run can lose."""
 
 
-@dataclass(frozen=True)
-class Processes:
-    """Who trains: this process's rank among how many, and its device."""
-
-    rank: int
-    world: int
-    device: str
-
-
-def join_processes() -> Processes:
-    """One process a GPU when torchrun started this script, else this process alone on the GPU or the CPU."""
+def join_processes() -> str:
+    """The device of this process: one a GPU when torchrun started the script, which then work together."""
     if "LOCAL_RANK" not in os.environ:
-        return Processes(0, 1, "cuda" if torch.cuda.is_available() else "cpu")
+        return "cuda" if torch.cuda.is_available() else "cpu"
     device = "cpu"
     if torch.cuda.is_available():
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device != "cpu" else "gloo")
-    return Processes(dist.get_rank(), dist.get_world_size(), device)
+    return device
+
+
+def leave_processes() -> None:
+    """The end of what `join_processes` began."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class Run:

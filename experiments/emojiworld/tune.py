@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", default=list(GRID), choices=list(GRID), help="settings to vary")
     options = parser.parse_args()
     settings = TTOM(options.model).settings
+    made_by = provenance(options, settings)  # before the run: the checkout may change meanwhile
     chosen = prompts("tune", options.per_suite)
     rows_file = options.out.with_suffix(".rows.jsonl")
     made = variants(settings, options.settings)
@@ -65,7 +66,7 @@ def main() -> None:
         "best": best(summary),
         "variants": summary,
         "prompts": len(chosen),
-        "provenance": provenance(options, settings),
+        "provenance": made_by,
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     for name, cell in summary.items():

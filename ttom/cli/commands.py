@@ -22,10 +22,10 @@ from ttom.types import VideoSize
 def generate(command: Generate) -> None:
     """Run `ttom generate`. Everything that can be wrong with the input is found before the minutes of work."""
     outputs.check_folder(command.out)
-    layout = _file_layout(command.layout) if command.layout is not None else None
-    _hush_libraries()
+    layout = file_layout(command.layout) if command.layout is not None else None
+    hush_libraries()
     runner = TTOM(command.model, device=command.device, dtype=command.dtype, preset=command.preset)
-    with ProgressDisplay(quiet=command.quiet) as progress, _memory_as_user_error():
+    with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error():
         result = runner.generate(
             command.prompt,
             method=command.method,
@@ -71,7 +71,7 @@ def _draw(layout: Layout, command: Plan) -> None:
         sheet.save(stage / command.draw.name, format="png")
 
 
-def _file_layout(path: Path) -> Layout:
+def file_layout(path: Path) -> Layout:
     """The file's layout; whoever made it, for this run it came from a file."""
     return load_layout(path).model_copy(update={"source": "file"})
 
@@ -88,7 +88,7 @@ def _say_done(report: dict, folder: Path) -> None:
 
 
 @contextmanager
-def _memory_as_user_error() -> Iterator[None]:
+def memory_as_user_error() -> Iterator[None]:
     """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's."""
     try:
         yield
@@ -102,7 +102,7 @@ def _memory_as_user_error() -> Iterator[None]:
         ) from error
 
 
-def _hush_libraries() -> None:
+def hush_libraries() -> None:
     """Our own bars and messages say enough. Before these libraries are imported, which takes seconds."""
     for variable in ("DIFFUSERS_VERBOSITY", "TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY"):
         os.environ.setdefault(variable, "error")

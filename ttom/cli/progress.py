@@ -12,7 +12,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from ttom.pipeline import Stage
 
-_LABELS: dict[str, str] = {
+LABELS: dict[str, str] = {
     "plan": "planning",
     "load": "loading",
     "optimize": "optimising",
@@ -46,7 +46,7 @@ class ProgressDisplay:
             form = "{desc:<11}{bar:30} {n_fmt}/{total_fmt}  {elapsed}{postfix}"
             size = shutil.get_terminal_size()  # tqdm's own measure shows nothing on terminals that hide their size
             self._bars[stage] = tqdm(
-                desc=_LABELS[stage],
+                desc=LABELS[stage],
                 total=total,
                 file=self._stream,
                 bar_format=form,

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from ttom import outputs
 from ttom.cli.arguments import Stream
-from ttom.cli.commands import _file_layout, _hush_libraries, _memory_as_user_error
-from ttom.cli.progress import _LABELS
+from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
+from ttom.cli.progress import LABELS
 from ttom.errors import UserError
 from ttom.pipeline import TTOM, Result, Stage
 from ttom.streaming import StreamPrompt, read_prompts
@@ -45,7 +45,7 @@ def stream(command: Stream) -> None:
     """
     prompts = read_prompts(command.prompts)
     outputs.check_folder(command.out)
-    _hush_libraries()
+    hush_libraries()
     runner = TTOM(command.model, device=command.device, dtype=command.dtype, preset=command.preset)
     jobs = [
         _Job(prompt, command.seed if prompt.seed is None else prompt.seed, command.out / prompt.folder)
@@ -68,12 +68,12 @@ def stream(command: Stream) -> None:
 def _make(job: _Job, runner: TTOM, command: Stream, display: _Display) -> dict[str, Any]:
     """Make the video of a prompt, or learn why it cannot be made; what the record says of it."""
     try:
-        with _memory_as_user_error():
+        with memory_as_user_error():
             result = runner.generate(
                 job.prompt.text,
                 method=command.method,
                 seed=job.seed,
-                layout=_file_layout(job.prompt.layout) if job.prompt.layout is not None else None,
+                layout=file_layout(job.prompt.layout) if job.prompt.layout is not None else None,
                 settings=command.settings,
                 progress=display,
             )
@@ -221,7 +221,7 @@ class _Display:
             return
         if stage != self._shown:
             self._shown = stage
-            self._stage.set_description_str(_LABELS[stage], refresh=False)
+            self._stage.set_description_str(LABELS[stage], refresh=False)
             self._stage.set_postfix_str("", refresh=False)
             self._stage.reset(total)
         if loss is not None:

@@ -7,14 +7,13 @@ module adds to its layer is the product B A, up to the scale of the settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from ttom.config import Fusion
 from ttom.errors import UserError
 
-Fusion = Literal["average", "similarity", "svd"]
 State = dict[str, Tensor]
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"

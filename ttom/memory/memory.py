@@ -14,6 +14,7 @@ from ttom.errors import UserError
 from ttom.layout.model import Layout
 from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
+from ttom.memory.files import told
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
 from ttom.memory.maintenance import prune
@@ -84,7 +85,8 @@ class Memory:
     def look_up(self, prompt: str, layout: Layout) -> Lookup:
         """Ask for the adapter of a prompt; the answer also takes in what becomes of it."""
         key = abstract(prompt, layout)
-        return Lookup(self, prompt, layout, key, self.recall(key))
+        with told(self.store.folder):
+            return Lookup(self, prompt, layout, key, self.recall(key))
 
     def match(self, key: str) -> list[Match]:
         """Up to top_k entries whose similarity reaches the threshold, best first.

@@ -22,13 +22,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ttom.errors import UserError
+from ttom.memory.entries import COLUMNS, SCHEMA, CorruptValue, Entry, Findings, as_entry
 from ttom.memory.files import (
     FORMAT,
     VERSION,
@@ -48,72 +48,6 @@ BUSY_SECONDS = 60.0
 """How long a process waits for another one's write."""
 UNFINISHED = "unfinished reindex to"
 """Start of the embedder's name while a memory gets other embeddings: no embedder is called so, hence none fits."""
-
-_COLUMNS = (
-    "id, namespace, key, prompt, embedding, layout, uses, last_used, created, loss_before, loss_after, signature, "
-    "sha256, bytes"
-)
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
-    embedding BLOB NOT NULL, layout TEXT, uses INTEGER NOT NULL, last_used REAL NOT NULL, created REAL NOT NULL,
-    loss_before REAL, loss_after REAL, signature TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS by_namespace ON entries (namespace);
-CREATE INDEX IF NOT EXISTS by_value ON entries (sha256);
-CREATE INDEX IF NOT EXISTS by_use ON entries (uses, last_used);
-CREATE TABLE IF NOT EXISTS quarantined (
-    id INTEGER PRIMARY KEY, reason TEXT NOT NULL, at REAL NOT NULL, entry TEXT NOT NULL);
-"""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One remembered optimisation.
-
-    Attributes:
-        id: Never used twice.
-        namespace: Whose memory it is.
-        key: The abstracted prompt.
-        prompt: The prompt as given.
-        embedding: ``(D,)`` float32, unit length.
-        layout: The layout as its JSON object, or None.
-        uses: How often it was read.
-        last_used, created: Seconds since 1970.
-        loss_before, loss_after: Alignment loss at the first and after the last iteration.
-        signature: Of backbone and adapter; only equal ones may be loaded.
-        sha256, bytes: Of the value's file.
-    """
-
-    id: int
-    namespace: str
-    key: str
-    prompt: str
-    embedding: np.ndarray
-    layout: dict[str, Any] | None
-    uses: int
-    last_used: float
-    created: float
-    loss_before: float | None
-    loss_after: float | None
-    signature: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What opening or `Store.verify` found: file names of orphans, and {id: reason} of quarantined entries."""
-
-    orphans: tuple[str, ...] = ()
-    quarantined: dict[int, str] | None = None
-
-    @property
-    def clean(self) -> bool:
-        return not self.orphans and not self.quarantined
-
-
-class CorruptValue(Exception):
-    """A value's file is missing or is not what its row says."""
 
 
 class Store:
@@ -141,9 +75,12 @@ class Store:
 
     @classmethod
     def create(cls, folder: str | Path, *, embedder: str, dimension: int) -> Store:
-        """Make an empty memory in a folder that is new or empty, and open it."""
+        """Make an empty memory in a folder that is new or empty, and open it.
+
+        If another process makes one there at the same time, that one is opened.
+        """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
             raise UserError(
                 f"{folder} exists and is no memory",
                 expected="a memory, or a new or empty folder",
@@ -152,7 +89,8 @@ class Store:
         with told(folder):
             (folder / "values").mkdir(parents=True, exist_ok=True)
             meta = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
-            write_whole(folder / "memory.json", json.dumps(meta, indent=1).encode())
+            if not (folder / "memory.json").exists():
+                write_whole(folder / "memory.json", json.dumps(meta, indent=1).encode())
         return cls(folder)
 
     @property
@@ -188,13 +126,13 @@ class Store:
         """Entries by id, or all with an id above `after`, ascending; unknown ids are left out."""
         if ids is None:
             yield from map(
-                _entry, self.db.execute(f"SELECT {_COLUMNS} FROM entries WHERE id > ? ORDER BY id", (after,))
+                as_entry, self.db.execute(f"SELECT {COLUMNS} FROM entries WHERE id > ? ORDER BY id", (after,))
             )
             return
         for id_ in ids:
-            row = self.db.execute(f"SELECT {_COLUMNS} FROM entries WHERE id = ?", (int(id_),)).fetchone()
+            row = self.db.execute(f"SELECT {COLUMNS} FROM entries WHERE id = ?", (int(id_),)).fetchone()
             if row:
-                yield _entry(row)
+                yield as_entry(row)
 
     def embeddings(self, *, after: int = 0) -> tuple[np.ndarray, list[str], np.ndarray]:
         """Ids ``(n,)``, namespaces and embeddings ``(n, D)`` of the entries with an id above `after`."""
@@ -269,7 +207,7 @@ class Store:
         what = (entry.sha256, entry.namespace, entry.key, entry.prompt)
         if self.db.execute(equal, what).fetchone():
             return None
-        values = {name: getattr(entry, name) for name in _COLUMNS.split(", ") if name != "id"}
+        values = {name: getattr(entry, name) for name in COLUMNS.split(", ") if name != "id"}
         values["embedding"] = entry.embedding.tobytes()
         values["layout"] = json.dumps(entry.layout) if entry.layout is not None else None
         with self._placed(data):
@@ -335,7 +273,7 @@ class Store:
 
         False, and nothing is done, if another process has deleted it or replaced its value meanwhile.
         """
-        data = {name: getattr(entry, name) for name in _COLUMNS.split(", ") if name != "embedding"}
+        data = {name: getattr(entry, name) for name in COLUMNS.split(", ") if name != "embedding"}
         with self._writing():
             now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (entry.id,)).fetchone()
             if now != (entry.sha256,):
@@ -362,14 +300,15 @@ class Store:
             except CorruptValue as error:
                 if self.read_only or self.quarantine(entry, str(error)):
                     bad[entry.id] = str(error)
-        orphans = self._orphans() if self.read_only else self._reconcile().orphans
-        return Findings(orphans, bad)
+        if self.read_only:
+            return Findings(tuple(file.name for file in self._orphans(self._files())), bad)
+        return Findings(self._reconcile().orphans, bad)
 
     # Inside
 
     def _add(self, row: tuple) -> int:
         self._check_keys()
-        names = _COLUMNS.removeprefix("id, ")
+        names = COLUMNS.removeprefix("id, ")
         made = self.db.execute(f"INSERT INTO entries ({names}) VALUES ({', '.join('?' * len(row))})", row)
         assert made.lastrowid is not None
         return made.lastrowid
@@ -394,7 +333,7 @@ class Store:
         db = sqlite3.connect(self.folder / "entries.sqlite", timeout=BUSY_SECONDS, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.executescript(_SCHEMA)
+        db.executescript(SCHEMA)
         return db
 
     def _connect_frozen(self) -> sqlite3.Connection:
@@ -419,7 +358,7 @@ class Store:
         else:
             raise UserError(f"{self.folder} is being written all the time", remedy="open it again later")
         db = sqlite3.connect(target / names[0], isolation_level=None)
-        db.executescript(_SCHEMA)
+        db.executescript(SCHEMA)
         return db
 
     @contextmanager
@@ -442,7 +381,9 @@ class Store:
         sha256 = hashlib.sha256(data).hexdigest()
         target = self.path(sha256)
         with told(self.folder):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sync_folder(target.parent.parent)
             part = part_path(target)
             try:
                 write_synced(part, data)
@@ -460,38 +401,37 @@ class Store:
                 if not self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (sha256,)).fetchone():
                     self.path(sha256).unlink(missing_ok=True)
 
-    def _files(self) -> Iterator[os.DirEntry[str]]:
-        for folder in os.scandir(self.folder / "values"):
-            if folder.is_dir():
-                yield from os.scandir(folder)
+    def _files(self) -> list[os.DirEntry[str]]:
+        folders = [folder for folder in os.scandir(self.folder / "values") if folder.is_dir()]
+        return [file for folder in folders for file in os.scandir(folder)]
 
-    def _orphans(self) -> tuple[str, ...]:
+    def _orphans(self, files: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
         known = {row[0] for row in self.db.execute("SELECT sha256 FROM entries")}
-        return tuple(file.name for file in self._files() if file.name.partition(".")[0] not in known and is_left(file))
+        return [file for file in files if file.name.partition(".")[0] not in known and is_left(file)]
 
     def _reconcile(self) -> Findings:
         """Remove files without a row and quarantine rows without a file."""
         missing: list[Entry] = []
         with self._writing():
-            present = {file.name: file.path for file in self._files()}
-            orphans = self._orphans()
-            for name in orphans:
-                os.unlink(present[name])
+            files = self._files()
+            orphans = self._orphans(files)
+            for file in orphans:
+                os.unlink(file.path)
+            present = {file.name for file in files}
             rows = self.db.execute("SELECT id, sha256 FROM entries")
             lost = [id_ for id_, sha256 in rows if f"{sha256}.safetensors" not in present]
             missing += self.entries(lost)
         reason = "its value is missing"
-        return Findings(orphans, {entry.id: reason for entry in missing if self.quarantine(entry, reason)})
+        names = tuple(file.name for file in orphans)
+        return Findings(names, {entry.id: reason for entry in missing if self.quarantine(entry, reason)})
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file in a folder is what making a memory there leaves at any moment."""
+    return path.name in ("values", "memory.json") or path.name.startswith((".part-", "entries.sqlite"))
 
 
 def _serialised(state: dict[str, Tensor]) -> bytes:
     from safetensors.torch import save
 
     return save({name: tensor.contiguous() for name, tensor in state.items()})
-
-
-def _entry(row: tuple) -> Entry:
-    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    values["embedding"] = np.frombuffer(values["embedding"], np.float32)
-    values["layout"] = json.loads(values["layout"]) if values["layout"] else None
-    return Entry(**values)

@@ -97,9 +97,8 @@ def run_tto(
         optimized = time.perf_counter()
         assert module.maps_before is not None and module.maps_after is not None
         adapter.enabled(settings.tto.keep_after)
-        final = module.latents
-        if finish:
-            final = sampler.run(final, start=settings.tto.guided_steps, progress=progress)
+        start_at, latents = settings.tto.guided_steps, module.latents
+        final = sampler.run(latents, start=start_at, progress=progress) if finish else latents
         return TTOResult(
             latents=final,
             losses=module.losses,
@@ -129,7 +128,6 @@ def run_loaded(
     loss and ``maps_after`` are those of the first step with the adapter, ``maps_before`` without it.
     """
     backbone.check_blocks(settings.tto.blocks)
-    masks = ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
     sampler = Sampler(backbone, text, settings.sampler)
     adapter = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0)
     start = time.perf_counter()
