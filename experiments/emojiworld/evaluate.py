@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,15 @@ def scores(prompt: Prompt, layout: Layout, video: np.ndarray, frames: metrics.Fr
     return result
 
 
+def take_gpu(turns: Any) -> None:
+    """Start of a worker process: it sees one GPU alone, the next in turn; `turns` is a counter that all share."""
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+    with turns.get_lock():
+        turn = turns.value
+        turns.value += 1
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus[turn % len(gpus)]
+
+
 @cache
 def _model(name: str, device: str) -> tuple[TTOM, Detector]:
     return TTOM.from_pretrained(name, device=device), load_detector("cpu" if device == "auto" else device)
@@ -158,7 +167,9 @@ def run(
         for variant, changes in variants.items()
         if (prompt.id, variant) not in done
     ]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, rows_file.open("a") as file:
+    spawn = get_context("spawn")
+    make_pool = partial(ProcessPoolExecutor, workers, mp_context=spawn, initializer=take_gpu)
+    with make_pool(initargs=(spawn.Value("i", 0),)) as pool, rows_file.open("a") as file:
         waiting = [pool.submit(make_row, model, device, pictures, *job) for job in jobs]
         try:
             for ready in tqdm(as_completed(waiting), total=len(jobs), desc="videos", disable=not sys.stderr.isatty()):
