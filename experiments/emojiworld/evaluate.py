@@ -138,6 +138,9 @@ def make_row(
     row |= scores(prompt, layout, result.video, frames)
     row |= {"seconds": result.report["seconds"]["total"], "loss_first": losses.get("loss_first")}
     row |= {"loss_last": losses.get("loss_last"), "prompt": prompt.text}
+    row["losses"] = [loss for step in losses.get("losses", ()) for loss in step]
+    if result.report["memory"] and result.report["memory"]["matches"]:
+        row["similarity"] = result.report["memory"]["matches"][0]["similarity"]
     if int(prompt.id[-3:]) < pictures:
         row["frames"] = result.video[[0, 8, 16]].tolist()
         row["layout"] = layout.model_dump(mode="json")
@@ -287,6 +290,14 @@ def main() -> None:
 
         draw(rows, options.picture)
     print(table(result["all"]))
+
+
+def lines(summary: dict) -> str:
+    """Plain text: a line for each variant, the mean of each metric."""
+    return "\n".join(
+        f"{name:28} " + "  ".join(f"{metric} {cell[metric]['mean']:.3f}" for metric in METRICS if metric in cell)
+        for name, cell in summary.items()
+    )
 
 
 def table(summary: dict) -> str:

@@ -24,6 +24,7 @@ from experiments.emojiworld.captions import captioned_scene
 from experiments.emojiworld.detector import WEIGHTS, Detection, Detector, detect, load_detector
 from experiments.emojiworld.models import TEXT_TOKENS
 from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, Scene, frame_times, pack
+from ttom.presets import emojiworld
 
 TARGETS = {
     "detector": {"presence": 0.98, "counts": 0.97, "direction": 0.99},
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--per-kind", type=int, default=100, help="scenes of each of the six kinds")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--guidance-scale", type=float, default=emojiworld().sampler.guidance_scale)
     parser.add_argument("--seed", type=int, default=987_654)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -23,11 +23,13 @@ from functools import cache
 from itertools import count as numbers
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from experiments.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
+from experiments.emojiworld.evaluate import take_gpu
 from experiments.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
 from ttom import TTOM, UserError
 from ttom.config import MemoryConfig, Settings
@@ -175,7 +177,9 @@ def _made(left: list[Prompt], settings: Settings, model: str, device: str, worke
             yield remember(prompt.text, prompt.number, settings, model, device)
         return
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts) as pool:
+    spawn = get_context("spawn")
+    turns = spawn.Value("i", 0)
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker, initargs=(turns,)) as pool:
         try:
             # One alone: two processes must not create the folder at once, and a mistake shows before the rest starts.
             for part in (left[:1], left[1:]):
@@ -190,9 +194,10 @@ def _made(left: list[Prompt], settings: Settings, model: str, device: str, worke
             raise
 
 
-def _leave_interrupts() -> None:
+def _begin_worker(turns: Any) -> None:
     """Ctrl-C reaches every process of the terminal: workers end what they were given, the parent gives no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_gpu(turns)
 
 
 def main() -> int:

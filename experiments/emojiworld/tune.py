@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from experiments.emojiworld.evaluate import METRICS, arguments, provenance, run, summarise
+from experiments.emojiworld.evaluate import arguments, lines, provenance, run, summarise
 from experiments.emojiworld.prompts import prompts
 from ttom import TTOM
 from ttom.config import Settings
@@ -20,11 +20,12 @@ GRID: dict[str, tuple[Any, ...]] = {
     "tto.blocks": ((2,), (3,), (4,), (5,), (3, 4)),
     "tto.lr": (3e-3, 1e-2, 2e-2),
     "tto.guided_steps": (3, 5, 8),
-    "tto.iterations": (4, 8, 12),
+    "tto.iterations": (2, 4, 8, 12),
     "tto.loss": ("jsd", "bce", "center_of_mass"),
     "tto.stop_loss": (None, 0.03, 0.01),
     "tto.keep_after": (False, True),
     "adapter.rank": (8, 16, 32),
+    "sampler.guidance_scale": (2.5, 4.0),
 }
 """Settings and the values tried, each with all others as in the preset."""
 
@@ -69,8 +70,7 @@ def main() -> None:
         "provenance": made_by,
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n")
-    for name, cell in summary.items():
-        print(f"{name:28}", "  ".join(f"{m} {cell[m]['mean']:.3f}" for m in METRICS if m in cell))
+    print(lines(summary))
     print("best:", result["best"])
 
 
