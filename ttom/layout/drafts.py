@@ -16,7 +16,7 @@ from ttom.layout.phrases import count_problems, nearest_phrase
 MAX_OBJECTS = 48
 MAX_PHRASE_WORDS = 8
 _SMALLEST = 0.001  # of the picture: a box keeps an area whatever the limit
-_LEFT = 0.25  # an object of which less than this share is inside the picture has left it
+_LEFT = 0.1  # an object of which less than this share is inside the picture has left it
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom in shares of the picture; unchecked, so perhaps outside of it or without area."""
@@ -110,8 +110,8 @@ def check_objects(objects: tuple[DraftObject, ...], prompt: str) -> tuple[list[D
         if phrase is None:
             problems.append(f"the phrase {_short(item.phrase)} does not occur in the prompt; copy the prompt's words")
             continue
-        if words.singular(phrase) != words.singular(item.phrase):
-            changes.append(f"{item.phrase}: called {phrase!r}, the prompt's words")
+        if not item.phrase.strip() or words.singular(phrase) != words.singular(item.phrase):
+            changes.append(f"{item.phrase or item.id}: called {phrase!r}, the prompt's words")
         mended.append(DraftObject(item.id, phrase, _noun(phrase, item.noun)))
     if not problems:
         problems += count_problems(prompt, [(item.phrase, item.noun) for item in mended])

@@ -216,7 +216,7 @@ def _text_frames(text: str) -> list[list[Entry]]:
     text = _COMMENT.sub(lambda match: match.group(1) or "", text)
     heads = list(_FRAME.finditer(text))
     frames: dict[int, list[Entry]] = {}
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip(heads, [*heads[1:], None], strict=False):
         number = int(head.group(1))
         section = text[head.end() : following.start() if following else len(text)]
         if not section.lstrip().startswith("["):  # "Frame 1: the cat enters", in the reasoning

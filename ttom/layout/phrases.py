@@ -29,7 +29,8 @@ def nearest_phrase(prompt: str, phrase: str, noun: str) -> str | None:
         spans = words.find_phrase(prompt, wanted)
         if spans:
             return prompt[slice(*spans[0])]
-    return _most_alike(prompt, " ".join(bare) or noun)
+    alike = " ".join(bare) or noun.strip()
+    return _most_alike(prompt, alike) if alike else None
 
 
 def without_determiner(phrase: str) -> str:
@@ -80,11 +81,12 @@ def count_problems(prompt: str, objects: Iterable[tuple[str, str]]) -> list[str]
     for noun in dict.fromkeys(mention.noun for mention in mentions):
         same = [mention for mention in mentions if mention.noun == noun]
         found = [phrase for phrase, of in planned if _same_noun(noun, phrase, of)]
-        problems += _noun_problems(noun, same, found)
+        more = len(words.find_phrase(prompt, noun)) > len(same)  # also where no mention was seen: "past other dogs"
+        problems += _noun_problems(noun, same, found, open_ended=more or any(map(_is_open, same)))
     return problems
 
 
-def _noun_problems(noun: str, mentions: list[Mention], found: list[str]) -> list[str]:
+def _noun_problems(noun: str, mentions: list[Mention], found: list[str], *, open_ended: bool) -> list[str]:
     """Mistakes with one noun: its mentions in the prompt, and the phrases of the planned objects of that noun."""
     counted = [mention for mention in mentions if mention.kind == "number" and not _refers_back(mention, mentions)]
     if not counted or not (found or noun in words.KNOWN_NOUNS or noun in words.COMPOUNDS):
@@ -92,7 +94,7 @@ def _noun_problems(noun: str, mentions: list[Mention], found: list[str]) -> list
     least = sum(2 if _is_open(mention) else mention.count for mention in counted)
     most = sum(mention.count if mention.kind == "number" else 1 for mention in mentions)
     said = " and ".join(f'"{mention.determiner} {mention.phrase}"' for mention in counted)
-    if len(found) < least or (len(found) > most and not any(map(_is_open, mentions))):
+    if len(found) < least or (len(found) > most and not open_ended):
         return [f"the prompt says {said}, but {len(found)} objects of that name are listed"]
     if len(counted) < len(mentions):
         return []
