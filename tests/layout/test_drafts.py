@@ -167,15 +167,15 @@ def test_whatever_a_draft_holds_becomes_a_valid_layout_or_problems() -> None:
             )
             for name in chance.sample("1234 ", chance.choice([0, 1, 2, 2, 3]))
         )
-        frames = tuple(
-            tuple(
-                (chance.choice([item.id for item in objects] or "1"), (0.1, 0.2, *chance.choices(sides, k=2)) if chance.random() < 0.8 else
-                 tuple(chance.choices(sides, k=4)))
-                for _ in range(chance.randrange(3))
+        ids = [item.id for item in objects] or ["1"]
+        frames = []
+        for _ in range(chance.randrange(8)):
+            corner = (0.1, 0.2) if chance.random() < 0.8 else tuple(chance.choices(sides, k=2))
+            frames.append(
+                [(chance.choice(ids), (*corner, *chance.choices(sides, k=2))) for _ in range(chance.randrange(3))]
             )
-            for _ in range(chance.randrange(8))
-        )  # fmt: skip
-        checked = check_draft(Draft(objects, frames), "cats and a dog", Limits(0.0, 50.0), source="llm")  # type: ignore[arg-type]
+        draft = Draft(objects, tuple(map(tuple, frames)))  # type: ignore[arg-type]
+        checked = check_draft(draft, "cats and a dog", Limits(0.0, 50.0), source="llm")
         assert (checked.layout is None) == bool(checked.problems)
         if checked.layout is not None:
             check_layout(checked.layout, "cats and a dog")
