@@ -296,8 +296,11 @@ def _provenance(arguments: argparse.Namespace, config: PlannerConfig) -> dict[st
     command += [f"--model {arguments.model}"] if arguments.planner == "llm" else []
     command += ["--one-call"] if arguments.one_call else []
     dirty = _git("status", "--porcelain", "--", ":/ttom/layout", ":/experiments/planning/*.py")
+    what = "share of T2V-CompBench V2 prompts whose layout satisfies the metadata; rules were tuned on odd lines"
+    if arguments.planner == "import":
+        what = "share of a cache's prompts that import, and of T2V-CompBench V2 prompts in it whose layout satisfies it"
     return {
-        "what": "share of T2V-CompBench V2 prompts whose layout satisfies the metadata; rules were tuned on odd lines",
+        "what": what,
         "command": " ".join(command),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--verify", "-q", "HEAD"),
