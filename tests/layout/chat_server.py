@@ -19,12 +19,14 @@ Objects = list[tuple[str, str]]
 
 @dataclass
 class Reply:
-    """What the server sends: a status, a body (JSON unless a string), headers; or it hangs, or resets."""
+    """What the server sends: a status, a body (JSON unless a string), headers; or it hangs, sends a byte now
+    and then, or resets."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     hang: float = 0.0
+    drip: float = 0.0
     reset: bool = False
 
 
@@ -103,6 +105,20 @@ def good_answer(request: Request, objects: Objects) -> dict[str, Any]:
     return answer | metadata(objects) if stage == "one-call" else answer
 
 
+CANVAS = {"width": 720, "height": 480}
+GOOD = {"object_motion": "", "camera_motion": "", **metadata([("red balloon", "balloon")])}
+
+
+def one_call(**changes: Any) -> dict[str, Any]:
+    return {**GOOD, **frames(["1"], CANVAS), **changes}
+
+
+def moved(box: dict[str, float], first: int = 0, last: int = 5) -> list[dict[str, Any]]:
+    """Frames with another box in some of them."""
+    rows = frames(["1"], CANVAS)["frames"]
+    return [{"boxes": [{**row["boxes"][0], **box}]} if first <= k <= last else row for k, row in enumerate(rows)]
+
+
 class ChatServer:
     """The server: what it was asked, and how it answers.
 
@@ -179,6 +195,10 @@ class ChatServer:
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(body.encode())))
             handler.end_headers()
+            if reply.drip:
+                while body and not self._stop.wait(reply.drip):
+                    handler.wfile.write(body[0].encode())
+                    body = body[1:]
             handler.wfile.write(body.encode())
         except (BrokenPipeError, ConnectionResetError):  # the client has given up
             pass

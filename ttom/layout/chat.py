@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 MODES = ("json_schema", "json_object", "text")
 """Ways to ask for JSON, best first; a server that refuses one is asked in the next, also in later requests."""
+_LONGEST_WAIT = 120.0  # seconds before a further try that the client grants a server's Retry-After
 _MODE_REFUSED = (400, 415, 422, 501)  # what servers answer to a response_format that they do not know
 _MODE_WORDS = ("response_format", "json_schema", "json_object", "grammar")
 _SETUP_STATUS = {
@@ -76,6 +78,8 @@ class Chat:
         self.url, self._key = endpoint(config)
         self.mode = 0
         self._temperature = config.temperature
+        # The client's own timeout starts anew with every byte: a server may send one now and then for ever.
+        self._deadline = (config.timeout + _LONGEST_WAIT) * (config.retries + 1)
         self._answered = False  # by a server at this address, in whatever way
         self._client = openai.AsyncOpenAI(
             api_key=self._key or "none", base_url=self.url, timeout=config.timeout, max_retries=config.retries
@@ -102,7 +106,10 @@ class Chat:
             mode, temperature = self.mode, self._temperature
             try:
                 usage.requests += 1
-                reply = await self._client.chat.completions.create(**self._request(messages, answer))
+                async with asyncio.timeout(self._deadline):
+                    reply = await self._client.chat.completions.create(**self._request(messages, answer))
+            except TimeoutError:
+                raise PlanFailure(f"the server took more than {self._deadline:g} s, tries and waits included") from None
             except self._openai.APIStatusError as error:
                 self._answered = True
                 if not self._step_down(error, mode, temperature):
