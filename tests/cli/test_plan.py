@@ -177,6 +177,11 @@ def test_bad_usage(tmp_path: Path, fails: Callable[..., str], monkeypatch: pytes
     assert "no prompt could be imported" in fails("plan", "--import", cache, *out)
     assert "no prompt could be planned" in fails("plan", "--prompts", prompts, *out)
     assert "does not exist" in fails("plan", "--import", str(tmp_path / "none"), *out)
+    for name, text in (("half.jsonl", '{"prompt": "a cat \\ud800"}'), ("half.json", '{"a cat \\ud800": ["x"]}')):
+        (tmp_path / name).write_text(text)
+        option = "--prompts" if name.endswith("l") else "--import"
+        assert "no Unicode text" in fails("plan", option, str(tmp_path / name), *out)
+    assert "no Unicode text" in fails("plan", "a cat \udcff")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert "OPENAI_API_KEY is not set" in fails("plan", PROMPT, "--planner", "llm")

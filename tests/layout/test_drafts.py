@@ -206,3 +206,10 @@ def test_the_examples_of_the_stage_texts_pass_our_own_checks(stage: str) -> None
             draft = answer.draft(tuple(item.draft() for item in listed), (720, 480))
             checked = check_draft(draft, data["prompt"], LIMITS, source="llm")
             assert (checked.problems, checked.out_of_bounds) == ((), 0)
+
+
+def test_counts_are_those_of_the_counted_text() -> None:
+    draft = Draft((DOG,), ((("1", STILL),),) * 2)
+    enriched = "A dog runs past two cats in the dew"
+    assert check_draft(draft, enriched, LIMITS, source="llm").problems
+    assert not check_draft(draft, enriched, LIMITS, source="llm", counted="A dog runs").problems

@@ -286,6 +286,13 @@ def test_prompts_in_other_languages(
     assert json.loads(server.requests[0].body["messages"][1]["content"])["prompt"] == prompt
 
 
+def test_half_characters_in_an_answer(server: ChatServer, settings: Settings) -> None:
+    server.behave = only("layout", lambda request: json.dumps({**frames(["1"], CANVAS), "object_motion": "\ud800"}))
+    assert "stage layout" in plan(settings(repair_rounds=1)).report["fallback"]
+    server.behave = lambda request, number: "\ud800" if request.repair == 0 else None
+    assert plan(settings()).layout.source == "llm"
+
+
 def test_bad_prompts_cost_no_request(server: ChatServer, settings: Settings) -> None:
     for prompt, problem in ((" \n", "is empty"), ("A cat \udcff", "no Unicode text")):
         with pytest.raises(UserError, match=problem):

@@ -138,9 +138,12 @@ def read_answer(text: str, model: type[A]) -> A:
     problem = ""
     for data in sorted(found, key=lambda item: -len(item)):
         try:
+            json.dumps(data, ensure_ascii=False).encode()
             return model.model_validate(data)
         except ValidationError as error:
             problem = problem or _schema_problem(error)
+        except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
+            problem = problem or "the answer holds characters that are no Unicode text"
     if cut_off or not found:
         raise AnswerError("the answer holds no complete JSON object; it may have been cut off")
     raise AnswerError(problem)

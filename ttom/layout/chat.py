@@ -46,7 +46,7 @@ class PlanFailure(Exception):
 
 @dataclass
 class Usage:
-    """Requests and tokens so far; tokens of servers that do not count them are 0."""
+    """Requests (the client's further tries of one are not counted) and tokens; 0 tokens where servers do not say."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -162,7 +162,8 @@ class Chat:
             raise self._no_chat("its answer has no message")
         if choice.message.refusal or choice.finish_reason == "content_filter":
             raise PlanFailure(f"the model refused: {self.redact(choice.message.refusal or 'content filter')}")
-        return choice.message.content or ""
+        # JSON can spell half a character, which could not be sent back.
+        return (choice.message.content or "").encode("utf-8", "replace").decode()
 
     def _status_error(self, error: openai.APIStatusError) -> Exception:
         status, message = error.status_code, self.redact(_server_words(error))

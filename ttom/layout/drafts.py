@@ -66,12 +66,13 @@ class Checked:
     out_of_bounds: int = 0
 
 
-def check_draft(draft: Draft, prompt: str, limits: Limits, *, source: str) -> Checked:
+def check_draft(draft: Draft, prompt: str, limits: Limits, *, source: str, counted: str | None = None) -> Checked:
     """Check a draft against its prompt and make it a layout (checks of section 3.1 and appendix C.4, without a model).
 
-    Schema and ids, phrases, counts, bounds, size, speed. Never raises for anything that a draft may hold.
+    Ids, phrases, counts (those of the text ``counted``, by default of the prompt), bounds, size, speed. Never raises
+    for anything that a draft may hold.
     """
-    objects, problems, changes = check_objects(draft.objects, prompt)
+    objects, problems, changes = check_objects(draft.objects, prompt, counted)
     problems = problems + _frame_problems(draft)
     if problems:
         return Checked(None, tuple(problems), tuple(changes))
@@ -90,8 +91,10 @@ def check_draft(draft: Draft, prompt: str, limits: Limits, *, source: str) -> Ch
     return Checked(layout, tuple(problems), tuple(changes), len(rectangles), outside)
 
 
-def check_objects(objects: tuple[DraftObject, ...], prompt: str) -> tuple[list[DraftObject], list[str], list[str]]:
-    """The objects with phrases of the prompt; problems; changes."""
+def check_objects(
+    objects: tuple[DraftObject, ...], prompt: str, counted: str | None = None
+) -> tuple[list[DraftObject], list[str], list[str]]:
+    """The objects with phrases of the prompt, and numbers of the text ``counted``; problems; changes."""
     if not objects:
         return [], ["no object is listed"], []
     if len(objects) > MAX_OBJECTS:
@@ -114,7 +117,7 @@ def check_objects(objects: tuple[DraftObject, ...], prompt: str) -> tuple[list[D
             changes.append(f"{item.phrase or item.id}: called {phrase!r}, the prompt's words")
         mended.append(DraftObject(item.id, phrase, _noun(phrase, item.noun)))
     if not problems:
-        problems += count_problems(prompt, [(item.phrase, item.noun) for item in mended])
+        problems += count_problems(counted or prompt, [(item.phrase, item.noun) for item in mended])
     return mended, problems, list(dict.fromkeys(changes))
 
 

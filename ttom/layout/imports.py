@@ -60,9 +60,13 @@ class ImportedPrompt:
 
 @dataclass(frozen=True)
 class _Source:
-    """A prompt and its answers, as parsed JSON or as raw text, with the canvas they were drawn on."""
+    """A prompt and its answers, as parsed JSON or as raw text, with the canvas they were drawn on.
 
-    prompts: tuple[str, ...]
+    ``counted`` is the text whose numbers the objects must match; an enriched prompt may count what needs no box.
+    """
+
+    prompt: str
+    counted: str
     answers: tuple[Any, ...]
     canvas: tuple[int, int]
 
@@ -101,9 +105,13 @@ def import_file(
                 expected="its prompt and the size of its canvas besides",
                 remedy=f'ttom plan "PROMPT" --import {path} --canvas 720 480',
             ) from None
-        return [_imported(_Source((prompt,), (content,), canvas), limits)]
+        return [_imported(_Source(prompt, prompt, (content,), canvas), limits)]
     if prompt is not None:
         raise UserError(f"{path} has prompts of its own", remedy="leave PROMPT out")
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
+        raise UserError(f"{path} holds characters that are no Unicode text", expected=_EXPECTED) from None
     return [_imported(source, limits) for source in _sources(path, data, canvas, text)]
 
 
@@ -127,21 +135,21 @@ def _sources(path: Path, data: Any, canvas: tuple[int, int] | None, text: VideoT
     for key, entry in data.items():
         answers = (entry,) if isinstance(entry, str) else entry
         if isinstance(answers, list | tuple) and answers and all(isinstance(answer, str) for answer in answers):
-            sources.append(_Source((key,), tuple(answers), canvas or LVD_CANVAS))
+            sources.append(_Source(key, key, tuple(answers), canvas or LVD_CANVAS))
         elif isinstance(entry, dict) and (prompts := _prompts(entry, text)):
             forms = ("layout", "layout_with_reasoning")
             found = tuple(entry[form] for form in forms if entry.get(form) is not None)
-            sources.append(_Source(prompts, found, canvas or TTOM_CANVAS))
+            sources.append(_Source(*prompts, found, canvas or TTOM_CANVAS))
         else:
             raise UserError(f"{path}: the entry {key[:60]!r} is {json.dumps(entry)[:60]}", expected=_EXPECTED)
     return sources
 
 
-def _prompts(entry: dict[str, Any], text: VideoText) -> tuple[str, ...]:
-    """The entry's texts, the wanted one first; the others tell where its phrases are if not there."""
+def _prompts(entry: dict[str, Any], text: VideoText) -> tuple[str, str] | tuple[()]:
+    """(the wanted text, the text whose numbers count), which is the original one; empty without any text."""
     names = ("original_prompt", "prompt", "enriched_prompt")
     found = [entry[name] for name in names if isinstance(entry.get(name), str) and entry[name].strip()]
-    return tuple(found[::-1] if text == "enriched" else found)
+    return (found[-1] if text == "enriched" else found[0], found[0]) if found else ()
 
 
 def _imported(source: _Source, limits: Limits) -> ImportedPrompt:
@@ -149,10 +157,10 @@ def _imported(source: _Source, limits: Limits) -> ImportedPrompt:
     for number, answer in enumerate(source.answers, start=1):
         checked = _checked(answer, source, limits)
         if checked.layout is not None:
-            return ImportedPrompt(source.prompts[0], checked, len(source.answers), number)
+            return ImportedPrompt(source.prompt, checked, len(source.answers), number)
         first = first or checked
     first = first or Checked(None, ("the entry has no layout",), ())
-    return ImportedPrompt(source.prompts[0], first, len(source.answers), 1)
+    return ImportedPrompt(source.prompt, first, len(source.answers), 1)
 
 
 def _checked(answer: Any, source: _Source, limits: Limits) -> Checked:
@@ -160,7 +168,7 @@ def _checked(answer: Any, source: _Source, limits: Limits) -> Checked:
         draft = _draft(_text_frames(answer) if isinstance(answer, str) else _json_frames(answer), source.canvas)
     except _Unreadable as error:
         return Checked(None, (str(error),), ())
-    return check_draft(draft, source.prompts[0].strip(), limits, source="import")
+    return check_draft(draft, source.prompt.strip(), limits, source="import", counted=source.counted)
 
 
 def _draft(frames: list[list[Entry]], canvas: tuple[int, int]) -> Draft:

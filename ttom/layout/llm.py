@@ -93,17 +93,13 @@ class LLMPlanner:
         self.cache = PlanCache(config.cache_dir)
 
     def check_prompt(self, prompt: str) -> None:
-        """Raise UserError for a prompt that cannot be sent: empty, too long, or no Unicode text."""
+        """Raise UserError for a prompt that shall not be sent: empty or too long."""
         if not prompt.strip():
             raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')
         if len(prompt) > MAX_PROMPT:
             raise UserError(
                 f"the prompt has {len(prompt)} characters", expected=f"at most {MAX_PROMPT}", remedy="a shorter prompt"
             )
-        try:
-            prompt.encode()
-        except UnicodeEncodeError:
-            raise UserError("the prompt is no Unicode text", remedy="type or save it in UTF-8") from None
 
     # -- cache ----------------------------------------------------------------------------------------------------
 
@@ -168,18 +164,22 @@ class LLMPlanner:
         width, height = self.canvas
         scene = {**data, "canvas": {"width": width, "height": height}}
         if "one-call" in config.stages:
-            plan = await self._ask(run, "one-call", scene, OneCallAnswer, lambda a: [*self._one_call(a, text).problems])
-            return self._one_call(plan, text)
+
+            def problems(answer: OneCallAnswer) -> list[str]:
+                return [*self._one_call(run, answer, text).problems]
+
+            return self._one_call(run, await self._ask(run, "one-call", scene, OneCallAnswer, problems), text)
         objects = await self._objects(run, data, text)
         return await self._layout(run, {**scene, "objects": [vars(item) for item in objects]}, objects, text)
 
-    def _one_call(self, answer: OneCallAnswer, text: str) -> Checked:
+    def _one_call(self, run: _Run, answer: OneCallAnswer, text: str) -> Checked:
         if not answer.objects:
             raise PlanFailure("the model found no object in the prompt")
-        return self._checked(answer, tuple(item.draft() for item in answer.objects), text)
+        return self._checked(run, answer, tuple(item.draft() for item in answer.objects), text)
 
-    def _checked(self, answer: LayoutAnswer, objects: tuple[DraftObject, ...], text: str) -> Checked:
-        return check_draft(answer.draft(objects, self.canvas), text, self.limits, source="llm")
+    def _checked(self, run: _Run, answer: LayoutAnswer, objects: tuple[DraftObject, ...], text: str) -> Checked:
+        # Counts are the user's: an enriched text may speak of two windows that need no box.
+        return check_draft(answer.draft(objects, self.canvas), text, self.limits, source="llm", counted=run.prompt)
 
     async def _objects(self, run: _Run, data: dict[str, Any], text: str) -> tuple[DraftObject, ...]:
         """Stages metadata and check-metadata: the objects, with phrases of the text."""
@@ -187,13 +187,13 @@ class LLMPlanner:
         def problems(answer: MetadataAnswer) -> list[str]:
             if not answer.objects:  # nothing to mend: most likely it is so
                 raise PlanFailure("the model found no object in the prompt")
-            return check_objects(tuple(item.draft() for item in answer.objects), text)[1]
+            return check_objects(tuple(item.draft() for item in answer.objects), text, run.prompt)[1]
 
         answer = await self._ask(run, "metadata", data, MetadataAnswer, problems)
         if "check-metadata" in self.config.stages:
             listed = {"prompt": text, **answer.model_dump()}
             answer = await self._second_look(run, "check-metadata", listed, answer, problems)
-        objects, _, changes = check_objects(tuple(item.draft() for item in answer.objects), text)
+        objects, _, changes = check_objects(tuple(item.draft() for item in answer.objects), text, run.prompt)
         run.notes += changes
         return tuple(objects)
 
@@ -201,13 +201,13 @@ class LLMPlanner:
         """Stages layout and check-layout."""
 
         def problems(answer: LayoutAnswer) -> list[str]:
-            return list(self._checked(answer, objects, text).problems)
+            return list(self._checked(run, answer, objects, text).problems)
 
         answer = await self._ask(run, "layout", data, LayoutAnswer, problems)
         if "check-layout" in self.config.stages:
             planned = {**data, "layout": answer.model_dump()}
             answer = await self._second_look(run, "check-layout", planned, answer, problems)
-        return self._checked(answer, objects, text)
+        return self._checked(run, answer, objects, text)
 
     async def _second_look(
         self, run: _Run, stage: str, data: dict[str, Any], answer: A, problems: Callable[[A], list[str]]

@@ -66,8 +66,17 @@ def plan_prompts(
     return _run(_plan_all(prompts, aspect, config, done))
 
 
+def _check_unicode(prompt: str) -> None:
+    """Raise UserError for half characters, which a terminal in another encoding or an escape in JSON can bring in."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UserError("the prompt is no Unicode text", remedy="type or save it in UTF-8") from None
+
+
 def _by_rules(prompt: str, aspect: float, config: PlannerConfig) -> Outcome:
     try:
+        _check_unicode(prompt)
         return Planned(rules.plan(prompt, aspect=aspect, seed=config.seed), {"planner": "rules"})
     except UserError as error:
         return error
@@ -121,6 +130,7 @@ async def _plan_all(
 def _without_network(prompt: str, planner: LLMPlanner, config: PlannerConfig) -> Outcome | None:
     """The cache's plan, or an error; None if the model must be asked."""
     try:
+        _check_unicode(prompt)
         planner.check_prompt(prompt)
     except UserError as error:
         return error
@@ -142,7 +152,9 @@ async def _plan_one(prompt: str, aspect: float, planner: LLMPlanner, chat: Chat)
     try:
         made = await planner.plan(prompt, chat)
         if "cache_error" in made.report:
-            _log.warning("the plan could not be kept in %s: %s", planner.cache.folder, made.report["cache_error"])
+            _log.warning(
+                "warning: the plan could not be kept in %s: %s", planner.cache.folder, made.report["cache_error"]
+            )
         return Planned(made.layout, made.report)
     except PlanFailure as failure:
         return _fall_back(prompt, aspect, planner.config, failure)
