@@ -262,6 +262,7 @@ class TTOM:
         """Plan, load, check, encode, find tokens and make masks."""
         with clock("plan"):
             check_seed(seed)
+            tell("plan", 0, 1, None)
             layout, planner = self._layout(prompt, method, layout, settings)
             if layout is not None and planner is not None and planner.get("video_text") == "enriched":
                 prompt = layout.prompt

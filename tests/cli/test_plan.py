@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.layout.chat_server import ChatServer, Reply, completion, serving
+from tests.chat_server import ChatServer, Reply, completion
 from ttom.cli import main
 from ttom.cli.app import parse
 from ttom.cli.arguments import Plan
@@ -28,14 +28,11 @@ ANSWER = "\n".join(f"Frame {k}: [{BOX % (80 * k)}]" for k in range(1, 7))
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
-    with serving() as server:
-        server.objects = OBJECTS
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        yield server
+def server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> ChatServer:
+    """The chat server as the environment names it."""
+    server.objects = OBJECTS
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    return server
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.layout.chat_server import (
+from tests.chat_server import (
     ChatServer,
     Reply,
     Request,

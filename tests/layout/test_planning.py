@@ -10,7 +10,7 @@ import pytest
 
 from experiments.planning import __main__ as planning
 from experiments.planning.measures import iou, overlap, roughness
-from tests.layout.chat_server import ChatServer
+from tests.chat_server import ChatServer
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
 from ttom.layout.rules import plan
 
