@@ -51,7 +51,7 @@ from ttom.errors import UserError
 from ttom.layout.drafts import Limits
 from ttom.layout.imports import ImportedPrompt, import_file
 from ttom.layout.model import Layout, LayoutObject
-from ttom.layout.planning import Outcome, Planned, plan_prompts
+from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompts
 from ttom.layout.words import singular
 
 Item = dict[str, str]
@@ -156,6 +156,8 @@ def measure(metadata: Path, lines: str, planner: Planner, *, show: bool) -> dict
             verdicts.append(_judge(outcome, item, is_right))
             if isinstance(outcome, Planned):
                 layouts.add(outcome.layout, outcome.report)
+            elif isinstance(outcome, FailedPlan):
+                layouts.add_cost(outcome.report)
             if show and verdicts[-1] != "right":
                 print(f"{category} line {number} {verdicts[-1]}: {item}")
         table[category] = _row(verdicts.count("right"), verdicts.count("refused"), len(verdicts))

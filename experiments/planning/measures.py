@@ -69,6 +69,10 @@ class LayoutMeasures:
         shared = overlap(layout)
         self._overlaps += [] if shared is None else [shared]
         self._roughness.append(roughness(layout))
+        self.add_cost(report)
+
+    def add_cost(self, report: dict[str, Any]) -> None:
+        """Count what a plan cost, also one that failed; unknown where a language model's prices are."""
         self._costs.append(report.get("cost_usd", 0.0 if report.get("planner") != "llm" else None))
 
     def report(self) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from tests.chat_server import (
     one_call,
 )
 from ttom.config import PlannerConfig
-from ttom.errors import SetupError, UserError
+from ttom.errors import UserError
 from ttom.layout.llm import stage_text
-from ttom.layout.planning import Planned, plan_prompt, plan_prompts
+from ttom.layout.planning import FailedPlan, Planned, plan_prompt, plan_prompts
 
 PROMPT = "A red balloon moves from left to right"
 ASPECT = 1.5
@@ -204,7 +204,8 @@ def test_strict_makes_it_an_error(server: ChatServer, settings: Settings) -> Non
     server.behave = only("metadata", lambda request: "no")
     with pytest.raises(UserError, match="failed for the prompt .*stage metadata") as error:
         plan(settings(strict=True, repair_rounds=0))
-    assert not isinstance(error.value, SetupError)
+    assert isinstance(error.value, FailedPlan)
+    assert (error.value.report["requests"], error.value.report["input_tokens"]) == (1, 100)
     assert len(server.requests) == 1
 
 

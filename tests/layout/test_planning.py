@@ -145,7 +145,7 @@ def test_an_endpoint_is_scored_without_its_way_back_to_the_rules(
     assert (result["model"], result["stages"]) == ("gpt-4o", ["one-call"])
     assert odd["motion"]["right"] == 1
     assert odd["numeracy"]["refused"] == 1, "its counts stayed wrong"
-    assert odd["layouts"]["cost_usd"] == pytest.approx(110e-6)
+    assert odd["layouts"]["cost_usd"] == pytest.approx(4 * 110e-6), "one answer, and three that were wrong"
     assert odd["layouts"]["seconds_per_layout"] > 0
     assert str(tmp_path) not in out.read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ttom.errors import UserError
 from ttom.layout.drafts import Limits
 from ttom.layout.imports import import_file
 from ttom.layout.model import load_layout, save_layout
-from ttom.layout.planning import Outcome, Planned, plan_prompt, plan_prompts
+from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompt, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 from ttom.streaming import StreamPrompt, read_prompts
 from ttom.types import VideoSize
@@ -162,7 +163,7 @@ def _save_all(jobs: list[_Job], command: Plan, size: VideoSize) -> None:
         for job in jobs:
             name = {"number": job.prompt.number, "id": job.prompt.id, "prompt": job.prompt.text}
             if isinstance(job.outcome, UserError):
-                record.append({**name, "status": "refused", "error": str(job.outcome)})
+                record.append({**name, "status": "refused", "error": str(job.outcome), **_report(job.outcome)})
                 continue
             file, layout = f"{job.prompt.folder}.json", job.outcome.layout
             save_layout(layout, stage / file)
@@ -207,7 +208,7 @@ def _say_done(jobs: list[_Job], command: Plan) -> None:
     rules = f", {fallbacks} of them by the rules instead of the LLM" if fallbacks else ""
     print(f"{len(planned)} of {len(jobs)} {verb}{rules}; record: {Path(command.out or '.') / RECORD}")
     if command.planner.kind == "llm" and command.import_ is None:
-        print(_spent(planned))
+        print(_spent([job.outcome for job in jobs]))
     for job, error in refused[:_NAMED_REFUSALS]:
         print(f"note: {job.prompt.folder} was refused: {error.problem.splitlines()[0]}", file=sys.stderr)
     if len(refused) > _NAMED_REFUSALS:
@@ -218,9 +219,14 @@ def _say_done(jobs: list[_Job], command: Plan) -> None:
         print(f"pictures: {command.draw} and GIFs beside the layouts")
 
 
-def _spent(outcomes: list[Planned]) -> str:
-    """What the LLM planner took: requests, tokens, dollars where the prices are known."""
-    reports = [outcome.report for outcome in outcomes if outcome.report["planner"] == "llm"]
+def _report(outcome: Outcome) -> dict[str, Any]:
+    """What is known of the planning; nothing of prompts that were refused before they cost anything."""
+    return outcome.report if isinstance(outcome, Planned | FailedPlan) else {}
+
+
+def _spent(outcomes: Sequence[Outcome]) -> str:
+    """What the LLM planner took, failed plans included: requests, tokens, dollars where the prices are known."""
+    reports = [report for report in map(_report, outcomes) if report.get("planner") == "llm"]
     requests, sent, received = (sum(report[name] for report in reports) for name in _SUMMED)
     costs = [report["cost_usd"] for report in reports]
     cost = "" if None in costs else f", {sum(costs):.4f} USD"

@@ -29,6 +29,16 @@ class Planned:
     report: dict[str, Any]
 
 
+class FailedPlan(UserError):
+    """A prompt that the language model could not plan, and the rules could or should not.
+
+    Attributes:
+        report: As of a `Planned`: what was spent in vain.
+    """
+
+    report: dict[str, Any]
+
+
 Outcome = Planned | UserError
 
 
@@ -164,16 +174,16 @@ def _fall_back(prompt: str, aspect: float, config: PlannerConfig, failure: PlanF
     """The plan of the rules with a warning; an error if the settings are strict, or the rules fail as well."""
     reason = f"the LLM planner ({config.model}) failed for the prompt {_shortened(prompt)}: {failure}"
     if config.strict:
-        return UserError(
-            reason,
-            expected="with --strict, a plan by the language model",
-            remedy="another model, or leave out --strict",
-        )
-    outcome = _by_rules(prompt, aspect, config)
-    if isinstance(outcome, UserError):
-        return UserError(f"{reason}\nThe rules planner failed too: {outcome.problem}", remedy=outcome.remedy)
-    _log.warning("warning: %s; planned by the rules instead", reason)
-    return Planned(outcome.layout, {**failure.report, "video_text": "original", "fallback": str(failure)})
+        remedy = "another model, or leave out --strict"
+        error = FailedPlan(reason, expected="with --strict, a plan by the language model", remedy=remedy)
+    else:
+        outcome = _by_rules(prompt, aspect, config)
+        if isinstance(outcome, Planned):
+            _log.warning("warning: %s; planned by the rules instead", reason)
+            return Planned(outcome.layout, {**failure.report, "video_text": "original", "fallback": str(failure)})
+        error = FailedPlan(f"{reason}\nThe rules planner failed too: {outcome.problem}", remedy=outcome.remedy)
+    error.report = failure.report
+    return error
 
 
 def _shortened(prompt: str) -> str:
