@@ -227,3 +227,23 @@ def test_a_server_that_never_finishes(server: ChatServer, settings: Settings, mo
     monkeypatch.setattr("ttom.layout.chat._LONGEST_WAIT", 0.2)
     server.behave = lambda request, number: Reply("{}" + " " * 100, drip=0.1)
     assert "took more than 0.5 s" in plan(settings(retries=0, timeout=0.3)).report["fallback"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [], 3, None, {"choices": []}, {"choices": {}}, {"choices": [None]}, {"choices": [{}]}, {"choices": [3]},
+        {"choices": [{"message": None}]}, {"choices": [{"message": {"content": [{"type": "text"}]}}]},
+    ],
+)  # fmt: skip
+def test_other_shapes_of_answers_are_no_chat(server: ChatServer, settings: Settings, body: Any) -> None:
+    server.behave = lambda request, number: Reply(body)
+    with pytest.raises(SetupError, match="does not speak chat completions"):
+        plan(settings(retries=0))
+
+
+@pytest.mark.parametrize("usage", [[], 3, {}, {"prompt_tokens": "many"}, {"prompt_tokens": None}])
+def test_other_shapes_of_usage_count_nothing(server: ChatServer, settings: Settings, usage: Any) -> None:
+    body = {"choices": [{"message": {"content": json.dumps(one_call())}}], "usage": usage}
+    server.behave = lambda request, number: Reply(body)
+    assert plan(settings(stages=("one-call",))).report["input_tokens"] == 0

@@ -152,18 +152,21 @@ class Chat:
         return True
 
     def _text(self, reply: Any, usage: Usage) -> str:
-        if not getattr(reply, "choices", None):
-            raise self._no_chat(f"its answer has no choices: {str(reply)[:80]!r}")
-        if reply.usage is not None:
-            usage.input_tokens += reply.usage.prompt_tokens or 0
-            usage.output_tokens += reply.usage.completion_tokens or 0
-        choice = reply.choices[0]
-        if choice.message is None:
-            raise self._no_chat("its answer has no message")
-        if choice.message.refusal or choice.finish_reason == "content_filter":
-            raise PlanFailure(f"the model refused: {self.redact(choice.message.refusal or 'content filter')}")
-        # JSON can spell half a character, which could not be sent back.
-        return (choice.message.content or "").encode("utf-8", "replace").decode()
+        """The answer's text; the client checks no types, so this does."""
+        for name, field in (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")):
+            tokens = getattr(getattr(reply, "usage", None), field, None)
+            if isinstance(tokens, int):
+                setattr(usage, name, getattr(usage, name) + tokens)
+        choices = getattr(reply, "choices", None)
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        message = getattr(choice, "message", None)
+        text = getattr(message, "content", None) or ""
+        refusal = getattr(message, "refusal", None)
+        if message is None or not isinstance(text, str):
+            raise self._no_chat(f"its answer has no message of text: {str(reply)[:80]!r}")
+        if refusal or getattr(choice, "finish_reason", None) == "content_filter":
+            raise PlanFailure(f"the model refused: {self.redact(str(refusal or 'content filter'))}")
+        return text.encode("utf-8", "replace").decode()  # JSON can spell half a character, which could not be sent back
 
     def _status_error(self, error: openai.APIStatusError) -> Exception:
         status, message = error.status_code, self.redact(_server_words(error))
