@@ -1,12 +1,14 @@
-"""Fixtures that several rooms share: the tiny Wan pipeline as a folder and as a backbone."""
+"""Fixtures that several rooms share: the tiny Wan pipeline as a folder and as a backbone, and a chat server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.chat_server import ChatServer, serving
 from tests.tiny import tiny_pipeline
 from ttom.backbones import load_backbone
 from ttom.backbones.wan import WanBackbone
@@ -26,3 +28,14 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_folder: Path) -> WanBackbone:
     """A fresh backbone over the tiny folder, float32 on the CPU."""
     return load_backbone(str(tiny_folder), device="cpu")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
+    """A fresh server; the client's own waits between tries are short."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
+    with serving() as server:
+        yield server

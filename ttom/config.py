@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from tyro.conf import arg
 
 from ttom.errors import UserError
 
@@ -15,6 +19,9 @@ MemoryMode = Literal["off", "read", "readwrite"]
 MemoryUse = Literal["init", "load"]
 Fusion = Literal["average", "similarity", "svd"]
 Update = Literal["replace", "merge"]
+PlannerKind = Literal["rules", "llm"]
+PlannerStage = Literal["enrich", "metadata", "check-metadata", "layout", "check-layout", "one-call"]
+VideoText = Literal["original", "enriched"]
 LORA_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
@@ -36,6 +43,17 @@ def _require_counts(settings: Any, group: str, *names: str) -> None:
 
 def _is_positive(number: float) -> bool:
     return math.isfinite(number) and number > 0
+
+
+def is_plain_address(url: str) -> bool:
+    """Whether it is an http(s) address of a host, without anything secret in it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        return False
+    plain = parts.username is None and parts.password is None and not parts.query and not parts.fragment
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and plain and not re.search(r"\s", url)
 
 
 @dataclass(frozen=True)
@@ -116,10 +134,87 @@ class TTOConfig:
 
 @dataclass(frozen=True)
 class PlannerConfig:
-    """The rules planner."""
+    """Who plans the layout: our rules, or a language model behind any OpenAI-compatible endpoint (section 3.1)."""
 
+    kind: Annotated[PlannerKind, arg(aliases=("--planner",))] = "rules"
+    """"rules" reads English and needs no network; "llm" asks a language model (needs the extra llm)."""
     seed: int = 0
-    """Seed of the small random choices in a layout; the same seed gives the same layout."""
+    """Seed of the small random choices in a layout of the rules; the same seed gives the same layout."""
+    strict: Annotated[bool, arg(aliases=("--strict",))] = False
+    """A failed LLM plan is an error instead of a warning and a plan by the rules."""
+    offline: Annotated[bool, arg(aliases=("--offline",))] = False
+    """Take LLM plans from the cache alone; no key, no network."""
+    refresh: bool = False
+    """Ask anew even if the cache has a plan, and replace that."""
+    model: str = "gpt-4o"
+    """Name of the language model at the endpoint."""
+    base_url: str | None = None
+    """Address of the endpoint, such as http://localhost:8000/v1; by default OPENAI_BASE_URL, else OpenAI's own."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; the key itself is never an option. Own endpoints may need none."""
+    stages: tuple[PlannerStage, ...] = ("metadata", "check-metadata", "layout", "check-layout")
+    """Questions to the model: "enrich" comes on top; "one-call" stands for the other four (cheaper, less careful)."""
+    video_text: VideoText = "original"
+    """With the stage enrich: whether the video is made from the original prompt or from the enriched one."""
+    repair_rounds: int = 2
+    """Times that an answer's mistakes are told to the model before the plan has failed."""
+    temperature: float | None = 0.2
+    """Sampling temperature of the language model; None leaves it to the server."""
+    timeout: float = 60.0
+    """Seconds that the server may keep silent in one request."""
+    retries: int = 4
+    """Times a request is sent again after 429, 5xx or a broken connection; waits as long as the server asks."""
+    concurrency: int = 4
+    """Prompts planned at the same time."""
+    cache_dir: str = "~/.cache/ttom/layouts"
+    """Folder of finished LLM plans; several processes may share it."""
+    min_size: float = 0.05
+    """Least width and height of a box, in shares of the picture; smaller ones of the model are enlarged."""
+    max_speed: float = 2.5
+    """Fastest that a box's centre may move, in picture widths or heights per whole video; faster is a mistake."""
+    input_price: float | None = None
+    """US dollars per million tokens sent, for the cost in the report; None if unknown."""
+    output_price: float | None = None
+    """US dollars per million tokens received, for the cost in the report; None if unknown."""
+
+    def __post_init__(self) -> None:
+        planning = {"one-call"} if "one-call" in self.stages else {"metadata", "layout"}
+        extra = {"enrich"} if "one-call" in self.stages else {"enrich", "check-metadata", "check-layout"}
+        expected = "metadata and layout, and if wanted enrich, check-metadata, check-layout; or one-call, and enrich"
+        _require(
+            self,
+            "planner",
+            "stages",
+            expected,
+            lambda s: len(s) == len(set(s)) and planning <= set(s) <= planning | extra,
+        )
+        for name in ("model", "cache_dir"):
+            _require(self, "planner", name, "a name", lambda text: bool(text.strip()))
+        self._check_address()
+        at_least_zero = "a whole number of at least 0"
+        for name in ("repair_rounds", "retries"):
+            _require(self, "planner", name, at_least_zero, lambda n: n >= 0)
+        _require_counts(self, "planner", "concurrency")
+        for name in ("timeout", "max_speed"):
+            _require(self, "planner", name, "a finite number above 0", _is_positive)
+        _require(self, "planner", "min_size", "a share from 0 to 0.5", lambda size: 0 <= size <= 0.5)
+        for name in ("temperature", "input_price", "output_price"):
+            _require(self, "planner", name, "at least 0, or None", lambda n: n is None or n == 0 or _is_positive(n))
+
+    def _check_address(self) -> None:
+        """Where a secret might stand, the message does not repeat the value, for settings go into reports."""
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_variable):
+            raise UserError(
+                "--planner.key-variable is not the name of an environment variable",
+                expected="a name of letters, digits and _; never the key itself",
+                remedy="export OPENAI_API_KEY=..., and leave --planner.key-variable out",
+            )
+        if self.base_url is not None and not is_plain_address(self.base_url):
+            raise UserError(
+                "--planner.base-url is not a plain http address",
+                expected="http://HOST:PORT/v1 or https://..., without user name, password or query",
+                remedy="put the key into the environment variable of --planner.key-variable",
+            )
 
 
 @dataclass(frozen=True)

@@ -22,3 +22,7 @@ class UserError(Exception):
         if remedy:
             lines.append(f"try: {remedy}")
         super().__init__("\n".join(lines))
+
+
+class SetupError(UserError):
+    """A mistake in the settings or the environment that every prompt of a run would meet: no use in going on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from ttom import outputs, provenance
 from ttom.checks import check_prompt, check_seed, check_words
 from ttom.clock import Clock
-from ttom.config import MemoryConfig, Method, SamplerConfig, Settings
-from ttom.errors import UserError
+from ttom.config import MemoryConfig, Method, PlannerConfig, SamplerConfig, Settings
+from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout, check_layout
-from ttom.layout.rules import plan
+from ttom.layout.planning import Outcome, Planned, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
 
@@ -83,10 +83,15 @@ class _Sampled:
 
 @dataclass(frozen=True)
 class _Sample:
-    """A prompt, ready to denoise: noise ``(1, C, F, H, W)``, text, and each object group's tokens and masks."""
+    """A prompt, ready to denoise: noise ``(1, C, F, H, W)``, text, and each object group's tokens and masks.
+
+    ``prompt`` is the text of the video: the user's, or the enriched one if the planner's settings say so.
+    """
 
     backbone: Backbone
+    prompt: str
     layout: Layout | None
+    planner: dict[str, Any] | None
     latents: Tensor
     text: TextEmbeddings
     tokens: list[list[int]]
@@ -119,6 +124,7 @@ class TTOM:
         self.preset = preset or preset_for(model)
         self._backbone: Backbone | None = None
         self._memories: dict[tuple[MemoryConfig, str], Memory] = {}
+        self._plans: dict[tuple[str, float, PlannerConfig], Outcome] = {}
 
     @classmethod
     def from_pretrained(
@@ -150,8 +156,31 @@ class TTOM:
 
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
+        return self._plan(prompt, settings or self.settings).layout
+
+    def plan_ahead(
+        self, prompts: Sequence[str], settings: Settings | None = None, done: Callable[[], None] = lambda: None
+    ) -> None:
+        """Plan the prompts of coming calls now, with the LLM planner several at a time; `done` is called after each.
+
+        A prompt that cannot be planned is refused later, by `generate`.
+
+        Raises:
+            SetupError: the planner's settings cannot work for any prompt.
+        """
         settings = settings or self.settings
-        return plan(prompt, aspect=settings.sampler.width / settings.sampler.height, seed=settings.planner.seed)
+        aspect = settings.sampler.width / settings.sampler.height
+        outcomes = plan_prompts(prompts, aspect, settings.planner, done)
+        for prompt, outcome in zip(prompts, outcomes, strict=True):
+            self._plans[prompt, aspect, settings.planner] = outcome
+
+    def _plan(self, prompt: str, settings: Settings) -> Planned:
+        """The plan, made ahead or now. Raises UserError."""
+        key = prompt, settings.sampler.width / settings.sampler.height, settings.planner
+        outcome = self._plans[key] if key in self._plans else plan_prompts([prompt], *key[1:])[0]
+        if isinstance(outcome, UserError):
+            raise outcome
+        return outcome
 
     def generate(
         self,
@@ -180,7 +209,7 @@ class TTOM:
         settings, clock, tell = settings or self.settings, Clock(), progress or _silent
         sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
         if method == "ttom":
-            sampled = _steer(sample, settings, seed, tell, logger, self._look_up(prompt, sample, settings))
+            sampled = _steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
         else:
             sampled = _denoise(sample, settings, tell)
         clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
@@ -215,7 +244,7 @@ class TTOM:
                 "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
             )
         sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
-        lookup = self._look_up(prompt, sample, settings)
+        lookup = self._look_up(sample, settings)
         sampled = _steer(sample, settings, seed, tell, None, lookup, finish=False)
         clock.seconds |= {"optimize": sampled.seconds_optimize}
         return self._report(prompt, "ttom", seed, sample, settings, sampled, clock)
@@ -233,7 +262,10 @@ class TTOM:
         """Plan, load, check, encode, find tokens and make masks."""
         with clock("plan"):
             check_seed(seed)
-            layout = self._layout(prompt, method, layout, settings)
+            tell("plan", 0, 1, None)
+            layout, planner = self._layout(prompt, method, layout, settings)
+            if layout is not None and planner is not None and planner.get("video_text") == "enriched":
+                prompt = layout.prompt
             tell("plan", 1, 1, None)
         with clock("load"):
             tell("load", 0, 1, None)
@@ -246,25 +278,37 @@ class TTOM:
             check_words(backbone, layout)
         text = _encode(backbone, prompt, settings.sampler)
         tokens, masks = _targets(backbone, prompt, layout, size, settings)
-        return _Sample(backbone, layout, backbone.initial_latents(size, seed), text, tokens, masks)
+        latents = backbone.initial_latents(size, seed)
+        return _Sample(backbone, prompt, layout, planner, latents, text, tokens, masks)
 
-    def _layout(self, prompt: str, method: Method, layout: Layout | None, settings: Settings) -> Layout | None:
-        """The given layout, checked against the prompt, or a planned one; None only for method base."""
+    def _layout(
+        self, prompt: str, method: Method, layout: Layout | None, settings: Settings
+    ) -> tuple[Layout | None, dict[str, Any] | None]:
+        """The given layout, checked against the prompt, or a planned one and the planner's report.
+
+        Without a layout only for method base, and never where the planner was to enrich the text: both methods shall be
+        compared on the same words.
+        """
         check_prompt(prompt)
         if method not in ("ttom", "base"):
             raise UserError(f"there is no method {method!r}", expected="ttom or base")
         if layout is not None:
             check_layout(layout, prompt)
-            return layout
+            return layout, None
         try:
-            return self.plan(prompt, settings)
-        except UserError:
-            if method == "ttom":
+            planned = self._plan(prompt, settings)
+        except UserError as error:
+            own_text = settings.planner.kind == "rules" or settings.planner.video_text == "original"
+            if method == "ttom" or isinstance(error, SetupError) or not own_text:
                 raise
-            return None  # the plain model needs none
+            return None, None  # the plain model needs none
+        return planned.layout, planned.report
 
-    def _look_up(self, prompt: str, sample: _Sample, settings: Settings) -> Lookup | None:
-        """What the memory of these settings, opened once, holds for the prompt; None without a memory."""
+    def _look_up(self, sample: _Sample, settings: Settings) -> Lookup | None:
+        """What the memory of these settings, opened once, holds for the prompt; None without a memory.
+
+        Its key takes the objects from the layout: what the LLM planner named, where that one planned.
+        """
         if not settings.memory.active:
             return None
         from ttom.adapter import LoraAdapter
@@ -278,7 +322,7 @@ class TTOM:
         if known not in self._memories:
             embedder = load_embedder(settings.memory.embedder, backbone)
             self._memories[known] = Memory.open(settings.memory, embedder, signature)
-        return self._memories[known].look_up(prompt, sample.layout)
+        return self._memories[known].look_up(sample.prompt, sample.layout)
 
     def _report(
         self,
@@ -296,8 +340,10 @@ class TTOM:
             "model": self.model,
             "method": method,
             "seed": seed,
-            "unknown_words": backbone.unknown_words(prompt),
+            "video_prompt": sample.prompt,
+            "unknown_words": backbone.unknown_words(sample.prompt),
             "layout_source": layout.source if layout is not None else None,
+            "planner": sample.planner,
             "sampler": asdict(settings.sampler),
             "tto": _losses(sampled.losses, settings),
             "memory": sampled.memory,

@@ -122,6 +122,10 @@ def _prompt(path: Path, number: int, line: int, row: dict[str, Any]) -> StreamPr
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{where} has no prompt", expected='a text under "prompt"')
     name, seed, layout = (row.get(key) for key in _OPTIONAL)
+    try:
+        f"{text}{name}{layout}".encode()
+    except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
+        raise UserError(f"{where} holds characters that are no Unicode text", remedy="save it as UTF-8") from None
     if not isinstance(layout, str | None):
         raise UserError(f"{where} has the layout {layout!r}", expected="the path of a layout file")
     if not isinstance(name, str | int | None) or isinstance(name, bool):

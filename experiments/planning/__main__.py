@@ -1,15 +1,19 @@
-"""How often the rules planner lays out what a T2V-CompBench V2 prompt asks for, by the benchmark's own metadata.
+"""How well a planner lays out what a T2V-CompBench V2 prompt asks for, by the benchmark's own metadata.
 
     python -m experiments.planning --metadata DIR [--lines odd|even|all] [--out FILE]
+    python -m experiments.planning --metadata DIR --planner llm --model NAME [--base-url URL] [--one-call]
+    python -m experiments.planning --planner import --import FILE [--metadata DIR]
 
 DIR holds motion_binding.json, spatial_relationships.json and generative_numeracy.json (not part of this repository).
-The planner was tuned on the odd lines (1, 3, 5 ... of each file); the even lines are the ones to quote.
+The rules planner was tuned on the odd lines (1, 3, 5 ... of each file); the even lines are the ones to quote. An LLM
+planner is scored without its way back to the rules: a failed plan counts as refused. An imported cache is scored on the
+prompts that it has, and on the share of its prompts that import.
 
 A prompt counts as right when
 
-- motion: each object of the metadata has a layout object whose box centre moves in the metadata's direction from time
-  0 to 1: the net displacement on that axis has the right sign, is at least 0.1 of the picture and larger than on the
-  other axis;
+- motion: each object of the metadata has a layout object whose box centre moves in the metadata's direction from the
+  first to the last moment at which it is in the picture: the net displacement on that axis has the right sign, is at
+  least 0.1 of the picture and larger than on the other axis;
 - 2D relations (left, right, above, on, below, under; the benchmark's rule): on the dominant axis of the difference of
   the two groups' mean box centres, in normalised coordinates at time 0.5, object_1 lies on the said side of object_2;
 - counts: for each object, exactly as many layout objects match as the metadata says.
@@ -19,6 +23,10 @@ planned with both objects.
 
 A layout object matches a metadata name if, last words put in the singular, the name is the end of the object's phrase
 ("balloon" of "red balloon") or of its noun, or the phrase is the end of the name ("airplane" for "paper airplane").
+
+Of the layouts themselves it is measured (see measures.py) which share of the boxes left the picture before and after
+the checks, how much objects overlap, how even their motion is, and what they took: seconds and dollars (nothing where
+the plan was in the cache).
 """
 
 from __future__ import annotations
@@ -27,15 +35,23 @@ import argparse
 import datetime
 import json
 import math
+import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
+import ttom
+from experiments.planning.measures import LayoutMeasures
+from ttom.config import PlannerConfig
 from ttom.errors import UserError
+from ttom.layout.drafts import Limits
+from ttom.layout.imports import ImportedPrompt, import_file
 from ttom.layout.model import Layout, LayoutObject
-from ttom.layout.rules import plan
+from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompts
 from ttom.layout.words import singular
 
 Item = dict[str, str]
@@ -43,7 +59,9 @@ MIN_DISPLACEMENT = 0.1
 DEPTH = ("in front of", "behind")
 AXES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "on": (0, -1), "below": (0, 1), "under": (0, 1)}
 MOTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-RESULT = Path(__file__).with_name("results") / "rules.json"
+RESULTS = Path(__file__).with_name("results")
+Planner = Callable[[list[str]], list[Outcome | None]]
+"""Prompts -> their plans, errors, or None for prompts that an imported cache lacks."""
 
 
 def matches(name: str, item: LayoutObject) -> bool:
@@ -64,7 +82,10 @@ def _points(difference: tuple[float, float], axis: tuple[int, int]) -> bool:
 
 
 def _center(items: list[LayoutObject], time: float) -> tuple[float, float]:
+    """Mean centre at the time; that of all objects' nearest visible moments where none is in the picture then."""
     boxes = [box for box in (item.box_at(time) for item in items) if box is not None]
+    nearest = [item.box_at(min(max(time, item.visible[0]), item.visible[1])) for item in items]
+    boxes = boxes or [box for box in nearest if box is not None]
     return sum(box.center[0] for box in boxes) / len(boxes), sum(box.center[1] for box in boxes) / len(boxes)
 
 
@@ -117,30 +138,40 @@ def wilson(right: int, total: int, z: float = 1.959964) -> list[float]:
     return [round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)]
 
 
-def judge(item: Item, is_right: Callable[[Layout, Item], bool], aspect: float, seed: int) -> str:
-    """ "right", "wrong" or "refused"."""
-    try:
-        layout = plan(item["prompt"], aspect=aspect, seed=seed)
-    except UserError:
-        return "refused"
-    return "right" if is_right(layout, item) else "wrong"
-
-
-def measure(metadata: Path, lines: str, aspect: float, seed: int, *, show: bool) -> dict[str, Any]:
+def measure(metadata: Path, lines: str, planner: Planner, *, show: bool) -> dict[str, Any]:
     """Counts and shares per category and over the three quoted categories, for the odd or the even lines."""
     table: dict[str, Any] = {}
+    layouts = LayoutMeasures()
     for category, (file, is_right, selected) in CATEGORIES.items():
         items = json.loads((metadata / f"{file}.json").read_text(encoding="utf-8"))
-        verdicts = []
-        for number, item in enumerate(items, start=1):
-            if (number % 2 == 1) != (lines == "odd") or not selected(item):
+        numbered = [(number, item) for number, item in enumerate(items, start=1)]
+        numbered = [(n, item) for n, item in numbered if (n % 2 == 1) == (lines == "odd") and selected(item)]
+        start, verdicts, missing = time.perf_counter(), [], 0
+        outcomes = planner([item["prompt"] for _, item in numbered])
+        seconds = time.perf_counter() - start
+        for (number, item), outcome in zip(numbered, outcomes, strict=True):
+            if outcome is None:
+                missing += 1
                 continue
-            verdicts.append(judge(item, is_right, aspect, seed))
+            verdicts.append(_judge(outcome, item, is_right))
+            if isinstance(outcome, Planned):
+                layouts.add(outcome.layout, outcome.report)
+            elif isinstance(outcome, FailedPlan):
+                layouts.add_cost(outcome.report)
             if show and verdicts[-1] != "right":
                 print(f"{category} line {number} {verdicts[-1]}: {item}")
         table[category] = _row(verdicts.count("right"), verdicts.count("refused"), len(verdicts))
+        table[category] |= {"missing": missing} if missing else {}
+        layouts.seconds += seconds
     table["all_quoted"] = _row(*(sum(table[name][key] for name in QUOTED) for key in ("right", "refused", "total")))
-    return table
+    return table | {"layouts": layouts.report()}
+
+
+def _judge(outcome: Outcome, item: Item, is_right: Callable[[Layout, Item], bool]) -> str:
+    """ "right", "wrong" or "refused"."""
+    if isinstance(outcome, UserError):
+        return "refused"
+    return "right" if is_right(outcome.layout, item) else "wrong"
 
 
 def _row(right: int, refused: int, total: int) -> dict[str, Any]:
@@ -158,50 +189,152 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def main() -> None:
+def _imported(rows: list[ImportedPrompt]) -> Planner:
+    """The planner that looks a prompt up in an imported cache."""
+    found: dict[str, Outcome] = {}
+    for row in rows:
+        checked = row.checked
+        boxes = {"boxes": checked.boxes, "boxes_out_of_bounds": checked.out_of_bounds}
+        failed = UserError("; ".join(checked.problems))
+        found[row.prompt.strip()] = failed if checked.layout is None else Planned(checked.layout, boxes)
+    return lambda prompts: [found.get(prompt.strip()) for prompt in prompts]
+
+
+def import_report(rows: list[ImportedPrompt], file: str) -> dict[str, Any]:
+    """How much of a cache imports, and what its layouts are like."""
+    layouts = LayoutMeasures()
+    for row in rows:
+        if row.checked.layout is not None:
+            boxes = {"boxes": row.checked.boxes, "boxes_out_of_bounds": row.checked.out_of_bounds}
+            layouts.add(row.checked.layout, boxes)
+    imported = sum(row.checked.layout is not None for row in rows)
+    return {
+        "file": file,
+        "prompts": len(rows),
+        "answers": sum(row.answers for row in rows),
+        "imported": imported,
+        "share": round(imported / len(rows), 4),
+        "wilson95": wilson(imported, len(rows)),
+        "by_first_answer": sum(row.checked.layout is not None and row.taken == 1 for row in rows),
+        "layouts": layouts.report(),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="python -m experiments.planning", description=__doc__.split("\n")[0])
-    parser.add_argument("--metadata", type=Path, required=True, help="folder with the T2V-CompBench V2 metadata")
+    parser.add_argument("--metadata", type=Path, help="folder with the T2V-CompBench V2 metadata")
+    parser.add_argument("--planner", choices=("rules", "llm", "import"), default="rules", help="what is scored")
+    parser.add_argument("--import", dest="cache", type=Path, help="cache of TTOM's authors or of LVD, for import")
+    parser.add_argument("--model", default=PlannerConfig().model, help="language model, for llm")
+    parser.add_argument("--base-url", help="its endpoint, for llm; the key comes from OPENAI_API_KEY")
+    parser.add_argument("--one-call", action="store_true", help="one request a prompt instead of four, for llm")
+    parser.add_argument("--input-price", type=float, help="USD per million tokens sent")
+    parser.add_argument("--output-price", type=float, help="USD per million tokens received")
     parser.add_argument("--lines", choices=("odd", "even", "all"), default="all", help="all = odd and even, apart")
     parser.add_argument("--aspect", type=float, default=1.5, help="picture width / height")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the planner")
-    parser.add_argument("--out", type=Path, default=RESULT, help="result file")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the rules planner")
+    parser.add_argument("--out", type=Path, help="result file; by default results/PLANNER.json")
     parser.add_argument("--show-odd-failures", action="store_true", help="print failures of the tuning lines")
+    return parser
+
+
+def _config(arguments: argparse.Namespace) -> PlannerConfig:
+    if arguments.planner != "llm":
+        return PlannerConfig(seed=arguments.seed)
+    stages = {"stages": ("one-call",)} if arguments.one_call else {}
+    prices = {"input_price": arguments.input_price, "output_price": arguments.output_price}
+    return PlannerConfig(
+        kind="llm", model=arguments.model, base_url=arguments.base_url, strict=True, **prices, **stages
+    )
+
+
+def main() -> None:
+    parser = _parser()
     arguments = parser.parse_args()
-    halves = ("odd", "even") if arguments.lines == "all" else (arguments.lines,)
+    if (arguments.planner == "import") != (arguments.cache is not None):
+        parser.error("--import FILE goes with --planner import")
+    if arguments.metadata is None and arguments.planner != "import":
+        parser.error("--metadata DIR is needed")
     try:
-        tables = {
-            half: measure(
-                arguments.metadata,
-                half,
-                arguments.aspect,
-                arguments.seed,
-                show=arguments.show_odd_failures and half == "odd",
-            )
-            for half in halves
-        }
+        result = _measured(arguments)
+    except UserError as error:
+        sys.exit(f"planning: {error}")
     except FileNotFoundError as error:
         sys.exit(f"{error.filename} does not exist; pass the folder of the T2V-CompBench V2 metadata with --metadata")
-    dirty = _git("status", "--porcelain", "--", ":/ttom/layout", ":/experiments/planning/__main__.py")
-    result = {
-        "what": "share of T2V-CompBench V2 prompts whose rules layout satisfies the metadata; tuned on odd lines",
-        "command": f"python -m experiments.planning --metadata DIR --lines {arguments.lines}",
+    out = arguments.out or RESULTS / f"{arguments.planner}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    _print(result)
+    print(f"written: {out}")
+
+
+def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    config = _config(arguments)
+    limits = Limits(config.min_size, config.max_speed)
+    result = _provenance(arguments, config)
+    if arguments.planner == "import":
+        rows = import_file(arguments.cache, limits)
+        planner = _imported(rows)
+        result["import"] = import_report(rows, arguments.cache.name)
+    else:
+
+        def planner(prompts: list[str]) -> list[Outcome | None]:
+            return [*plan_prompts(prompts, arguments.aspect, config)]
+
+    if arguments.metadata is not None:
+        halves = ("odd", "even") if arguments.lines == "all" else (arguments.lines,)
+        shown = "odd" if arguments.show_odd_failures else None
+        result["lines"] = {half: measure(arguments.metadata, half, planner, show=half == shown) for half in halves}
+    return result
+
+
+def _provenance(arguments: argparse.Namespace, config: PlannerConfig) -> dict[str, Any]:
+    """What, how, when and with which code; no paths of this machine."""
+    command = ["python -m experiments.planning"]
+    command += ["--metadata DIR", f"--lines {arguments.lines}"] if arguments.metadata is not None else []
+    command += [f"--planner {arguments.planner}"] if arguments.planner != "rules" else []
+    command += [f"--import {arguments.cache.name}"] if arguments.cache is not None else []
+    command += [f"--model {arguments.model}"] if arguments.planner == "llm" else []
+    command += ["--one-call"] if arguments.one_call else []
+    dirty = _git("status", "--porcelain", "--", ":/ttom/layout", ":/experiments/planning/*.py")
+    what = "share of T2V-CompBench V2 prompts whose layout satisfies the metadata; rules were tuned on odd lines"
+    if arguments.planner == "import":
+        what = "share of a cache's prompts that import, and of T2V-CompBench V2 prompts in it whose layout satisfies it"
+    return {
+        "what": what,
+        "command": " ".join(command),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "--verify", "-q", "HEAD"),
         "dirty": None if dirty is None else bool(dirty),
+        "versions": {
+            "python": platform.python_version(),
+            "ttom": ttom.__version__,
+            "pydantic": packages.version("pydantic"),
+        },
+        "planner": arguments.planner,
+        "model": config.model if arguments.planner == "llm" else None,
+        "stages": list(config.stages) if arguments.planner == "llm" else None,
         "aspect": arguments.aspect,
         "seed": arguments.seed,
         "min_displacement": MIN_DISPLACEMENT,
-        "lines": tables,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for half, table in tables.items():
+
+
+def _print(result: dict[str, Any]) -> None:
+    if "import" in result:
+        row = result["import"]
+        low, high = row["wilson95"]
+        print(f"imported {row['imported']} of {row['prompts']} prompts = {row['share']:.3f}   {low:.3f}-{high:.3f}")
+        print(f"  {json.dumps(row['layouts'])}")
+    for half, table in result.get("lines", {}).items():
         print(f"{half} lines      right  total  refused  share   95% interval")
-        for name, row in table.items():
+        for name in (*CATEGORIES, "all_quoted"):
+            row = table[name]
             low, high = row["wilson95"]
             share = "  -  " if row["share"] is None else f"{row['share']:.3f}"
             print(f"  {name:14} {row['right']:5}  {row['total']:5}  {row['refused']:7}  {share}   {low:.3f}-{high:.3f}")
-    print(f"written: {arguments.out}")
+        print(f"  {json.dumps(table['layouts'])}")
 
 
 if __name__ == "__main__":

@@ -65,16 +65,18 @@ def _run(command: Command) -> None:
 
         run(command.command)
         return
-    from ttom.cli import commands
-
     if isinstance(command, Plan):
-        commands.plan(command)
+        from ttom.cli.plan import plan
+
+        plan(command)
     elif isinstance(command, Stream):
         from ttom.cli.stream import stream
 
         stream(command)
     else:
-        commands.generate(command)
+        from ttom.cli.commands import generate
+
+        generate(command)
 
 
 def parse(arguments: list[str]) -> Command:

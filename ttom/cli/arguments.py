@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from ttom.config import Method, Settings
+from ttom.config import Method, PlannerConfig, Settings
 from ttom.presets import DEFAULT_MODEL
 
 PresetName = Literal["paper", "released", "emojiworld"]
@@ -79,17 +79,30 @@ class Stream:
 
 @dataclass(frozen=True)
 class Plan:
-    """Plan the layout of a prompt, without a model. Prints it as JSON, or writes it to --out."""
+    """Plan layouts without a video model: of one prompt, of a file of prompts, or from what other projects planned.
 
-    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
+    For one PROMPT the layout is printed as JSON, or written to --out. With --prompts or --import, --out is a folder:
+    one layout file a prompt, plan.jsonl with what became of each, and prompts.jsonl, which `ttom stream` takes.
+    """
+
+    prompt: Annotated[Positional[str | None], arg(metavar="PROMPT")] = None
     """What the video shows."""
-    out: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Layout file to write (JSON); printed if not set."""
-    draw: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Picture to draw of the layout over time (PNG)."""
-    seed: int = 0
-    """Seed of the planner's small random choices."""
-    width: int = 96
-    """Picture width in pixels; with the height it decides which boxes are square."""
-    height: int = 64
-    """Picture height in pixels."""
+    prompts: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Prompts to plan, in the forms that `ttom stream` reads (.txt, .jsonl, .csv)."""
+    import_: Annotated[Path | None, arg(name="import", metavar="FILE")] = None
+    """Layouts to check and take over: a cache of TTOM's authors or of LVD (JSON), or a model's raw answer to PROMPT."""
+    canvas: Annotated[tuple[int, int] | None, arg(metavar="WIDTH HEIGHT")] = None
+    """With --import: pixels that the boxes were drawn on; by default 720 480 for TTOM's caches, 512 512 for LVD's."""
+    out: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Layout file to write (JSON; printed if not set), or the folder for several layouts."""
+    draw: Annotated[Path | None, arg(metavar="FILE.png")] = None
+    """Contact sheet to draw, and FILE.gif with the moving boxes; for several layouts, the GIFs lie beside them."""
+    preset: PresetName | None = None
+    """Whose video size to plan for; by default that of emojiworld."""
+    width: int | None = None
+    """Picture width in pixels, by default the preset's; with the height it decides which boxes are square."""
+    height: int | None = None
+    """Picture height in pixels, by default the preset's."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Show no progress."""
+    planner: PlannerConfig = field(default_factory=PlannerConfig)

@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ttom import outputs
-from ttom.cli.arguments import Generate, Plan
+from ttom.cli.arguments import Generate
 from ttom.cli.progress import ProgressDisplay
 from ttom.errors import UserError
-from ttom.layout.model import Layout, load_layout, save_layout
-from ttom.layout.rules import plan as plan_by_rules
+from ttom.layout.model import Layout, load_layout
 from ttom.pipeline import TTOM
-from ttom.types import VideoSize
 
 
 def generate(command: Generate) -> None:
@@ -39,36 +37,6 @@ def generate(command: Generate) -> None:
     if unknown:
         print(f"note: the model does not know {unknown}; nothing in the video comes of it", file=sys.stderr)
     _say_done(result.report, folder)
-
-
-def plan(command: Plan) -> None:
-    """Run `ttom plan`: the layout as JSON, its notes on standard error, a picture if asked."""
-    for path in (command.out, command.draw):
-        if path is not None:
-            outputs.check_folder(path.parent)
-    if command.width < 1 or command.height < 1:
-        raise UserError(f"the picture is {command.width} x {command.height}", expected="sides of at least 1 pixel")
-    layout = plan_by_rules(command.prompt, aspect=command.width / command.height, seed=command.seed)
-    if command.out is None:
-        print(layout.model_dump_json(indent=2))
-    else:
-        command.out.parent.mkdir(parents=True, exist_ok=True)
-        save_layout(layout, command.out)
-        print(f"layout: {command.out}")
-    if command.draw is not None:
-        _draw(layout, command)
-        print(f"picture: {command.draw}", file=sys.stdout if command.out else sys.stderr)
-    for note in layout.notes:
-        print(f"note: {note}", file=sys.stderr)
-
-
-def _draw(layout: Layout, command: Plan) -> None:
-    from ttom.layout.draw import layout_sheet  # late: it brings torch
-
-    assert command.draw is not None
-    sheet = layout_sheet(layout, VideoSize(1, command.height, command.width))
-    with outputs.staged(command.draw.parent) as stage:
-        sheet.save(stage / command.draw.name, format="png")
 
 
 def file_layout(path: Path) -> Layout:

@@ -16,7 +16,7 @@ from ttom import outputs
 from ttom.cli.arguments import Stream
 from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
 from ttom.cli.progress import LABELS
-from ttom.errors import UserError
+from ttom.errors import SetupError, UserError
 from ttom.pipeline import TTOM, Result, Stage
 from ttom.streaming import StreamPrompt, read_prompts
 
@@ -53,6 +53,10 @@ def stream(command: Stream) -> None:
     ]
     rows = _finished_rows(jobs, command)
     with _Display(len(jobs), quiet=command.quiet) as display:
+        todo = [job.prompt.text for job in jobs if job.prompt.number not in rows and job.prompt.layout is None]
+        if command.settings.planner.kind == "llm" and todo:  # together, so that requests overlap
+            display("plan", 0, len(set(todo)))
+            runner.plan_ahead(todo, command.settings, done=display.one_more)
         if len(rows) < len(jobs):
             display("load", 0, 1)
             runner.load()
@@ -77,6 +81,8 @@ def _make(job: _Job, runner: TTOM, command: Stream, display: _Display) -> dict[s
                 settings=command.settings,
                 progress=display,
             )
+    except SetupError:  # it would meet all the others too
+        raise
     except UserError as error:
         return {**_name(job), "status": "refused", "error": str(error)}
     _save(result, job.folder)
@@ -215,6 +221,10 @@ class _Display:
 
     def next(self) -> None:
         self._prompts.update()
+
+    def one_more(self) -> None:
+        """Count a part of the present stage."""
+        self._stage.update()
 
     def __call__(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
         if self._stage.disable:

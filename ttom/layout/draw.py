@@ -1,21 +1,34 @@
-"""Planned boxes drawn onto a video, and a contact sheet of a layout."""
+"""Planned boxes drawn onto a video or onto nothing: moving pictures and contact sheets of layouts."""
 
 from __future__ import annotations
 
 import colorsys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from ttom.layout.model import Layout
 from ttom.types import VideoSize
+
+if TYPE_CHECKING:  # a drawing without a video shall not wait for torch
+    from torch import Tensor
 
 _SHEET_TIMES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _SHEET_COLUMNS = 3
 _SHEET_GAP = 6
 _SHEET_MIN_WIDTH = 240
+_PAGE_CELL_WIDTH = 200
+_PAGE_LABEL = 30  # pixels above a row, for two lines of the prompt
+_ANIMATION_WIDTH = 320
+_ANIMATION_FRAMES = 25
+_ANIMATION_MILLISECONDS = 80
+_EMPTY = (48, 48, 52)
+PAGE_ROWS = 20
+"""Layouts on a page of `layouts_page`."""
 _GOLDEN_ANGLE = 0.381966  # of a turn: neighbouring objects get hues far apart, for any number of objects
 
 
@@ -56,6 +69,8 @@ def draw_boxes(video: Tensor, layout: Layout) -> Tensor:
     Returns:
         A new uint8 video of the same shape. Draw after enlarging a small video: labels are at least 8 pixels high.
     """
+    import torch
+
     if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != torch.uint8:
         raise ValueError(f"expected uint8 (T, height, width, 3), received {video.dtype} {tuple(video.shape)}")
     drawn = []
@@ -77,8 +92,35 @@ def layout_sheet(layout: Layout, size: VideoSize) -> Image.Image:
         (255, 255, 255),
     )
     for index, time in enumerate(_SHEET_TIMES):
-        cell = Image.new("RGB", (width, height), (48, 48, 52))
+        cell = Image.new("RGB", (width, height), _EMPTY)
         _draw(cell, layout, time)
         row, column = divmod(index, _SHEET_COLUMNS)
         sheet.paste(cell, (column * (width + _SHEET_GAP), row * (height + _SHEET_GAP)))
     return sheet
+
+
+def layouts_page(layouts: Sequence[Layout], size: VideoSize) -> Image.Image:
+    """A contact sheet of many layouts for looking through: a row each, its prompt above its boxes at six even times."""
+    cell = _PAGE_CELL_WIDTH, max(1, round(_PAGE_CELL_WIDTH * size.height / size.width))
+    step = cell[0] + _SHEET_GAP, _PAGE_LABEL + cell[1] + _SHEET_GAP
+    page = Image.new("RGB", (len(_SHEET_TIMES) * step[0] - _SHEET_GAP, len(layouts) * step[1]), (255, 255, 255))
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=11)
+    for row, layout in enumerate(layouts):
+        text = textwrap.fill(f"{layout.prompt} [{layout.source}]", 200, max_lines=2, placeholder=" ...")
+        draw.multiline_text((2, row * step[1] + 2), text, fill=(0, 0, 0), font=font, spacing=1)
+        for column, time in enumerate(_SHEET_TIMES):
+            image = Image.new("RGB", cell, _EMPTY)
+            _draw(image, layout, time)
+            page.paste(image, (column * step[0], row * step[1] + _PAGE_LABEL))
+    return page
+
+
+def save_animation(layout: Layout, size: VideoSize, path: Path) -> None:
+    """Write a looping GIF of two seconds with the layout's moving boxes, in the video's proportions."""
+    shape = _ANIMATION_WIDTH, max(1, round(_ANIMATION_WIDTH * size.height / size.width))
+    frames = []
+    for index in range(_ANIMATION_FRAMES):
+        image = Image.new("RGB", shape, _EMPTY)
+        _draw(image, layout, index / (_ANIMATION_FRAMES - 1))
+        frames.append(image)
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=_ANIMATION_MILLISECONDS, loop=0)

@@ -124,7 +124,7 @@ class Layout(_Frozen):
         version: Version of the file format.
         prompt: The text that was planned.
         objects: At least one, ids unique.
-        source: Who made it: "rules", "file" or "llm".
+        source: Who made it: "rules", "llm", "import" (another project's file) or "file".
         notes: For the reader: which words the planner used, what it left out.
     """
 
