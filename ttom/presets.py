@@ -37,6 +37,12 @@ def emojiworld() -> Settings:
     )
 
 
+def emojiworld_cogvideox() -> Settings:
+    """EmojiWorld's CogVideoX checkpoint: as `emojiworld`, but for the block, the middle of six and not tuned yet."""
+    settings = emojiworld()
+    return replace(settings, tto=replace(settings.tto, blocks=(3,)))
+
+
 def cogvideox() -> Settings:
     """Section 4.1 of the paper on CogVideoX 2B and 5B: 49 frames at 8 a second.
 
@@ -62,7 +68,11 @@ PRESETS: dict[str, Callable[[], Settings]] = {
     "cogvideox": cogvideox,
     "cogvideox15": cogvideox15,
     "emojiworld": emojiworld,
+    "emojiworld-cogvideox": emojiworld_cogvideox,
 }
+
+EMBEDDED = {"emojiworld-wan": "emojiworld", "emojiworld-cogvideox": "emojiworld-cogvideox"}
+"""Presets of the embedded checkpoints, by the names of these."""
 
 DEFAULT_MODEL = "emojiworld-wan"
 
@@ -70,14 +80,14 @@ DEFAULT_MODEL = "emojiworld-wan"
 def preset_for(model: str) -> str:
     """Name of the preset of a model.
 
-    "emojiworld" for the embedded checkpoint by name or folder, "cogvideox" or "cogvideox15" for a CogVideoX pipeline by
-    the folder's files or the Hub id, else "paper".
+    That of EMBEDDED for an embedded checkpoint by name or folder, "cogvideox" or "cogvideox15" for another CogVideoX
+    pipeline by the folder's files or the Hub id, else "paper".
     """
-    if model in checkpoints.EMBEDDED:
-        return "emojiworld"
     folder = Path(model).expanduser()
-    if folder.exists() and folder.resolve().parent == Path(checkpoints.__file__).resolve().parent:
-        return "emojiworld"
+    own = folder.exists() and folder.resolve().parent == Path(checkpoints.__file__).resolve().parent
+    embedded = folder.resolve().name if own else model
+    if embedded in EMBEDDED:
+        return EMBEDDED[embedded]
     name = model.lower()
     if folder.exists():
         name = _read(folder / "model_index.json").get("_class_name", "").lower()
