@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch.aot_autograd import make_boxed_func
+from torch.nn.attention import flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -86,6 +91,32 @@ def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch) -> N
     with Watch():
         joint_object_attention(query, key, [[3, 4], [9]]).sum().backward()
     assert limit / 2 < max(sizes) <= limit < 2 * HEADS * video * (text + video) / 50
+
+
+def test_the_fused_form_is_differentiable_as_the_compiler_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs handed to the compiler, run without their kernels, which need a GPU.
+
+    The backward kernel takes a gradient of the attention output too, and None is none.
+    """
+    backward: list[torch.fx.Node] = []
+
+    def compiler(graph: torch.fx.GraphModule, _: object):
+        backward.extend(node for node in graph.graph.nodes if "flex_attention_backward" in str(node.target))
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(fw_compiler=compiler, bw_compiler=compiler)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    monkeypatch.setattr(flex_attention, "_validate_device", lambda *_: None)
+    fused = joint._fused.__wrapped__()
+    results = []
+    for function in (fused, lambda q, k: (q @ k.mT / q.shape[-1] ** 0.5).logsumexp(-1)):
+        q, k = (x.requires_grad_() for x in inputs(torch.float32))
+        normaliser = function(q, k)
+        results.append((normaliser, *torch.autograd.grad(normaliser.square().sum(), (q, k))))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+    (node,) = backward
+    assert node.args[5] is not None and node.args[6] is not None  # gradients of the output and of the log-sum-exp
 
 
 @pytest.mark.gpu

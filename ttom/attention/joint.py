@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -45,8 +46,8 @@ def joint_object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) 
 def log_sum_exp(query: Tensor, key: Tensor) -> Tensor:
     """``log sum_J exp(q k^T / sqrt(d))`` of each query, with exact gradients.
 
-    Few scores are written out at once. Many come from the fused attention kernel on a GPU; elsewhere, and for float64,
-    which the kernel does not take, from one part of the queries after another, each computed anew in the backward.
+    Few scores are written out at once. Many stay inside the fused attention kernel on a GPU (with Triton, and not in
+    float64); elsewhere one part of the queries comes after another, computed anew in the backward.
 
     Args:
         query: ``(B, h, S, d)``.
@@ -59,7 +60,7 @@ def log_sum_exp(query: Tensor, key: Tensor) -> Tensor:
     row = batch * heads * key.shape[2]
     if row * queries <= WRITTEN_OUT:
         return _written_out(_wide(query), _wide(key))
-    if query.is_cuda and query.dtype != torch.float64:
+    if query.is_cuda and query.dtype != torch.float64 and find_spec("triton"):
         return _fused()(query, key)
     key = _wide(key)
     parts = _wide(query).split(max(WRITTEN_OUT // row, 1), dim=2)
@@ -87,9 +88,10 @@ def _fused() -> Callable[[Tensor, Tensor], Tensor]:
     from torch.nn.attention.flex_attention import AuxRequest, flex_attention
 
     def normaliser(query: Tensor, key: Tensor) -> Tensor:
-        # The attention output itself is not used, so any values do.
-        _, extra = flex_attention(query, key, key.detach(), return_aux=AuxRequest(lse=True))
+        # Only the log-sum-exp is wanted, so any values do. But the compiled backward needs a gradient of the output
+        # (torch 2.13 hands it None where nothing used the output, and fails): it gets zeros.
+        output, extra = flex_attention(query, key, key.detach(), return_aux=AuxRequest(lse=True))
         assert extra.lse is not None  # it was requested
-        return extra.lse
+        return extra.lse + 0 * output.float().sum(dim=-1)
 
     return torch.compile(normaliser, dynamic=False)
