@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from experiments.emojiworld import models, whole_clip
-from experiments.emojiworld.rotary import use_fast_rotary
+from experiments.emojiworld.rotary import use_fast_joint_rotary, use_fast_rotary
 from experiments.emojiworld.world import HEIGHT, WIDTH
 
 
@@ -175,7 +175,7 @@ FAMILIES = {
         normalised_by=("scaling_factor",),
         statistics=_cogvideox_statistics,
         embed=_cogvideox_embed,
-        prepare_transformer=lambda transformer: None,
+        prepare_transformer=use_fast_joint_rotary,
         loss=_cogvideox_loss,
         noise_shift=1.0,
         blocks="transformer_blocks",
