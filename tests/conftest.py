@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: the tiny Wan pipeline as a folder and as a backbone, and a chat server."""
+"""Fixtures that several rooms share: tiny pipelines as folders and as backbones, and a chat server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tests.chat_server import ChatServer, serving
-from tests.tiny import tiny_pipeline
+from tests.tiny import tiny_cogvideox, tiny_pipeline
 from ttom.backbones import load_backbone
+from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.backbones.wan import WanBackbone
 
 torch.set_num_threads(1)
@@ -39,3 +40,17 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cogvideox_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny CogVideoX like 5B as a plain diffusers folder."""
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-cogvideox"
+    tiny_cogvideox().save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+@pytest.fixture
+def cogvideox(request: pytest.FixtureRequest) -> CogVideoXBackbone:
+    """A fresh tiny CogVideoX backbone, like 5B unless parametrised indirectly; float32 on the CPU."""
+    return CogVideoXBackbone("tiny", tiny_cogvideox(getattr(request, "param", "5b")))

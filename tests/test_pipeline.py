@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ import torch
 
 from ttom import TTOM, UserError
 from ttom.checks import check_words
+from ttom.cli.arguments import PresetName
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.pipeline import Result
-from ttom.presets import preset_for
+from ttom.presets import PRESETS, preset_for
 
 PROMPT = "A red balloon moves from left to right above a blue house"
 SETTINGS = Settings(
@@ -175,12 +177,24 @@ def test_unknown_method_and_preset(runner: TTOM) -> None:
         TTOM(preset="none")
 
 
-def test_presets_of_models(tiny_folder: Path) -> None:
+def test_presets_of_models(tiny_folder: Path, tmp_path: Path) -> None:
     from ttom import checkpoints
 
     assert preset_for("emojiworld-wan") == "emojiworld"
+    assert preset_for("emojiworld-cogvideox") == "emojiworld-cogvideox"
+    assert set(PRESETS) == set(get_args(PresetName))
     assert preset_for("Wan-AI/Wan2.1-T2V-1.3B-Diffusers") == "paper"
     assert preset_for(str(tiny_folder)) == "paper"
+    assert preset_for("THUDM/CogVideoX-5b") == preset_for("zai-org/CogVideoX-2b") == "cogvideox"
+    assert preset_for("THUDM/CogVideoX1.5-5B") == "cogvideox15"
+    for patch, preset in ((None, "cogvideox"), (2, "cogvideox15")):
+        folder = tmp_path / preset / "renamed"
+        (folder / "transformer").mkdir(parents=True)
+        (folder / "model_index.json").write_text('{"_class_name": "CogVideoXPipeline"}')
+        (folder / "transformer" / "config.json").write_text(json.dumps({"patch_size_t": patch}))
+        assert preset_for(str(folder)) == preset
+    (folder / "model_index.json").write_text("[")  # loading says so, not this
+    assert preset_for(str(folder)) == "paper"
     own = Path(checkpoints.__file__).parent / "emojiworld-wan"
     if own.is_dir():
         assert preset_for(str(own)) == "emojiworld"

@@ -66,9 +66,9 @@ def test_hook_runs_before_each_step_and_progress_after(tiny: WanBackbone) -> Non
 
 
 def test_the_pipelines_scheduler_is_left_alone(tiny: WanBackbone) -> None:
-    before = dict(vars(tiny.scheduler))
+    before = dict(vars(tiny.pipe.scheduler))
     config = SamplerConfig(steps=3, guidance_scale=1.0, frames=5, height=16, width=16, max_sequence_length=8)
     text = tiny.encode_prompt("a dog", "", guidance=False, max_sequence_length=8)
     Sampler(tiny, text, config).run(tiny.initial_latents(VideoSize(5, 16, 16), 0))
-    assert vars(tiny.scheduler).keys() == before.keys()
-    assert all(vars(tiny.scheduler)[key] is value for key, value in before.items())
+    assert vars(tiny.pipe.scheduler).keys() == before.keys()
+    assert all(vars(tiny.pipe.scheduler)[key] is value for key, value in before.items())

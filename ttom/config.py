@@ -64,8 +64,10 @@ class SamplerConfig:
     """Denoising steps."""
     guidance_scale: float = 5.0
     """Classifier-free guidance weight; 1 or less turns guidance off."""
+    dynamic_guidance: bool = False
+    """Let the guidance weight vary over the steps, as diffusers' CogVideoXPipeline does with use_dynamic_cfg."""
     frames: int = 81
-    """Picture frames, 4k+1 for the Wan VAE."""
+    """Picture frames: 4k+1 for Wan, 8k+1 for CogVideoX."""
     height: int = 480
     """Picture height in pixels."""
     width: int = 832

@@ -45,7 +45,7 @@ class Result:
 
     Attributes:
         video: uint8 ``(T, height, width, 3)``.
-        latents: Final latents ``(1, C, F, H, W)``, as the stock pipeline returns them with output_type="latent".
+        latents: Final latents, as the stock pipeline returns them with output_type="latent".
         layout: The layout; None if method base found nothing to plan in the prompt.
         report: What report.json holds.
         settings: The settings as resolved.
@@ -83,7 +83,7 @@ class _Sampled:
 
 @dataclass(frozen=True)
 class _Sample:
-    """A prompt, ready to denoise: noise ``(1, C, F, H, W)``, text, and each object group's tokens and masks.
+    """A prompt, ready to denoise: noise, text, and each object group's tokens and masks.
 
     ``prompt`` is the text of the video: the user's, or the enriched one if the planner's settings say so.
     """
@@ -211,7 +211,7 @@ class TTOM:
         if method == "ttom":
             sampled = _steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
         else:
-            sampled = _denoise(sample, settings, tell)
+            sampled = _denoise(sample, settings, seed, tell)
         clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
         with clock("decode"):
             tell("decode", 0, 1, None)
@@ -405,7 +405,7 @@ def _steer(
     state = lookup.state if lookup is not None else None
     inputs = (sample.backbone, sample.latents, sample.text, sample.tokens, sample.masks, settings)
     if state is not None and settings.memory.use == "load":
-        done = run_loaded(*inputs, state, progress=tell)
+        done = run_loaded(*inputs, state, seed, progress=tell)
     else:
         done = run_tto(*inputs, seed, logger=logger, progress=tell, initial_adapter=state, finish=finish)
     if not all(math.isfinite(loss) for losses in done.losses for loss in losses):
@@ -419,7 +419,7 @@ def _steer(
     return _Sampled(done.latents, done.losses, *maps, done.seconds_optimize, done.seconds_sample, report)
 
 
-def _denoise(sample: _Sample, settings: Settings, tell: Progress) -> _Sampled:
+def _denoise(sample: _Sample, settings: Settings, seed: int, tell: Progress) -> _Sampled:
     """Denoise with the plain model; reads the objects' maps once, at the first step, for the picture."""
     import torch
 
@@ -427,7 +427,7 @@ def _denoise(sample: _Sample, settings: Settings, tell: Progress) -> _Sampled:
 
     start = time.perf_counter()
     backbone, latents, text, tokens = sample.backbone, sample.latents, sample.text, sample.tokens
-    sampler = Sampler(backbone, text, settings.sampler)
+    sampler = Sampler(backbone, text, settings.sampler, seed)
     maps = None
     if tokens:
         with torch.no_grad():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -26,26 +26,42 @@ class Sampler:
     Args:
         backbone: The model.
         text: Embeddings; the negative ones are needed if guidance is on.
-        config: Steps and guidance scale.
+        config: Steps and guidance.
+        seed: That of the initial latents; matters where steps draw noise (CogVideoX's DPM scheduler).
     """
 
-    def __init__(self, backbone: Backbone, text: TextEmbeddings, config: SamplerConfig) -> None:
-        self.backbone, self.text, self.scale = backbone, text, config.guidance_scale
-        self.scheduler = copy.deepcopy(backbone.scheduler)
-        self.scheduler.set_timesteps(config.steps, device=backbone.device)
-        self.scheduler.set_begin_index(0)
-        self.timesteps: Tensor = self.scheduler.timesteps
+    def __init__(self, backbone: Backbone, text: TextEmbeddings, config: SamplerConfig, seed: int = 0) -> None:
+        self.backbone, self.text, self.config = backbone, text, config
+        self.solver = backbone.solver(config.steps, seed)
+        self.timesteps: Tensor = self.solver.timesteps
 
     @torch.no_grad()
     def step(self, index: int, latents: Tensor) -> Tensor:
-        """Latents ``(1, C, F, H, W)`` before step ``index`` -> after it, float32."""
+        """Latents before step ``index`` -> after it."""
         timestep = self.timesteps[index]
-        prediction = self.backbone.denoise(latents, timestep, self.text.positive)
-        if self.scale > 1:
-            assert self.text.negative is not None, "guidance needs the negative prompt's embeddings"
-            unconditional = self.backbone.denoise(latents, timestep, self.text.negative)
-            prediction = unconditional + self.scale * (prediction - unconditional)
-        return self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+        if self.config.guidance_scale > 1:
+            positive, negative = self._both(latents, timestep)
+            prediction = negative + self._scale(timestep) * (positive - negative)
+        else:
+            prediction = self.backbone.denoise(latents, timestep, self.text.positive)
+        return self.solver.step(prediction, timestep, latents)
+
+    def _both(self, latents: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions with the prompt and with the negative prompt."""
+        positive, negative, denoise = self.text.positive, self.text.negative, self.backbone.denoise
+        assert negative is not None, "guidance needs the negative prompt's embeddings"
+        if self.backbone.batched_guidance:
+            first, second = denoise(latents.repeat(2, 1, 1, 1, 1), timestep, torch.cat([negative, positive])).chunk(2)
+            return second, first
+        return denoise(latents, timestep, positive), denoise(latents, timestep, negative)
+
+    def _scale(self, timestep: Tensor) -> float:
+        if not self.config.dynamic_guidance:
+            return self.config.guidance_scale
+        # As CogVideoXPipeline has it: timesteps count from num_train_timesteps, not from the number of steps.
+        steps = self.config.steps
+        ramp = (1 - math.cos(math.pi * ((steps - timestep.item()) / steps) ** 5.0)) / 2
+        return 1 + self.config.guidance_scale * ramp
 
     def run(
         self,

@@ -1,7 +1,7 @@
 """Measure the gates of the checkpoint on fresh scenes: python -m experiments.emojiworld.gates --detector D
-[--vae FOLDER] [--model FOLDER] --out gates.json
+[--vae FOLDER] [--model FOLDER] [--family cogvideox] --out gates.json
 
-detector: true renders. vae: the same through an encode and decode. base: stock WanPipeline on training-like captions.
+detector: true renders. vae: the same through an encode and decode. base: the stock pipeline on training-like captions.
 A stage whose folder is not given is left out of the result.
 """
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from experiments.emojiworld import metrics
 from experiments.emojiworld.captions import captioned_scene
 from experiments.emojiworld.detector import WEIGHTS, Detection, Detector, detect, load_detector
+from experiments.emojiworld.families import FAMILIES
 from experiments.emojiworld.models import TEXT_TOKENS
 from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, Scene, frame_times, pack
 from ttom.presets import emojiworld
@@ -77,6 +78,7 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="wan", choices=FAMILIES)
     parser.add_argument("--detector", type=Path, default=WEIGHTS)
     parser.add_argument("--vae", type=Path, default=None, help="folder of the VAE's training, or an exported pipeline")
     parser.add_argument("--model", type=Path, default=None, help="exported checkpoint folder")
@@ -95,7 +97,7 @@ def main() -> None:
 
     makers: dict[str, Callable[[list[Scene], list[str]], Tensor]] = {"detector": true_video}
     if options.vae:
-        makers["vae"] = _round_trip(options.vae, true_video, device)
+        makers["vae"] = _round_trip(options, true_video, device)
     if options.model:
         makers["base"] = _base(options, device)
     results = {}
@@ -108,10 +110,12 @@ def main() -> None:
     options.out.write_text(json.dumps({"gates": results, "provenance": made_by}, indent=1) + "\n")
 
 
-def _round_trip(folder: Path, true_video: Callable, device: str) -> Callable[[list[Scene], list[str]], Tensor]:
+def _round_trip(
+    options: argparse.Namespace, true_video: Callable, device: str
+) -> Callable[[list[Scene], list[str]], Tensor]:
     from experiments.emojiworld.train_transformer import load_vae
 
-    vae = load_vae(folder).eval().to(device)
+    vae = load_vae(options.vae, FAMILIES[options.family]).eval().to(device)
 
     @torch.no_grad()
     def make(scenes: list[Scene], texts: list[str]) -> Tensor:
@@ -121,9 +125,7 @@ def _round_trip(folder: Path, true_video: Callable, device: str) -> Callable[[li
 
 
 def _base(options: argparse.Namespace, device: str) -> Callable[[list[Scene], list[str]], Tensor]:
-    from diffusers import WanPipeline
-
-    pipeline = WanPipeline.from_pretrained(options.model, dtype=torch.float32).to(device)
+    pipeline = FAMILIES[options.family].pipeline.from_pretrained(options.model, dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(options.seed)
 

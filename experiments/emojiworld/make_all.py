@@ -1,4 +1,5 @@
-"""Train and measure the embedded checkpoint anew: python -m experiments.emojiworld.make_all [--from STAGE]
+"""Train and measure an embedded checkpoint anew: python -m experiments.emojiworld.make_all [--family cogvideox]
+[--from STAGE]
 
 Stages in order: vae, detector, transformer (each goes on where an earlier call stopped), export, gates, evaluate.
 A stage whose result is there and newer than what it is made from is skipped; --from STAGE makes it and all later ones
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FAMILIES = ("wan", "cogvideox")
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = Path(__file__).resolve().parent
 WEIGHTS = ROOM / "detector.safetensors"
@@ -73,9 +75,13 @@ def _seconds_trained(folder: Path) -> float:
     return json.loads(state.read_text())["seconds"] if state.exists() else float("inf")
 
 
-def stages(runs: Path, checkpoint: Path, results: Path) -> list[Stage]:
-    """All stages: trainings write to `runs`, the export to `checkpoint`, the evaluation to `results`."""
+def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan") -> list[Stage]:
+    """All stages: trainings write to `runs`, the export to `checkpoint`, the evaluation to `results`.
+
+    The detector, which all families share, is made with Wan.
+    """
     vae, detector, transformer = (runs / name for name in ("vae", "detector", "transformer"))
+    which, model = (("--family", family), ("--model", str(checkpoint))) if family != "wan" else ((), ())
     vae_weights, transformer_weights = vae / "ema.safetensors", transformer / "ema.safetensors"
     exported, installed = checkpoint / "transformer/diffusion_pytorch_model.safetensors", WEIGHTS
 
@@ -85,23 +91,25 @@ def stages(runs: Path, checkpoint: Path, results: Path) -> list[Stage]:
         return Stage(folder.name, command, result, progress=folder, minutes=minutes, **rest)
 
     trained_detector = detector / "detector.safetensors"
-    gates, evaluation = checkpoint / "gates.json", results / "evaluate.json"
+    gates = checkpoint / "gates.json"
+    evaluation = results / ("evaluate.json" if family == "wan" else f"evaluate-{family}.json")
     measures = ("--vae", str(checkpoint), "--model", str(checkpoint), "--out", str(gates))
     picture = ("--picture", str(evaluation.with_suffix(".png")))
+    shared = [training(detector, trained_detector, install=((trained_detector, installed),))]
     return [
-        training(vae, vae_weights),
-        training(detector, trained_detector, install=((trained_detector, installed),)),
-        training(transformer, transformer_weights, "--vae", str(vae), made_from=(vae_weights,)),
+        training(vae, vae_weights, *which),
+        *(shared if family == "wan" else []),
+        training(transformer, transformer_weights, "--vae", str(vae), *which, made_from=(vae_weights,)),
         Stage(
             "export",
-            ("export", "--vae", str(vae), "--transformer", str(transformer), "--out", str(checkpoint)),
+            ("export", "--vae", str(vae), "--transformer", str(transformer), "--out", str(checkpoint), *which),
             exported,
             made_from=(vae_weights, transformer_weights),
         ),
-        Stage("gates", ("gates", *measures), gates, made_from=(exported, installed)),
+        Stage("gates", ("gates", *measures, *which), gates, made_from=(exported, installed)),
         Stage(
             "evaluate",
-            ("evaluate", "--out", str(evaluation), *picture),
+            ("evaluate", "--out", str(evaluation), *picture, *model),
             evaluation,
             made_from=(exported, installed),
             progress=evaluation.with_suffix(".rows.jsonl"),
@@ -143,10 +151,14 @@ def _short(path: Path) -> Path:
 
 
 def main() -> None:
-    todo = stages(ROOT / "runs/emojiworld", ROOT / "ttom/checkpoints/emojiworld-wan", ROOM / "results")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--from", dest="redo_from", choices=[stage.name for stage in todo], help="make anew from here")
-    make(todo, parser.parse_args().redo_from)
+    parser.add_argument("--family", default="wan", choices=FAMILIES)
+    names = [stage.name for stage in stages(ROOT, ROOT, ROOT)]
+    parser.add_argument("--from", dest="redo_from", choices=names, help="make anew from here")
+    options = parser.parse_args()
+    runs = ROOT / ("runs/emojiworld" if options.family == "wan" else f"runs/emojiworld-{options.family}")
+    checkpoint = ROOT / f"ttom/checkpoints/emojiworld-{options.family}"
+    make(stages(runs, checkpoint, ROOM / "results", options.family), options.redo_from)
 
 
 if __name__ == "__main__":

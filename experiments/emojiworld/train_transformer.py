@@ -14,23 +14,14 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from experiments.emojiworld import whole_clip
 from experiments.emojiworld.captions import captioned_scene, forget
-from experiments.emojiworld.models import (
-    LATENT_CHANNELS,
-    TEXT_TOKENS,
-    build_text_encoder,
-    build_tokenizer,
-    build_transformer,
-    build_vae,
-)
+from experiments.emojiworld.families import FAMILIES, Family
+from experiments.emojiworld.models import LATENT_CHANNELS, TEXT_TOKENS, build_tokenizer
 from experiments.emojiworld.roles import CLASSES, RoleReader, token_roles
-from experiments.emojiworld.rotary import use_fast_rotary
 from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
 from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
 
@@ -70,9 +61,9 @@ def clip_scenes(seed: int, count: int) -> dict[str, Tensor]:
     return _scenes(seed, count, CLIP_KIND_SHARES)
 
 
-def load_vae(folder: Path) -> AutoencoderKLWan:
+def load_vae(folder: Path, family: Family = FAMILIES["wan"]) -> nn.Module:
     """The VAE of a training folder (its averaged weights) or of an exported pipeline folder, in float32."""
-    vae = build_vae()
+    vae = family.build_vae()
     averaged = folder / "ema.safetensors"
     weights = load_file(averaged if averaged.exists() else folder / "vae" / "diffusion_pytorch_model.safetensors")
     vae.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
@@ -80,26 +71,27 @@ def load_vae(folder: Path) -> AutoencoderKLWan:
 
 
 class LatentEncoder:
-    """Renders scenes and encodes them with the trained VAE, normalised per channel.
+    """Renders scenes and encodes them with the trained VAE, normalised as the pipeline normalises.
 
-    The mean and deviation are those that an exported pipeline's VAE states, else they are measured on 256 clips.
+    ``normalisation`` holds those entries of the VAE's configuration: as an exported pipeline states them, else measured
+    on 256 clips.
     """
 
-    def __init__(self, vae_folder: Path, device: str) -> None:
-        self.device = device
-        self.vae = load_vae(vae_folder)
-        whole_clip.use_whole_clips(self.vae.to(device).eval())
+    def __init__(self, vae_folder: Path, device: str, family: Family = FAMILIES["wan"]) -> None:
+        self.device, self.family = device, family
+        self.vae = family.prepare_vae(load_vae(vae_folder, family).to(device).eval())
         self.renderer = Renderer(device)
+        self.mean, self.std = self._channels(0.0), self._channels(1.0)
         config = vae_folder / "vae" / "config.json"
         if config.exists():  # the transformer that goes on was trained on these
             known = json.loads(config.read_text())
-            self.mean, self.std = self._channels(known["latents_mean"]), self._channels(known["latents_std"])
-            return
-        self.mean, self.std = self._channels([0.0] * LATENT_CHANNELS), self._channels([1.0] * LATENT_CHANNELS)
-        latents = torch.cat([self(clip_scenes(seed, 32), frame_times(FRAMES)) for seed in range(8)])
-        self.mean, self.std = (f((0, 2, 3, 4), keepdim=True) for f in (latents.mean, latents.std))
+        else:
+            latents = torch.cat([self(clip_scenes(seed, 32), frame_times(FRAMES)) for seed in range(8)])
+            known = family.normalisation(latents)
+        self.mean, self.std = (self._channels(values) for values in family.statistics(known))
+        self.normalisation = {name: known[name] for name in family.normalised_by}
 
-    def _channels(self, values: list[float]) -> Tensor:
+    def _channels(self, values: list[float] | float) -> Tensor:
         return torch.tensor(values, device=self.device).view(1, -1, 1, 1, 1)
 
     @torch.no_grad()
@@ -108,11 +100,8 @@ class LatentEncoder:
         packed = {k: packed[k].to(self.device, non_blocking=True) for k in ("things", "back")}
         video, _ = self.renderer(packed, times.to(self.device))
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            mean, _ = whole_clip.encode(self.vae, video)
+            mean, _ = self.family.encode(self.vae, video)
         return (mean.float() - self.mean) / self.std
-
-    def statistics(self) -> dict[str, list[float]]:
-        return {"latents_mean": self.mean.flatten().tolist(), "latents_std": self.std.flatten().tolist()}
 
 
 class Ring:
@@ -152,10 +141,11 @@ class Ring:
 class TextToVideo(nn.Module):
     """Transformer and text encoder as one trainable module, with the reader of roles that only training needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family = FAMILIES["wan"]) -> None:
         super().__init__()
-        self.transformer = build_transformer()
-        self.text_encoder = build_text_encoder(_tokenizer())
+        self.family = family
+        self.transformer = family.build_transformer()
+        self.text_encoder = family.build_text_encoder(_tokenizer())
         self.reader = RoleReader(self.text_encoder.config.d_model)
 
     def load(self, folder: Path) -> None:
@@ -171,41 +161,35 @@ class TextToVideo(nn.Module):
         self.transformer.load_state_dict({name: tensor.float() for name, tensor in transformer.items()})
         self.text_encoder.load_state_dict({n: t.float() for n, t in text_encoder.items()}, strict=False)
 
-    def embed(self, tokens: Tensor, length: int) -> Tensor:
-        """Token ids ``(B, 64)`` -> embeddings ``(B, length, D)``, zero where padded, as the stock pipeline does."""
-        mask = tokens > 0
-        text = self.text_encoder(tokens, mask.long()).last_hidden_state * mask[..., None]
-        return nn.functional.pad(text, (0, 0, 0, length - text.shape[1]))
-
     def forward(
         self, latents: Tensor, tokens: Tensor, roles: Tensor, length: int, shift: float
     ) -> tuple[Tensor, Tensor]:
-        """Flow-matching loss and the reader's loss.
+        """The family's loss at random noise levels, and the reader's loss.
 
-        The transformer predicts noise - latents at a random noise level; `shift` above 1 makes high levels frequent.
+        Args:
+            latents: ``(B, C, F, H/4, W/4)``.
+            tokens: Ids ``(B, 64)``; some prompts are emptied, for guidance.
+            roles: ``(B, 64, classes)``.
+            length: Text tokens that the transformer sees.
+            shift: Above 1, high noise levels are more frequent.
         """
-        batch = len(latents)
-        drop = torch.rand(batch, 1, device=latents.device) < EMPTY_PROMPT_RATE
+        drop = torch.rand(len(latents), 1, device=latents.device) < EMPTY_PROMPT_RATE
         empty = torch.zeros_like(tokens)
         empty[:, 0] = 1
-        u = torch.sigmoid(torch.randn(batch, device=latents.device) * 1.2)
-        sigma = shift * u / (1 + (shift - 1) * u)
-        s = sigma.view(-1, 1, 1, 1, 1)
-        noise = torch.randn_like(latents)
-        text = self.embed(torch.where(drop, empty, tokens), length)
-        predicted = self.transformer((1 - s) * latents + s * noise, sigma * 1000, text, return_dict=False)[0]
+        text = self.family.embed(self.text_encoder, torch.where(drop, empty, tokens), length)
         read = self.reader(text[:, : tokens.shape[1]], roles.masked_fill(drop[..., None], -1))
-        return nn.functional.mse_loss(predicted.float(), noise - latents), read
+        return self.family.loss(self.transformer, latents, text, shift), read
 
 
 def by_muon(name: str) -> bool:
     """The matrices inside the blocks of the transformer and the text encoder; tables and vectors stay with AdamW."""
-    inside = ".blocks." in name or ".encoder.block." in name
+    inside = "blocks." in name or ".encoder.block." in name
     return inside and name.endswith("weight") and "norm" not in name and "relative_attention_bias" not in name
 
 
-def main() -> None:
+def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="wan", choices=FAMILIES)
     parser.add_argument("--vae", type=Path, required=True, help="folder of the VAE's training, or an exported pipeline")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
@@ -214,9 +198,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--frame-share", type=float, default=0.2, help="share of the time on single frames at first")
     parser.add_argument("--frame-mix", type=float, default=0.25, help="share of the later steps on frames")
-    parser.add_argument("--long-text", type=float, default=0.2, help="share of the clip steps with 512 text tokens")
     parser.add_argument(
-        "--noise-shift", type=float, default=3.0, help="1: noise levels as they are; above: more of the high ones"
+        "--long-text", type=float, default=0.2, help="share of the clip steps with diffusers' own text length"
+    )
+    parser.add_argument(
+        "--noise-shift",
+        type=float,
+        default=None,
+        help="1: noise levels as they are; above: more of the high ones; the family's own if not given",
     )
     parser.add_argument("--frame-batch", type=int, default=1024)
     parser.add_argument("--clip-batch", type=int, default=256)
@@ -225,19 +214,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=6, help="for frames and again for clips")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = options_of()
+    family = FAMILIES[options.family]
+    shift = family.noise_shift if options.noise_shift is None else options.noise_shift
     device = join_processes()
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    model = TextToVideo().to(device)
+    model = TextToVideo(family).to(device)
     if options.weights:
         model.load(options.weights)
-    use_fast_rotary(model.transformer)
+    family.prepare_transformer(model.transformer)
     run = Run(options.out, model, lr=options.lr, minutes=options.minutes, ema=0.999, weight_decay=0.0, muon=by_muon)
     if not options.no_compile:
-        for block in (*model.transformer.blocks, *model.text_encoder.encoder.block):
+        for block in (*getattr(model.transformer, family.blocks), *model.text_encoder.encoder.block):
             block.compile(dynamic=False)
-    encoder = LatentEncoder(options.vae, device)
+    encoder = LatentEncoder(options.vae, device, family)
     rng = random.Random(options.seed + run.step)  # the kind of step is the same on every GPU, what is in it is not
     seed = options.seed + run.step + run.rank * 1_000_003
     torch.manual_seed(seed)
@@ -249,9 +244,9 @@ def main() -> None:
     while not run.done and not (options.stop_after and run.seconds - begun > options.stop_after * 60):
         on_frames = run.progress < options.frame_share or rng.random() < options.frame_mix
         batch = frames.draw(options.frame_batch) if on_frames else clips.draw(options.clip_batch)
-        length = 512 if not on_frames and rng.random() < options.long_text else TEXT_TOKENS
+        length = family.text_length if not on_frames and rng.random() < options.long_text else TEXT_TOKENS
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            value, read = model(*batch, length, options.noise_shift)
+            value, read = model(*batch, length, shift)
         run.update(value + READER_WEIGHT * read, reader=read, **{"frames" if on_frames else "clips": value})
         run.log(100)
     frame_pool.close()

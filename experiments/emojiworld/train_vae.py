@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.emojiworld import whole_clip
 from experiments.emojiworld.captions import paint
+from experiments.emojiworld.families import FAMILIES, Family
 from experiments.emojiworld.models import build_vae
 from experiments.emojiworld.nouns import NOUNS
 from experiments.emojiworld.training import Run, ScenePool
@@ -61,11 +61,11 @@ def make_scenes(seed: int, count: int) -> dict[str, Tensor]:
     return pack(scenes)
 
 
-def losses(vae: torch.nn.Module, video: Tensor, weight: Tensor) -> dict[str, Tensor]:
+def losses(family: Family, vae: torch.nn.Module, video: Tensor, weight: Tensor) -> dict[str, Tensor]:
     """Foreground-weighted L1 of the pixels and of their change from frame to frame, and the KL."""
-    mean, log_variance = whole_clip.encode(vae, video)
+    mean, log_variance = family.encode(vae, video)
     latents = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-    error = whole_clip.decode(vae, latents).float() - video
+    error = family.decode(vae, latents).float() - video
     change = error[:, :, 1:] - error[:, :, :-1]
     kl = 0.5 * (mean.float() ** 2 + log_variance.float().exp() - 1 - log_variance.float()).mean()
     pixel = (error.abs() * weight).mean()
@@ -85,6 +85,7 @@ def foreground_weight(labels: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", default="wan", choices=FAMILIES)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--batch", type=int, default=32, help="clips a step")
@@ -95,11 +96,14 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
     options = parser.parse_args()
+    if options.plain and options.family != "wan":
+        parser.error("--plain is for --family wan")
+    family = FAMILIES[options.family]
     torch.manual_seed(options.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    vae = whole_clip.use_whole_clips(build_vae(residual=not options.plain)).to(device)
+    vae = family.prepare_vae(build_vae(residual=False) if options.plain else family.build_vae()).to(device)
     run = Run(options.out, vae, lr=options.lr, minutes=options.minutes)
     renderer, times = Renderer(device), frame_times(FRAMES).to(device)
     compiled = losses if options.no_compile else torch.compile(losses, dynamic=False)
@@ -108,7 +112,7 @@ def main() -> None:
     for packed in pool:
         video, labels = renderer({k: v.to(device, non_blocking=True) for k, v in packed.items()}, times)
         with torch.autocast(device, torch.bfloat16):
-            parts = compiled(vae, video, foreground_weight(labels))
+            parts = compiled(family, vae, video, foreground_weight(labels))
         run.update(parts.pop("total"), **parts)
         run.log(50)
         if run.done or (options.stop_after and run.seconds - begun > options.stop_after * 60):

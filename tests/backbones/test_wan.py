@@ -88,8 +88,8 @@ def test_unknown_models(tmp_path: Path, tiny_folder: Path) -> None:
             load_backbone(name)
     other = tmp_path / "other"
     other.mkdir()
-    (other / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXPipeline", "_diffusers_version": "0"}))
-    with pytest.raises(UserError, match="(?s)is a CogVideoXPipeline.*WanPipeline"):
+    (other / "model_index.json").write_text(json.dumps({"_class_name": "LTXPipeline", "_diffusers_version": "0"}))
+    with pytest.raises(UserError, match="(?s)is a LTXPipeline.*WanPipeline or CogVideoXPipeline"):
         load_backbone(str(other))
     (other / "model_index.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):

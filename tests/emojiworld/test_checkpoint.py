@@ -1,4 +1,4 @@
-"""The embedded checkpoint is a plain diffusers folder that stock diffusers loads and samples without TTOM."""
+"""An embedded checkpoint is a plain diffusers folder that stock diffusers loads and samples without TTOM."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ else:
     raise SystemExit("ttom could be imported")
 
 import json
+import diffusers
 import torch
-from diffusers import WanPipeline
 
 torch.set_num_threads(1)
-pipeline = WanPipeline.from_pretrained(sys.argv[1])
+pipeline = getattr(diffusers, sys.argv[2]).from_pretrained(sys.argv[1])
 pipeline.set_progress_bar_config(disable=True)
 video = pipeline(
-    "A cat walks to the left", height=32, width=48, num_frames=5, num_inference_steps=2, guidance_scale=4.0,
+    "A cat walks to the left", height=32, width=48, num_frames=9, num_inference_steps=2, guidance_scale=4.0,
     max_sequence_length=64, generator=torch.Generator().manual_seed(0), output_type="np",
 ).frames
 parts = (pipeline.text_encoder, pipeline.transformer, pipeline.vae, pipeline.scheduler)
@@ -50,10 +50,27 @@ print(json.dumps({
 }))
 """
 
+PARTS = {
+    "emojiworld-wan": {
+        "pipeline": "WanPipeline",
+        "scheduler": "UniPCMultistepScheduler",
+        "text_encoder": "UMT5EncoderModel",
+        "transformer": "WanTransformer3DModel",
+        "vae": "AutoencoderKLWan",
+    },
+    "emojiworld-cogvideox": {
+        "pipeline": "CogVideoXPipeline",
+        "scheduler": "CogVideoXDDIMScheduler",
+        "text_encoder": "T5EncoderModel",
+        "transformer": "CogVideoXTransformer3DModel",
+        "vae": "AutoencoderKLCogVideoX",
+    },
+}
 
-@pytest.fixture(scope="module")
-def folder() -> Path:
-    return checkpoints.path("emojiworld-wan")
+
+@pytest.fixture(scope="module", params=checkpoints.EMBEDDED)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return checkpoints.path(request.param)
 
 
 def test_size(folder: Path) -> None:
@@ -74,17 +91,20 @@ def test_only_safetensors_and_json(folder: Path) -> None:
 
 def test_index_names_stock_classes_only(folder: Path) -> None:
     index = json.loads((folder / "model_index.json").read_text())
-    assert index["_class_name"] == "WanPipeline"
+    expected = PARTS[folder.name]
+    assert index["_class_name"] == expected["pipeline"]
     parts = {name: tuple(value) for name, value in index.items() if isinstance(value, list) and value[0]}
     assert parts == {
-        "scheduler": ("diffusers", "UniPCMultistepScheduler"),
-        "text_encoder": ("transformers", "UMT5EncoderModel"),
+        "scheduler": ("diffusers", expected["scheduler"]),
+        "text_encoder": ("transformers", expected["text_encoder"]),
         "tokenizer": ("transformers", "PreTrainedTokenizerFast"),
-        "transformer": ("diffusers", "WanTransformer3DModel"),
-        "vae": ("diffusers", "AutoencoderKLWan"),
+        "transformer": ("diffusers", expected["transformer"]),
+        "vae": ("diffusers", expected["vae"]),
     }
     scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-    assert scheduler["use_flow_sigmas"] and scheduler["flow_shift"] > 1
+    wan = folder.name == "emojiworld-wan"
+    assert scheduler["prediction_type"] == ("flow_prediction" if wan else "v_prediction")
+    assert not wan or (scheduler["use_flow_sigmas"] and scheduler["flow_shift"] > 1)
 
 
 def test_its_tokenizer_is_the_captions_one(folder: Path) -> None:
@@ -94,12 +114,11 @@ def test_its_tokenizer_is_the_captions_one(folder: Path) -> None:
 
 
 def test_stock_diffusers_loads_and_samples_it(folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-I", "-c", STOCK, str(folder)]
+    command = [sys.executable, "-I", "-c", STOCK, str(folder), PARTS[folder.name]["pipeline"]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     seen = json.loads(done.stdout.splitlines()[-1])
-    assert seen["shape"] == [1, 5, 32, 48, 3]
+    assert seen["shape"] == [1, 9, 32, 48, 3]
     assert seen["finite"] and seen["std"] > 0.01 and 0 <= seen["low"] < seen["high"] <= 1
     assert seen["ours"] == []
-    stock = ["UMT5EncoderModel", "WanTransformer3DModel", "AutoencoderKLWan", "UniPCMultistepScheduler"]
-    assert seen["classes"] == stock
+    assert seen["classes"] == [PARTS[folder.name][part] for part in ("text_encoder", "transformer", "vae", "scheduler")]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.emojiworld import make_all
-from experiments.emojiworld.make_all import MINUTES, Stage, make, stages
+from experiments.emojiworld import families, make_all
+from experiments.emojiworld.make_all import FAMILIES, MINUTES, Stage, make, stages
 
 ALL = ["vae", "detector", "transformer", "export", "gates", "evaluate"]
 
@@ -114,7 +114,17 @@ def test_a_failure_stops(tmp_path: Path) -> None:
         make([Stage("first", ("no_such_module",), tmp_path / "first"), later])
 
 
-@pytest.mark.parametrize("stage", stages(Path("r"), Path("c"), Path("e")), ids=lambda stage: stage.name)
+def every_stage() -> list[Stage]:
+    return [stage for family in FAMILIES for stage in stages(Path("r"), Path("c"), Path("e"), family)]
+
+
+def test_a_family_makes_all_but_the_detector_which_they_share() -> None:
+    names = [stage.name for stage in every_stage()]
+    assert names == ALL + [name for name in ALL if name != "detector"]
+    assert tuple(families.FAMILIES) == make_all.FAMILIES
+
+
+@pytest.mark.parametrize("stage", every_stage(), ids=lambda stage: stage.name)
 def test_the_scripts_know_these_arguments(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parse each command with the script's own parser, and stop before it starts."""
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
 
+from ttom.attention.capture import StopForward, exchanged
 from ttom.attention.maps import object_attention
-
-
-class StopForward(Exception):
-    """Raised inside the last target block once its map is read: nothing after it feeds the loss."""
 
 
 class CaptureProcessor:
@@ -50,31 +46,18 @@ class CaptureProcessor:
         return attn.to_out[1](attn.to_out[0](output.flatten(2, 3).type_as(query)))
 
 
-@contextmanager
 def captured_maps(
     transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]]
-) -> Iterator[dict[int, CaptureProcessor]]:
+) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
 
-    The forward is the stock one, ended by an exception that this context swallows: hooks (offloading, LoRA scale,
-    gradient checkpointing) keep working and no copy of diffusers' code can fall behind it. The original processors
-    are back when the context ends, however it ends. With gradient checkpointing the backward must run inside.
-
-    Yields:
-        The processor of each target block; after the forward its ``maps`` are ``(B, N, S)``.
+    Returns:
+        A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
+        are ``(B, N, S)``.
     """
     modules: dict[int, Any] = {b: transformer.get_submodule(f"blocks.{b}.attn2") for b in blocks}
-    originals = {b: module.processor for b, module in modules.items()}
     processors = {
-        b: CaptureProcessor(tokens, stop=b == max(blocks), attention_backend=original._attention_backend)
-        for b, original in originals.items()
+        b: CaptureProcessor(tokens, stop=b == max(blocks), attention_backend=module.processor._attention_backend)
+        for b, module in modules.items()
     }
-    try:
-        for b, module in modules.items():
-            module.processor = processors[b]
-        yield processors
-    except StopForward:
-        pass
-    finally:
-        for b, module in modules.items():
-            module.processor = originals[b]
+    return exchanged(modules, processors)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, WanPipeline
+from diffusers import CogVideoXPipeline, DiffusionPipeline, WanPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from ttom import checkpoints
+from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.backbones.protocol import Backbone
 from ttom.backbones.wan import WanBackbone
 from ttom.errors import UserError
@@ -21,7 +23,13 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 SMALL_BYTES = 1_000_000_000
 """A folder with fewer bytes of weights counts as small: bfloat16 would save it nothing."""
 
-__all__ = ["Backbone", "WanBackbone", "load_backbone"]
+ADAPTERS: dict[str, tuple[Any, Callable[[str, Any], Backbone]]] = {
+    "WanPipeline": (WanPipeline, WanBackbone),
+    "CogVideoXPipeline": (CogVideoXPipeline, CogVideoXBackbone),
+}
+"""For each pipeline class, by the name in model_index.json: the class, and what makes a backbone of it."""
+
+__all__ = ["ADAPTERS", "Backbone", "CogVideoXBackbone", "WanBackbone", "load_backbone"]
 
 
 def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> Backbone:
@@ -34,7 +42,7 @@ def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> B
             CUDA, else float32 (small folders, the embedded checkpoint, and the CPU).
 
     Raises:
-        UserError: Unknown model, a folder that is no pipeline, a pipeline other than Wan, no such device or dtype.
+        UserError: Unknown model, a folder that is no pipeline, a pipeline without an adapter, no such device or dtype.
     """
     for name, value, choices in (("device", device, DEVICES), ("dtype", dtype, DTYPES)):
         if value not in choices:
@@ -43,9 +51,9 @@ def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> B
     target = _device(device)
     weights = _dtype(dtype, target, source)
     with _no_progress_bars():
-        _check_class(model, source)
+        pipeline, adapter = _adapter(model, source)
         try:
-            pipe = WanPipeline.from_pretrained(
+            pipe = pipeline.from_pretrained(
                 source, dtype={"default": weights, "vae": torch.float32}, use_safetensors=True
             )
         except (OSError, ValueError) as error:
@@ -53,7 +61,7 @@ def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> B
     # transformers may keep the precision the text encoder is stored in.
     pipe.text_encoder.to(weights)
     pipe.to(target)
-    return WanBackbone(model, pipe)
+    return adapter(model, pipe)
 
 
 def _source(model: str) -> str:
@@ -77,8 +85,8 @@ def _source(model: str) -> str:
     return model
 
 
-def _check_class(model: str, source: str) -> None:
-    """UserError unless the source's model_index.json names WanPipeline; on the Hub only that file is fetched."""
+def _adapter(model: str, source: str) -> tuple[Any, Callable[[str, Any], Backbone]]:
+    """The entry of ADAPTERS that the source's model_index.json names; on the Hub only that file is fetched."""
     try:
         found = DiffusionPipeline.load_config(source).get("_class_name")
     except Exception as error:  # the Hub client raises its HTTP library's errors too
@@ -87,8 +95,9 @@ def _check_class(model: str, source: str) -> None:
             expected="a diffusers pipeline that exists and can be reached",
             remedy="check the name and the network, or download it and pass the folder",
         ) from error
-    if found != "WanPipeline":
-        raise UserError(f"{model!r} is a {found}", expected="a WanPipeline (Wan 2.1 text-to-video)")
+    if found not in ADAPTERS:
+        raise UserError(f"{model!r} is a {found}", expected=f"a text-to-video {' or '.join(ADAPTERS)}")
+    return ADAPTERS[found]
 
 
 def _device(device: str) -> torch.device:

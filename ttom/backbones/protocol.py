@@ -1,4 +1,6 @@
-"""What the method needs of a video diffusion pipeline; wan.py (and later cogvideox.py) provide it.
+"""What the method needs of a video diffusion pipeline; wan.py and cogvideox.py provide it.
+
+How to add a model family: CONTRIBUTING.md.
 
 Dimension letters: see ttom/types.py.
 """
@@ -13,19 +15,32 @@ from torch import Tensor, nn
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
 
+class Solver(Protocol):
+    """The pipeline's scheduler, copied, for one run. Steps are taken in order, each once: it keeps what it has seen."""
+
+    timesteps: Tensor
+    """One for each step, as the transformer takes them."""
+
+    def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """Latents before the step and what the model predicts there -> latents after it."""
+        ...
+
+
 class Backbone(Protocol):
     """A diffusers text-to-video pipeline seen through the method's eyes. The pipeline itself is never modified."""
 
     name: str
     """What the user called the model: an embedded name, a Hub id or a folder."""
     pipe: Any
-    """The stock diffusers pipeline."""
+    """The stock diffusers pipeline; others use its tokenizer, text_encoder and save_lora_weights."""
+    batched_guidance: bool
+    """Whether the stock pipeline predicts for negative prompt and prompt in one batch (in this order) or one by one.
+
+    The sampler does the same: kernels may round differently for another batch size.
+    """
 
     @property
     def transformer(self) -> nn.Module: ...
-
-    @property
-    def scheduler(self) -> Any: ...
 
     @property
     def device(self) -> torch.device: ...
@@ -38,13 +53,13 @@ class Backbone(Protocol):
 
     @property
     def temporal_compression(self) -> int:
-        """Picture frames per latent frame after the first (the first latent frame is one picture frame)."""
+        """Picture frames per frame of the token grid after the first (its first frame is one picture frame)."""
         ...
 
     def check_size(self, size: VideoSize) -> None:
         """Raise UserError if the model cannot make a video of this size.
 
-        Frames 4k+1, sides a multiple of a few pixels, no longer than its position codes reach.
+        Frames such as 4k+1, sides a multiple of a few pixels, no longer than its position codes reach.
         """
         ...
 
@@ -56,7 +71,12 @@ class Backbone(Protocol):
 
     def encode_prompt(
         self, prompt: str, negative_prompt: str, *, guidance: bool, max_sequence_length: int
-    ) -> TextEmbeddings: ...
+    ) -> TextEmbeddings:
+        """Embeddings as the stock pipeline makes them.
+
+        Raises UserError for a max_sequence_length that the model cannot take.
+        """
+        ...
 
     def unknown_words(self, text: str) -> list[str]:
         """Words of the text for which the tokenizer has no token (always empty for subword tokenizers)."""
@@ -74,11 +94,24 @@ class Backbone(Protocol):
         ...
 
     def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
-        """Gaussian latents ``(1, C, F, H, W)`` in float32, drawn as the stock pipeline draws them."""
+        """Gaussian latents as the stock pipeline draws them: its order of axes, its precision.
+
+        Only the backbone reads the axes: ``(1, C, F, H, W)`` for Wan, ``(1, F, C, H, W)`` for CogVideoX.
+        """
+        ...
+
+    def solver(self, steps: int, seed: int) -> Solver:
+        """A solver for a run of so many steps.
+
+        Noise that its steps draw continues what ``initial_latents`` drew from the seed, as in the stock pipeline.
+        """
         ...
 
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        """One full forward of the transformer: latents ``(1, C, F, H, W)``, text ``(1, L, D)`` -> prediction."""
+        """One full forward of the transformer: latents, text ``(1, L, D)`` -> prediction of the latents' shape.
+
+        With ``batched_guidance`` also for a batch of both.
+        """
         ...
 
     def object_maps(
@@ -86,13 +119,15 @@ class Backbone(Protocol):
     ) -> Tensor:
         """Attention maps ``(K, N, F, H, W)`` of N phrases in K blocks; stops after the last of these blocks.
 
-        Entry = share of a video token's attention (softmax over all text tokens), mean over heads and over the
-        phrase's tokens. Differentiable; float32. Raises UserError if gradient checkpointing would break the backward.
+        Entry = share of a video token's attention that a text token receives, mean over heads and over the phrase's
+        tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and video tokens
+        in joint attention. Differentiable; float32. Raises UserError if gradient checkpointing would break the
+        backward.
         """
         ...
 
     def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
-        """Module names of the transformer that get a LoRA.
+        """Module names of the transformer that get a LoRA; the part after the first dot is the block's index.
 
         Unless all_blocks: all projections in blocks before the last target block, to_q and to_k in that block. Raises
         UserError if that is none.
@@ -100,5 +135,5 @@ class Backbone(Protocol):
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Final latents ``(1, C, F, H, W)`` -> uint8 video ``(T, height, width, 3)`` on the CPU."""
+        """Final latents -> uint8 video ``(T, height, width, 3)`` on the CPU."""
         ...

@@ -11,7 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from ttom.config import Method, PlannerConfig, Settings
 from ttom.presets import DEFAULT_MODEL
 
-PresetName = Literal["paper", "released", "emojiworld"]
+PresetName = Literal["paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox"]
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -41,7 +41,7 @@ class Generate:
     dtype: Dtype = "auto"
     """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
     preset: PresetName | None = None
-    """Named settings; by default emojiworld for the embedded checkpoint, else paper."""
+    """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
@@ -71,7 +71,7 @@ class Stream:
     dtype: Dtype = "auto"
     """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
     preset: PresetName | None = None
-    """Named settings; by default emojiworld for the embedded checkpoint, else paper."""
+    """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)

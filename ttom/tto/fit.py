@@ -32,7 +32,7 @@ class TTOResult:
     """One optimised sample.
 
     Attributes:
-        latents: ``(1, C, F, H, W)`` after all steps (the guided ones alone if not finished).
+        latents: After all steps (the guided ones alone if not finished).
         losses: For each guided step the loss of each iteration, before its update.
         maps_before: ``(N, F, H, W)`` mean over target blocks, at the first guided step before any iteration.
         maps_after: The same at the last guided step after its last iteration.
@@ -67,12 +67,12 @@ def run_tto(
 
     Args:
         backbone: The model.
-        latents: ``(1, C, F, H, W)`` noise.
+        latents: Noise (``Backbone.initial_latents``).
         text: Prompt embeddings.
         tokens: Text positions of each of the N object groups (``Backbone.phrase_tokens``).
         masks: Their masks on the token grid.
         settings: Sampler, adapter and optimisation.
-        seed: Of the LoRA's start values.
+        seed: Of the LoRA's start values, and of noise that the steps draw: that of the latents.
         logger: Receives ``tto/loss`` of every iteration.
         progress: Told about each iteration and each remaining step.
         initial_adapter: Values that the LoRA starts from instead (``TTOResult.adapter`` of an earlier run).
@@ -85,7 +85,7 @@ def run_tto(
     _check_mode()
     backbone.check_blocks(settings.tto.blocks)
     masks = ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
-    sampler = Sampler(backbone, text, settings.sampler)
+    sampler = Sampler(backbone, text, settings.sampler, seed)
     adapter = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed)
     start = time.perf_counter()
     adapter.attach()
@@ -120,6 +120,7 @@ def run_loaded(
     masks: ObjectMasks,
     settings: Settings,
     state: dict[str, Tensor],
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> TTOResult:
     """Denoise with an adapter as it is, without optimisation ("Read", section 3.3); arguments as in `run_tto`.
@@ -128,7 +129,7 @@ def run_loaded(
     loss and ``maps_after`` are those of the first step with the adapter, ``maps_before`` without it.
     """
     backbone.check_blocks(settings.tto.blocks)
-    sampler = Sampler(backbone, text, settings.sampler)
+    sampler = Sampler(backbone, text, settings.sampler, seed)
     adapter = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0)
     start = time.perf_counter()
     adapter.attach()

@@ -29,7 +29,7 @@ class TestTimeOptimization(LightningModule):
     Args:
         sampler: Of the run; its first ``guided_steps`` steps are taken here.
         adapter: Attached and enabled.
-        latents: ``(1, C, F, H, W)`` before the first step.
+        latents: Before the first step.
         tokens: Text positions of the N object groups.
         masks: Their masks on the token grid, on the backbone's device.
         config: Blocks, rate, schedule and loss.

@@ -1,0 +1,76 @@
+"""Object maps from CogVideoX's joint attention (attn1). Only this file knows its processor."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import apply_rotary_emb
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ttom.attention.capture import StopForward, exchanged
+from ttom.attention.joint import joint_object_attention
+
+
+class CaptureProcessor:
+    """CogVideoX's joint attention processor that also stores the object maps ``(B, N, S)`` of its last call.
+
+    Its output equals ``CogVideoXAttnProcessor2_0``'s bit for bit. With ``stop`` it needs only query and key and raises
+    StopForward instead of attending.
+    """
+
+    def __init__(self, tokens: list[list[int]], *, stop: bool) -> None:
+        self.tokens = tokens
+        self.stop = stop
+        self.maps: Tensor | None = None
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        assert attention_mask is None, "CogVideoX's transformer passes no mask"
+        length = encoder_hidden_states.shape[1]
+        states = torch.cat([encoder_hidden_states, hidden_states], dim=1)
+        query, key = (
+            _rotated(norm(_heads(linear(states), attn.heads)), length, image_rotary_emb)
+            for linear, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
+        )
+        self.maps = joint_object_attention(query[:, :, length:], key, self.tokens)
+        if self.stop:
+            raise StopForward
+        output = functional.scaled_dot_product_attention(query, key, _heads(attn.to_v(states), attn.heads))
+        output = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2, 3)))
+        return output[:, length:], output[:, :length]
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """``(B, J, h d)`` -> ``(B, h, J, d)``."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def _rotated(x: Tensor, length: int, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Video tokens, which follow ``length`` text tokens, with their positions; the text has none."""
+    if rotary is None:
+        return x
+    return torch.cat([x[:, :, :length], apply_rotary_emb(x[:, :, length:], rotary)], dim=2)
+
+
+def captured_maps(
+    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]]
+) -> AbstractContextManager[dict[int, CaptureProcessor]]:
+    """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
+
+    Returns:
+        A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
+        are ``(B, N, S)``.
+    """
+    modules: dict[int, Any] = {b: transformer.get_submodule(f"transformer_blocks.{b}.attn1") for b in blocks}
+    processors = {b: CaptureProcessor(tokens, stop=b == max(blocks)) for b in blocks}
+    return exchanged(modules, processors)

@@ -1,0 +1,144 @@
+"""What the adapters of this package share: a diffusers pipeline of tokenizer, text encoder, transformer and VAE.
+
+Dimension letters: see ttom/types.py.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ttom.backbones import tokens as tokens_of
+from ttom.errors import UserError
+from ttom.types import TokenGrid, VideoSize
+
+
+class PipelineBackbone:
+    """The part of ``Backbone`` that does not depend on the model's family. The pipeline is left as it is."""
+
+    batched_guidance = False
+    attention: str
+    """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
+
+    def __init__(self, name: str, pipe: Any) -> None:
+        self.name = name
+        self.pipe = pipe
+
+    @property
+    def transformer(self) -> nn.Module:
+        return self.pipe.transformer
+
+    @property
+    def device(self) -> torch.device:
+        return self.pipe._execution_device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.pipe.transformer.dtype
+
+    @property
+    def num_blocks(self) -> int:
+        blocks: Any = self.transformer.get_submodule(self.attention.split(".")[0])
+        return len(blocks)
+
+    def check_blocks(self, blocks: tuple[int, ...]) -> None:
+        wrong = [b for b in blocks if not 0 <= b < self.num_blocks]
+        if wrong:
+            raise UserError(
+                f"--tto.blocks names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
+                expected=f"indices from 0 to {self.num_blocks - 1}",
+            )
+
+    def unknown_words(self, text: str) -> list[str]:
+        return tokens_of.unknown_words(self.pipe.tokenizer, self._clean(text))
+
+    def known_words(self) -> list[str]:
+        return tokens_of.known_words(self.pipe.tokenizer)
+
+    def phrase_tokens(self, prompt: str, phrase: str, max_sequence_length: int) -> list[int]:
+        # The pipeline encodes the cleaned prompt, so offsets are in it.
+        return tokens_of.phrase_positions(
+            self.pipe.tokenizer, self._clean(prompt), self._clean(phrase), max_sequence_length
+        )
+
+    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def object_maps(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, tokens: list[list[int]], blocks: tuple[int, ...]
+    ) -> Tensor:
+        if torch.is_grad_enabled() and self.pipe.transformer.is_gradient_checkpointing:
+            raise UserError(
+                "the transformer has gradient checkpointing on, whose second forward would find no map to read",
+                remedy="call pipe.transformer.disable_gradient_checkpointing() first",
+            )
+        with self._captured(blocks, tokens) as processors:
+            self.denoise(latents, timestep, text)
+        maps = torch.stack([processors[b].maps[0] for b in blocks])
+        grid = self._grid(latents)
+        return maps.unflatten(2, (grid.frames, grid.height, grid.width))
+
+    def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
+        if self._fused():
+            raise UserError(
+                "the pipeline's projections are fused, which hides to_k and to_v from a LoRA",
+                remedy="call pipe.transformer.unfuse_qkv_projections() first",
+            )
+        last = self.num_blocks if all_blocks else max(blocks)
+        names = [f"{self.attention.format(b)}.{p}" for b in range(last) for p in projections]
+        if not all_blocks:
+            names += [f"{self.attention.format(last)}.{p}" for p in projections if p in ("to_q", "to_k")]
+        if not names:
+            raise UserError(
+                f"no gradient reaches --adapter.projections {' '.join(projections)} with --tto.blocks {last} alone",
+                expected="to_q or to_k in block 0, any projection in the blocks before the last target block",
+                remedy="add to_q or to_k, or a later block",
+            )
+        return names
+
+    def _clean(self, text: str) -> str:
+        """The text as the pipeline hands it to the tokenizer."""
+        return text
+
+    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
+        """Within the context a forward reads the maps of the blocks (see ttom/attention)."""
+        raise NotImplementedError
+
+    def _grid(self, latents: Tensor) -> TokenGrid:
+        raise NotImplementedError
+
+    def _fused(self) -> bool:
+        """Whether a fused projection stands in for to_k and to_v."""
+        raise NotImplementedError
+
+
+def check_frames(frames: int, every: int) -> None:
+    """UserError unless frames = every k + 1."""
+    if frames % every != 1:
+        below = max(frames - 1, 0) // every * every + 1
+        raise UserError(
+            f"--sampler.frames is {frames}",
+            expected=f"{every}k + 1 frames for this model",
+            remedy=f"{below} or {below + every}",
+        )
+
+
+def check_sides(size: VideoSize, rows: int, columns: int) -> None:
+    """UserError unless the height is a multiple of ``rows`` pixels and the width of ``columns``."""
+    for name, value, multiple in (("height", size.height, rows), ("width", size.width, columns)):
+        if value % multiple:
+            below = max(value // multiple, 1) * multiple
+            raise UserError(
+                f"--sampler.{name} is {value}",
+                expected=f"a multiple of {multiple} pixels for this model",
+                remedy=f"{below} or {below + multiple}",
+            )
+
+
+def to_frames(pipe: Any, video: Tensor) -> Tensor:
+    """The VAE's output ``(1, 3, T, height, width)`` -> uint8 ``(T, height, width, 3)`` on the CPU."""
+    frames = pipe.video_processor.postprocess_video(video, output_type="pt")[0]  # (T, 3, height, width)
+    return (frames.permute(0, 2, 3, 1).float() * 255).round().to(torch.uint8).cpu()

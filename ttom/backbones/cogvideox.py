@@ -1,0 +1,171 @@
+"""CogVideoX text-to-video (diffusers ``CogVideoXPipeline``: 2B, 5B and 1.5) behind the backbone protocol.
+
+Dimension letters: see ttom/types.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
+from diffusers.models.attention_processor import FusedCogVideoXAttnProcessor2_0
+from torch import Tensor
+
+from ttom.attention.cogvideox import captured_maps
+from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
+from ttom.errors import UserError
+from ttom.types import TextEmbeddings, TokenGrid, VideoSize
+
+
+class CogVideoXSolver:
+    """See ``Solver``. For CogVideoX's DDIM, and for its DPM, whose steps draw noise.
+
+    Raises:
+        UserError: Another scheduler, which the stock pipeline is not made for.
+    """
+
+    def __init__(self, scheduler: Any, steps: int, seed: int, device: torch.device) -> None:
+        if not isinstance(scheduler, CogVideoXDDIMScheduler | CogVideoXDPMScheduler):
+            raise UserError(
+                f"the pipeline's scheduler is a {type(scheduler).__name__}",
+                expected="a CogVideoXDDIMScheduler or a CogVideoXDPMScheduler",
+            )
+        self.scheduler: Any = copy.deepcopy(scheduler)
+        self.scheduler.set_timesteps(steps, device=device)
+        self.timesteps: Tensor = self.scheduler.timesteps
+        self._generator = torch.Generator("cpu").manual_seed(seed)
+        self._last: tuple[Tensor | None, Tensor | None] = (None, None)
+        """Timestep of the step before and the clean latents that it predicted."""
+
+    def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        if isinstance(self.scheduler, CogVideoXDDIMScheduler):
+            after = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+            return after.to(latents.dtype)
+        if self._last[0] is None:
+            # The stock pipeline draws the steps' noise from the generator that has drawn the first latents.
+            torch.randn(latents.shape, generator=self._generator, dtype=latents.dtype)
+        before, clean_before = self._last
+        after, clean = self.scheduler.step(
+            prediction, clean_before, timestep, before, latents, generator=self._generator, return_dict=False
+        )
+        self._last = timestep, clean
+        return after.to(latents.dtype)
+
+
+class CogVideoXBackbone(PipelineBackbone):
+    """See ``Backbone``. Holds a stock ``CogVideoXPipeline``; latents are ``(1, F, C, H, W)`` in the model's precision.
+
+    CogVideoX 1.5 joins latent frames in pairs. Its pipeline puts one latent frame before the first to fill the first
+    pair, and drops it before decoding: a token frame after the first is 8 picture frames, the first still one.
+    """
+
+    batched_guidance = True
+    attention = "transformer_blocks.{}.attn1"
+
+    @property
+    def _joined(self) -> int:
+        """Latent frames in a token."""
+        return self.pipe.transformer.config.patch_size_t or 1
+
+    @property
+    def _side(self) -> int:
+        """Pixels in a row or column of tokens."""
+        return self.pipe.vae_scale_factor_spatial * self.pipe.transformer.config.patch_size
+
+    @property
+    def temporal_compression(self) -> int:
+        return self.pipe.vae_scale_factor_temporal * self._joined
+
+    def check_size(self, size: VideoSize) -> None:
+        # The VAE decodes latent frames in pairs, the first three together: of an even number it makes 4 pictures each.
+        pairs = math.lcm(self.pipe.vae.num_latent_frames_batch_size, self._joined)
+        check_frames(size.frames, self.pipe.vae_scale_factor_temporal * pairs)
+        multiple = math.lcm(8, self._side)  # 8: the stock pipeline's own check
+        check_sides(size, multiple, multiple)
+        config = self.pipe.transformer.config
+        if config.use_rotary_positional_embeddings and config.patch_size_t is not None:
+            grid = self.token_grid(size)
+            rows, columns = config.sample_height // config.patch_size, config.sample_width // config.patch_size
+            if grid.height > rows or grid.width > columns:
+                raise UserError(
+                    f"{size.width} x {size.height} pixels are {grid.width} x {grid.height} tokens",
+                    expected=f"at most {columns} x {rows}, as far as this model's position codes reach",
+                    remedy=f"--sampler.width up to {columns * self._side}, --sampler.height up to {rows * self._side}",
+                )
+
+    def token_grid(self, size: VideoSize) -> TokenGrid:
+        frames = (size.frames - 1) // self.temporal_compression + 1
+        return TokenGrid(frames, size.height // self._side, size.width // self._side)
+
+    def _grid(self, latents: Tensor) -> TokenGrid:
+        frames, _, height, width = latents.shape[1:]
+        patch = self.pipe.transformer.config.patch_size
+        return TokenGrid(frames // self._joined, height // patch, width // patch)
+
+    @torch.no_grad()
+    def encode_prompt(
+        self, prompt: str, negative_prompt: str, *, guidance: bool, max_sequence_length: int
+    ) -> TextEmbeddings:
+        config = self.pipe.transformer.config
+        if not config.use_rotary_positional_embeddings and max_sequence_length != config.max_text_seq_length:
+            raise UserError(
+                f"--sampler.max-sequence-length is {max_sequence_length}",
+                expected=f"{config.max_text_seq_length}, the one text length that this model's position codes are for",
+            )
+        positive, negative = self.pipe.encode_prompt(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            do_classifier_free_guidance=guidance,
+            max_sequence_length=max_sequence_length,
+            device=self.device,
+        )
+        return TextEmbeddings(positive.to(self.dtype), negative.to(self.dtype) if guidance else None)
+
+    def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
+        added = (self._joined - 1) * self.pipe.vae_scale_factor_temporal
+        return self.pipe.prepare_latents(
+            1,
+            self.pipe.transformer.config.in_channels,
+            size.frames + added,
+            size.height,
+            size.width,
+            self.dtype,
+            self.device,
+            torch.Generator("cpu").manual_seed(seed),
+        )
+
+    def solver(self, steps: int, seed: int) -> CogVideoXSolver:
+        return CogVideoXSolver(self.pipe.scheduler, steps, seed, self.device)
+
+    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        prediction = self.pipe.transformer(
+            hidden_states=latents.to(self.dtype),
+            encoder_hidden_states=text,
+            timestep=timestep.expand(latents.shape[0]),
+            image_rotary_emb=self._rotary(latents),
+            return_dict=False,
+        )[0]
+        return prediction.float()  # guidance and scheduler work in float32, as in the stock pipeline
+
+    def _rotary(self, latents: Tensor) -> tuple[Tensor, Tensor] | None:
+        if not self.pipe.transformer.config.use_rotary_positional_embeddings:
+            return None
+        height, width = (side * self.pipe.vae_scale_factor_spatial for side in latents.shape[3:])
+        return self.pipe._prepare_rotary_positional_embeddings(height, width, latents.shape[1], self.device)
+
+    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
+        return captured_maps(self.transformer, blocks, tokens)
+
+    def _fused(self) -> bool:
+        blocks = self.pipe.transformer.transformer_blocks
+        return any(isinstance(block.attn1.processor, FusedCogVideoXAttnProcessor2_0) for block in blocks)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        vae = self.pipe.vae
+        kept = latents[:, self._joined - 1 :]
+        return to_frames(self.pipe, self.pipe.decode_latents(kept.to(vae.device, vae.dtype)))
