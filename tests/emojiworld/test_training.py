@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from experiments.emojiworld import training
 from experiments.emojiworld.training import Run, ScenePool
+from tests.emojiworld import training_process
 from tests.emojiworld.pool_scenes import draw
 
 
@@ -184,3 +187,24 @@ def test_scene_pool_is_deterministic_whatever_the_workers() -> None:
         assert_same(one, two)
         torch.testing.assert_close(one["numbers"], draw(seed, 3)["numbers"], rtol=0, atol=0)
         assert one["threads"].tolist() == [1, 1, 1]
+
+
+def test_two_processes_train_as_one_on_the_inputs_of_both(tmp_path: Path) -> None:
+    alone = training_process.train(tmp_path / "alone", [0, 1])
+    together = tmp_path / "together"
+    together.mkdir()
+    # Without the GPU: two processes may share a machine that has none, or one.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    subprocess.run(
+        [sys.executable, *torchrun, "-m", "tests.emojiworld.training_process", str(together)],
+        env={**environment, "WANDB_MODE": "disabled"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    first, second = (load_file(together / f"process-{rank}.safetensors") for rank in (0, 1))
+    assert_same(first, second)
+    for name, p in alone.named.items():
+        torch.testing.assert_close(first[name], p.detach(), rtol=1e-4, atol=1e-6, msg=name)
+    assert json.loads((together / "state.json").read_text())["step"] == training_process.STEPS
