@@ -151,6 +151,18 @@ def test_a_refused_prompt_does_not_stop_the_others(
     assert not (tmp_path / "run" / "0002-slowly-and-beautifully").exists()
 
 
+def test_a_memory_of_another_adapter_stops_the_stream_and_refuses_no_prompt(
+    fails: Callable[..., str], options: list[str], tmp_path: Path
+) -> None:
+    assert main(["stream", written(tmp_path, f"{PROMPT}\n"), *options]) == 0
+    prompts = written(tmp_path, f"{PROMPT}\n{OTHER}\n")
+    message = fails("stream", prompts, *options, "--adapter.rank", "3")
+    assert "holds adapters of" in message
+    assert [row["status"] for row in record(tmp_path / "run")] == ["made"]
+    assert main(["stream", prompts, *options]) == 0
+    assert [row["status"] for row in record(tmp_path / "run")] == ["kept", "made"]
+
+
 def test_all_refused_is_an_error(fails: Callable[..., str], options: list[str], tmp_path: Path) -> None:
     missing = '{"prompt": "A dog moves up", "layout": "no.json"}'
     message = fails("stream", written(tmp_path, missing, "p.jsonl"), *options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ttom.config import MemoryConfig
-from ttom.errors import UserError
+from ttom.errors import SetupError
 from ttom.layout.model import Layout
 from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
@@ -50,7 +50,7 @@ class Memory:
         signature: Of the backbone and adapter in use (`LoraAdapter.signature`); None for commands that load nothing.
 
     Raises:
-        UserError: If the store was made with another embedder, or for another backbone or adapter.
+        SetupError: If the store was made with another embedder, or for another backbone or adapter.
     """
 
     def __init__(self, store: Store, embedder: TextEmbedder, config: MemoryConfig, signature: str | None) -> None:
@@ -179,14 +179,14 @@ class Memory:
 
     def _check(self) -> None:
         if self.store.embedder != self.embedder.identity:
-            raise UserError(
+            raise SetupError(
                 f"the memory {self.store.folder} has keys of the embedder {self.store.embedder}",
                 expected=f"the embedder in use, {self.embedder.identity}",
                 remedy=f"ttom memory reindex {self.store.folder}, or the --memory.embedder it was made with",
             )
         others = [s for s in self.store.signatures() if s != self.signature]
         if self.signature is not None and others:
-            raise UserError(
+            raise SetupError(
                 f"the memory {self.store.folder} holds adapters of: {others[0]}",
                 expected=f"adapters of: {self.signature}",
                 remedy="the model, --adapter and --tto.blocks settings it was made with, or another --memory.path",
