@@ -62,6 +62,7 @@ def run(command: Probe, arguments: list[str]) -> None:
     runner = TTOM(command.model, device=_device(command), dtype=command.dtype, preset=command.preset)
     steps = command.chosen_steps(runner.settings.tto.guided_steps)
     probing = Probing(command, runner, steps)
+    made_by = _provenance(probing, arguments)  # before the run: the checkout may change meanwhile
     files = [command.folder / "prompts" / f"{prompt.folder}.json" for prompt in prompts]
     rows = probing.finished(prompts, files)
     todo = [i for i in range(rank, len(prompts), world) if rows[i] is None]
@@ -73,7 +74,7 @@ def run(command: Probe, arguments: list[str]) -> None:
     if len(done) < len(rows):
         print(f"{len(todo)} measured here; {len(rows) - len(done)} of {len(rows)} prompts are left to other processes")
         return
-    _finish(done, probing, arguments)
+    _finish(done, probing, made_by)
 
 
 class Probing:
@@ -210,7 +211,7 @@ def _write(row: dict[str, Any], file: Path) -> None:
         (stage / file.name).write_text(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _finish(rows: list[dict[str, Any]], probing: Probing, arguments: list[str]) -> None:
+def _finish(rows: list[dict[str, Any]], probing: Probing, made_by: dict[str, Any]) -> None:
     """Write the result, keep it where ``--tto.blocks auto`` looks for it, and say what it is."""
     command, backbone = probing.command, probing.backbone
     if not any(row["status"] == "measured" for row in rows):
@@ -224,7 +225,7 @@ def _finish(rows: list[dict[str, Any]], probing: Probing, arguments: list[str]) 
         rows, command.model, backbone.num_blocks, probing.blocks, probing.runner.settings.tto.guided_steps
     )
     result["masks"] = probing.key()["masks"]
-    result["provenance"] = _provenance(probing, arguments)
+    result["provenance"] = made_by
     with outputs.staged(command.folder) as stage:
         results.write(result, stage)
     kept = cached_file(command.model)
