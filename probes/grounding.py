@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from probes import boxes
 from probes.boxes import Found
+from ttom.backbones import no_progress_bars
 from ttom.errors import SetupError
 from ttom.layout.model import ObjectGroup
 
@@ -61,6 +62,7 @@ class GroundedSegmenter:
             self._track(video, frame, objects, masks)
         return masks
 
+    @torch.no_grad()
     def detect(self, picture: np.ndarray, phrases: Sequence[str]) -> list[Found]:
         """The boxes of the phrases in a uint8 picture ``(height, width, 3)``."""
         height, width = picture.shape[:2]
@@ -74,7 +76,7 @@ class GroundedSegmenter:
 
     def _track(self, video: np.ndarray, frame: int, objects: list[Found], masks: np.ndarray) -> None:
         """Follow the boxes of a frame to both ends of the video; what they cover is added to ``masks``."""
-        from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+        from transformers import Sam2VideoInferenceSession
 
         height, width = video.shape[1:3]
         side = self._tracker.config.image_size
@@ -85,6 +87,7 @@ class GroundedSegmenter:
             inference_device=self._device,
             inference_state_device=self._device,
             video_storage_device="cpu",
+            dtype=torch.float32,
         )
         scale = torch.tensor([side / width, side / height])
         for number, found in enumerate(objects):
@@ -109,7 +112,8 @@ def _pixels(video: np.ndarray, side: int) -> Tensor:
 
 def _loaded(kind: Any, source: str) -> Any:
     try:
-        return kind.from_pretrained(source)
+        with no_progress_bars():
+            return kind.from_pretrained(source)
     except Exception as error:  # the Hub client and safetensors raise errors of their own
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(
