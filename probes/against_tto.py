@@ -1,4 +1,4 @@
-"""Does the probe predict the best block? python -m probes.against_tto --out probes/results/emojiworld-wan/against_tto.json
+"""Does the probe predict the best block? python -m probes.against_tto --out RESULT.json
 
 Test-time optimization with each block alone, everything else as in the preset, on prompts of EmojiWorld's tuning split;
 beside it what the probe measured. Rows are written as they are made, so a run that was stopped goes on where it was.
