@@ -42,10 +42,15 @@ class EmojiWorldSegmenter:
     def segment(self, video: np.ndarray, groups: Sequence[ObjectGroup]) -> np.ndarray:
         import torch
 
-        from experiments.emojiworld.detector import STRIDE, segment
+        from torch.nn import functional
+
         from experiments.emojiworld.nouns import INDEX
 
         pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
-        nouns = segment(self._detector, pixels.to(next(self._detector.parameters()).device)).cpu().numpy()
-        masks = [nouns == INDEX.get(group.noun, -1) for group in groups]
-        return np.stack(masks).repeat(STRIDE, axis=2).repeat(STRIDE, axis=3)
+        with torch.no_grad():
+            logits = self._detector(pixels.to(next(self._detector.parameters()).device))[2]
+        # The detector says what is at every other pixel, the first among them; in between lies their mean.
+        height, width = logits.shape[2:]
+        logits = functional.interpolate(logits, (2 * height - 1, 2 * width - 1), mode="bilinear", align_corners=True)
+        nouns = functional.pad(logits, (0, 1, 0, 1), mode="replicate").argmax(1).cpu().numpy()
+        return np.stack([nouns == INDEX.get(group.noun, -1) for group in groups])
