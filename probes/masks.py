@@ -41,7 +41,6 @@ class EmojiWorldSegmenter:
 
     def segment(self, video: np.ndarray, groups: Sequence[ObjectGroup]) -> np.ndarray:
         import torch
-
         from torch.nn import functional
 
         from experiments.emojiworld.nouns import INDEX

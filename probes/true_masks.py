@@ -1,7 +1,8 @@
 """EmojiWorld's segmenter against the true masks: python -m probes.true_masks --out probes/results/emojiworld-masks.json
 
-Scenes of the training split are rendered; for each noun in a scene the IoU over the whole clip of the segmenter's mask with
-the renderer's labels, in pixels and on the token grid of the embedded checkpoints. Generated videos have no true masks.
+Scenes of the training split are rendered; for each noun in a scene the IoU over the whole clip of the segmenter's mask
+with the renderer's labels, in pixels and on the token grid of the embedded checkpoints. Generated videos have no true
+masks.
 """
 
 from __future__ import annotations
