@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from probes import results
 from probes.arguments import Probe, shard
+from probes.masks import Segmenter
 from ttom import checkpoints, outputs, provenance
 from ttom.checks import check_seed, check_words
 from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
@@ -87,14 +88,14 @@ class Probing:
         sampler = command.sampler
         self.size = VideoSize(sampler.frames, sampler.height, sampler.width)
         self.backbone.check_size(self.size)
-        self._segmenter: Any = None
+        self._segmenter: Segmenter | None = None
         # Large models are known by their name; hashing them would take minutes.
         embedded = command.model in checkpoints.EMBEDDED
         self.weights = provenance.digest(checkpoints.path(command.model)) if embedded else None
 
     @property
-    def segmenter(self) -> Any:
-        """See ``probes.masks.Segmenter``."""
+    def segmenter(self) -> Segmenter:
+        """Loaded before the first video is made."""
         if self._segmenter is None:
             self._segmenter = load_segmenter(self.command, self.backbone.device.type)
         return self._segmenter
@@ -182,7 +183,7 @@ class Probing:
         return {"status": status, "timesteps": [seen.timesteps[step] for step in self.steps], "phrases": phrases}
 
 
-def load_segmenter(command: Probe, device: str) -> Any:
+def load_segmenter(command: Probe, device: str) -> Segmenter:
     """The segmenter that the command names. Raises SetupError if its weights or its environment are not there."""
     if command.segmenter == "emojiworld":
         from probes.masks import EmojiWorldSegmenter
