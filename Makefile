@@ -8,9 +8,11 @@ DEMO_PROMPT := A balloon moves from left to right above a house
 DEMO_OUT := runs/demo
 MEMORY := runs/memory/emojiworld
 WORKERS := 1
+MODEL := emojiworld-wan
+OPTIONS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format emojiworld pseudo-train clean
+.PHONY: help demo test lint types format emojiworld pseudo-train probe env-grounding clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -38,8 +40,23 @@ emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint 
 pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld
 	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS)
 
+probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end up: MODEL=emojiworld-wan OPTIONS="--limit 20"
+	@$(BIN)/$(if $(filter 1,$(WORKERS)),python,torchrun --nproc-per-node $(WORKERS)) -m probes.run --model $(MODEL) $(OPTIONS)
+	@test ! -d ttom/checkpoints/$(MODEL) || { mkdir -p probes/results/$(MODEL) && \
+		cp runs/probe/$(MODEL)/probe.* probes/results/$(MODEL)/ && cp runs/probe/$(MODEL)/probe.json ttom/checkpoints/$(MODEL)/; }
+
+env-grounding: .venv-grounding/.installed ## build the environment of groundingdino-py and sam2, for --masks worker (several GB)
+
 clean: ## remove the environment and caches (what runs wrote stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+# sam2 is built against the torch that is there; without isolation pip does not fetch another one for that.
+.venv-grounding/.installed: probes/grounding-requirements.txt
+	@test -x .venv-grounding/bin/python || $(PYTHON) -m venv .venv-grounding
+	@.venv-grounding/bin/python -m pip --quiet install setuptools wheel $$(grep -E '^torch' $<)
+	@SAM2_BUILD_CUDA=0 .venv-grounding/bin/python -m pip --quiet install --no-build-isolation -r $<
+	@.venv-grounding/bin/python -c 'import groundingdino.util.inference, sam2.sam2_video_predictor'
+	@touch $@
 
 # An environment made by other tools may lack pip; a half-made one is completed rather than replaced.
 $(VENV)/.pip:

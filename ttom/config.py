@@ -108,8 +108,11 @@ class AdapterConfig:
 class TTOConfig:
     """Test-time optimization (section 3.2)."""
 
-    blocks: tuple[int, ...] = (3,)
-    """Transformer blocks whose attention maps the loss reads, counted from 0."""
+    blocks: tuple[int, ...] | Literal["auto"] = (3,)
+    """Transformer blocks whose attention maps the loss reads, counted from 0; "auto" takes those that the probe
+    recommends for the model (python -m probes.run)."""
+    probe: str | None = None
+    """With --tto.blocks auto: the probe.json to read; by default that in the model's folder or ~/.cache/ttom/probes."""
     lr: float = 1e-4
     """AdamW learning rate."""
     weight_decay: float = 0.0
@@ -126,12 +129,20 @@ class TTOConfig:
     """Leave the LoRA on in the steps after the guided ones."""
 
     def __post_init__(self) -> None:
-        expected = "at least one block index, each once, counted from 0"
-        _require(self, "tto", "blocks", expected, lambda b: len(b) == len(set(b)) > 0 and min(b) >= 0)
+        expected = "auto, or at least one block index, each once, counted from 0"
+        _require(self, "tto", "blocks", expected, lambda b: b == "auto" or len(b) == len(set(b)) > 0 and min(b) >= 0)
+        no_probe = "a file only together with --tto.blocks auto"
+        _require(self, "tto", "probe", no_probe, lambda probe: probe is None or self.blocks == "auto")
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
         _require_counts(self, "tto", "guided_steps", "iterations")
         _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """The blocks as numbers, of settings that went through ``ttom.probe.resolve_blocks``."""
+        assert self.blocks != "auto", "settings with blocks auto are resolved before they are used"
+        return self.blocks
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
+from ttom.probe import resolve_blocks
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
 
 if TYPE_CHECKING:
@@ -158,6 +159,10 @@ class TTOM:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
         return self._plan(prompt, settings or self.settings).layout
 
+    def _resolved(self, settings: Settings | None) -> Settings:
+        """The preset's settings if None, with the probe's blocks where these are "auto"."""
+        return resolve_blocks(settings or self.settings, self.model)
+
     def plan_ahead(
         self, prompts: Sequence[str], settings: Settings | None = None, done: Callable[[], None] = lambda: None
     ) -> None:
@@ -206,7 +211,7 @@ class TTOM:
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model.
         """
-        settings, clock, tell = settings or self.settings, Clock(), progress or _silent
+        settings, clock, tell = self._resolved(settings), Clock(), progress or _silent
         sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
         if method == "ttom":
             sampled = _steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
@@ -238,7 +243,7 @@ class TTOM:
         Raises:
             UserError: As `generate`, and if the settings name no memory that may be written.
         """
-        settings, clock, tell = settings or self.settings, Clock(), progress or _silent
+        settings, clock, tell = self._resolved(settings), Clock(), progress or _silent
         if not settings.memory.active or settings.memory.mode != "readwrite":
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
@@ -317,7 +322,7 @@ class TTOM:
 
         assert sample.layout is not None
         backbone = sample.backbone
-        signature = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0).signature
+        signature = LoraAdapter(backbone, settings.adapter, settings.tto.targets, seed=0).signature
         known = (settings.memory, signature)
         if known not in self._memories:
             embedder = load_embedder(settings.memory.embedder, backbone)
@@ -360,7 +365,7 @@ class TTOM:
 def _checked_size(backbone: Backbone, settings: Settings) -> VideoSize:
     size = VideoSize(settings.sampler.frames, settings.sampler.height, settings.sampler.width)
     backbone.check_size(size)
-    backbone.check_blocks(settings.tto.blocks)
+    backbone.check_blocks(settings.tto.targets)
     return size
 
 
@@ -431,7 +436,7 @@ def _denoise(sample: _Sample, settings: Settings, seed: int, tell: Progress) -> 
     maps = None
     if tokens:
         with torch.no_grad():
-            maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.blocks)
+            maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
         maps = maps.mean(dim=0).cpu()
     final = sampler.run(latents, progress=tell)
     return _Sampled(final, maps_before=maps, seconds_sample=time.perf_counter() - start)
@@ -442,7 +447,7 @@ def _losses(losses: list[list[float]], settings: Settings) -> dict[str, Any] | N
     if not losses:
         return None
     ends = {"loss_first": losses[0][0], "loss_last": losses[-1][-1]}
-    return {"blocks": list(settings.tto.blocks), "losses": losses, **ends}
+    return {"blocks": list(settings.tto.targets), "losses": losses, **ends}
 
 
 def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:

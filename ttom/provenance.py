@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -36,6 +37,14 @@ def environment(device: torch.device | str) -> dict[str, Any]:
         "platform": platform.platform(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def digest(folder: Path) -> str:
+    """The first 16 digits of the sha256 of a model folder's weights, so that a result names what it measured."""
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*.safetensors")):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:16]
 
 
 def describe_settings(settings: Settings, preset: str, preset_settings: Settings) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -36,24 +37,29 @@ class Sampler:
         self.timesteps: Tensor = self.solver.timesteps
 
     @torch.no_grad()
-    def step(self, index: int, latents: Tensor) -> Tensor:
-        """Latents before step ``index`` -> after it."""
-        timestep = self.timesteps[index]
+    def step(self, index: int, latents: Tensor, watch: AbstractContextManager[object] | None = None) -> Tensor:
+        """Latents before step ``index`` -> after it; the forward that reads the prompt runs within ``watch``."""
+        timestep, watch = self.timesteps[index], watch or nullcontext()
         if self.config.guidance_scale > 1:
-            positive, negative = self._both(latents, timestep)
+            positive, negative = self._both(latents, timestep, watch)
             prediction = negative + self._scale(timestep) * (positive - negative)
         else:
-            prediction = self.backbone.denoise(latents, timestep, self.text.positive)
+            with watch:
+                prediction = self.backbone.denoise(latents, timestep, self.text.positive)
         return self.solver.step(prediction, timestep, latents)
 
-    def _both(self, latents: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def _both(self, latents: Tensor, timestep: Tensor, watch: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
         """Predictions with the prompt and with the negative prompt."""
         positive, negative, denoise = self.text.positive, self.text.negative, self.backbone.denoise
         assert negative is not None, "guidance needs the negative prompt's embeddings"
         if self.backbone.batched_guidance:
-            first, second = denoise(latents.repeat(2, 1, 1, 1, 1), timestep, torch.cat([negative, positive])).chunk(2)
+            both = torch.cat([negative, positive])
+            with watch:
+                first, second = denoise(latents.repeat(2, 1, 1, 1, 1), timestep, both).chunk(2)
             return second, first
-        return denoise(latents, timestep, positive), denoise(latents, timestep, negative)
+        with watch:
+            prediction = denoise(latents, timestep, positive)
+        return prediction, denoise(latents, timestep, negative)
 
     def _scale(self, timestep: Tensor) -> float:
         if not self.config.dynamic_guidance:

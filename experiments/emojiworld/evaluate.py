@@ -8,7 +8,6 @@ detector. Reported: means with 95% bootstrap intervals over prompts, and paired 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -33,7 +32,8 @@ from experiments.emojiworld.prompts import SUITES, Prompt, prompts
 from ttom import TTOM, UserError
 from ttom.config import Settings
 from ttom.layout.model import Layout
-from ttom.provenance import environment
+from ttom.provenance import digest, environment
+from ttom.statistics import interval
 
 METRICS = ("layout_miou", "presence", "direction", "relation", "count", "flicker")
 PICTURE_PROMPTS = 3  # of each suite, the first ones: not chosen by how they look
@@ -186,12 +186,6 @@ def run(
     return [row for row in rows if row["id"] in wanted and row["variant"] in variants]
 
 
-def interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
-    """95% percentile bootstrap interval of the mean, over prompts."""
-    index = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    return [round(float(q), 4) for q in np.percentile(values[index].mean(1), (2.5, 97.5))]
-
-
 def summarise(rows: Iterable[dict], against: str = "base") -> dict:
     """{variant: {metric: mean, interval, n, and the paired difference to `against`}}; refused prompts are counted."""
     rows = list(rows)
@@ -222,14 +216,6 @@ def summarise(rows: Iterable[dict], against: str = "base") -> dict:
         times = [row["seconds"] for row in rows if row["variant"] == variant and "seconds" in row]
         result[variant]["seconds_median"] = round(float(np.median(times)), 3)
     return result
-
-
-def digest(folder: Path) -> str:
-    """sha256 of the checkpoint's weights, so that a result names what it measured."""
-    total = hashlib.sha256()
-    for file in sorted(folder.rglob("*.safetensors")):
-        total.update(file.read_bytes())
-    return total.hexdigest()[:16]
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:

@@ -7,6 +7,8 @@ each block is one cross-attention to the text. Nothing is inherited from the ada
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
 from tests.tiny import tiny_tokenizer
+from ttom.backbones import protocol
 from ttom.backbones import tokens as tokens_of
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -159,6 +162,22 @@ class ToyBackbone:
                 video = block(video, text)
         grid = (latents.shape[2], latents.shape[3] // PATCH, latents.shape[4] // PATCH)
         return torch.stack([maps[b] for b in blocks]).unflatten(2, grid)
+
+    @contextmanager
+    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: protocol.See) -> Iterator[None]:
+        def shown(block: int, layer: ToyBlock, inputs: tuple[Tensor, Tensor]) -> None:
+            shares = layer.shares(*inputs)
+            see(block, torch.stack([shares[..., positions].mean(-1) for positions in tokens], dim=1))
+
+        hooks = [
+            self.transformer.layers[b].register_forward_pre_hook(lambda layer, inputs, b=b: shown(b, layer, inputs))
+            for b in blocks
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
         last = max(blocks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,15 +18,16 @@ from ttom.attention.joint import joint_object_attention
 
 
 class CaptureProcessor:
-    """CogVideoX's joint attention processor that also stores the object maps ``(B, N, S)`` of its last call.
+    """CogVideoX's joint attention processor that also reads the object maps ``(B, N, S)``.
 
-    Its output equals ``CogVideoXAttnProcessor2_0``'s bit for bit. With ``stop`` it needs only query and key and raises
-    StopForward instead of attending.
+    Its output equals ``CogVideoXAttnProcessor2_0``'s bit for bit. The maps go to ``see``, or without it are kept as
+    ``maps`` until the next call. With ``stop`` it needs only query and key and raises StopForward instead of attending.
     """
 
-    def __init__(self, tokens: list[list[int]], *, stop: bool) -> None:
+    def __init__(self, tokens: list[list[int]], *, stop: bool, see: Callable[[Tensor], None] | None = None) -> None:
         self.tokens = tokens
         self.stop = stop
+        self.see = see
         self.maps: Tensor | None = None
 
     def __call__(
@@ -42,7 +45,11 @@ class CaptureProcessor:
             _rotated(norm(_heads(linear(states), attn.heads)), length, image_rotary_emb)
             for linear, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
         )
-        self.maps = joint_object_attention(query[:, :, length:], key, self.tokens)
+        maps = joint_object_attention(query[:, :, length:], key, self.tokens)
+        if self.see is None:
+            self.maps = maps
+        else:
+            self.see(maps)
         if self.stop:
             raise StopForward
         output = functional.scaled_dot_product_attention(query, key, _heads(attn.to_v(states), attn.heads))
@@ -63,14 +70,24 @@ def _rotated(x: Tensor, length: int, rotary: tuple[Tensor, Tensor] | None) -> Te
 
 
 def captured_maps(
-    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]]
+    transformer: nn.Module,
+    blocks: tuple[int, ...],
+    tokens: list[list[int]],
+    see: Callable[[int, Tensor], None] | None = None,
 ) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
 
+    With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
+
     Returns:
         A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
-        are ``(B, N, S)``.
+        are ``(B, N, S)``, unless ``see`` took them.
     """
     modules: dict[int, Any] = {b: transformer.get_submodule(f"transformer_blocks.{b}.attn1") for b in blocks}
-    processors = {b: CaptureProcessor(tokens, stop=b == max(blocks)) for b in blocks}
+    processors = {
+        b: CaptureProcessor(
+            tokens, stop=see is None and b == max(blocks), see=partial(see, b) if see is not None else None
+        )
+        for b in blocks
+    }
     return exchanged(modules, processors)

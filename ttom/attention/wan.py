@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from diffusers.models.attention_dispatch import dispatch_attention_fn
@@ -14,17 +16,26 @@ from ttom.attention.maps import object_attention
 
 
 class CaptureProcessor:
-    """Wan's cross-attention processor that also stores the object maps ``(B, N, S)`` of its last call.
+    """Wan's cross-attention processor that also reads the object maps ``(B, N, S)``.
 
-    Its output equals ``WanAttnProcessor``'s bit for bit (text only: image tokens of I2V models are not handled).
-    With ``stop`` it needs only query and key and raises StopForward instead of attending.
+    Its output equals ``WanAttnProcessor``'s bit for bit (text only: image tokens of I2V models are not handled). The
+    maps go to ``see``, or without it are kept as ``maps`` until the next call. With ``stop`` it needs only query and
+    key and raises StopForward instead of attending.
     """
 
     _parallel_config = None
 
-    def __init__(self, tokens: list[list[int]], *, stop: bool, attention_backend: object = None) -> None:
+    def __init__(
+        self,
+        tokens: list[list[int]],
+        *,
+        stop: bool,
+        see: Callable[[Tensor], None] | None = None,
+        attention_backend: object = None,
+    ) -> None:
         self.tokens = tokens
         self.stop = stop
+        self.see = see
         self._attention_backend = attention_backend
         self.maps: Tensor | None = None
 
@@ -38,7 +49,11 @@ class CaptureProcessor:
     ) -> Tensor:
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
         key = attn.norm_k(attn.to_k(encoder_hidden_states)).unflatten(2, (attn.heads, -1))
-        self.maps = object_attention(query, key, self.tokens)
+        maps = object_attention(query, key, self.tokens)
+        if self.see is None:
+            self.maps = maps
+        else:
+            self.see(maps)
         if self.stop:
             raise StopForward
         value = attn.to_v(encoder_hidden_states).unflatten(2, (attn.heads, -1))
@@ -47,17 +62,27 @@ class CaptureProcessor:
 
 
 def captured_maps(
-    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]]
+    transformer: nn.Module,
+    blocks: tuple[int, ...],
+    tokens: list[list[int]],
+    see: Callable[[int, Tensor], None] | None = None,
 ) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
 
+    With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
+
     Returns:
         A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
-        are ``(B, N, S)``.
+        are ``(B, N, S)``, unless ``see`` took them.
     """
     modules: dict[int, Any] = {b: transformer.get_submodule(f"blocks.{b}.attn2") for b in blocks}
     processors = {
-        b: CaptureProcessor(tokens, stop=b == max(blocks), attention_backend=module.processor._attention_backend)
+        b: CaptureProcessor(
+            tokens,
+            stop=see is None and b == max(blocks),
+            see=partial(see, b) if see is not None else None,
+            attention_backend=module.processor._attention_backend,
+        )
         for b, module in modules.items()
     }
     return exchanged(modules, processors)

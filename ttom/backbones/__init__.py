@@ -50,7 +50,7 @@ def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> B
     source = _source(model)
     target = _device(device)
     weights = _dtype(dtype, target, source)
-    with _no_progress_bars():
+    with no_progress_bars():
         pipeline, adapter = _adapter(model, source)
         try:
             pipe = pipeline.from_pretrained(
@@ -127,7 +127,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Loading prints several bars of its own; they come back afterwards if they were on."""
     shown = [m for m in (diffusers_logging, transformers_logging) if m.is_progress_bar_enabled()]
     try:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ttom.backbones import tokens as tokens_of
+from ttom.backbones.protocol import See
 from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
 
@@ -81,6 +82,9 @@ class PipelineBackbone:
         grid = self._grid(latents)
         return maps.unflatten(2, (grid.frames, grid.height, grid.width))
 
+    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: See) -> AbstractContextManager[object]:
+        return self._captured(blocks, tokens, see)
+
     def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
         if self._fused():
             raise UserError(
@@ -103,7 +107,9 @@ class PipelineBackbone:
         """The text as the pipeline hands it to the tokenizer."""
         return text
 
-    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
+    def _captured(
+        self, blocks: tuple[int, ...], tokens: list[list[int]], see: See | None = None
+    ) -> AbstractContextManager[dict[int, Any]]:
         """Within the context a forward reads the maps of the blocks (see ttom/attention)."""
         raise NotImplementedError
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ttom.attention.cogvideox import captured_maps
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
+from ttom.backbones.protocol import See
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
@@ -157,8 +158,10 @@ class CogVideoXBackbone(PipelineBackbone):
         height, width = (side * self.pipe.vae_scale_factor_spatial for side in latents.shape[3:])
         return self.pipe._prepare_rotary_positional_embeddings(height, width, latents.shape[1], self.device)
 
-    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens)
+    def _captured(
+        self, blocks: tuple[int, ...], tokens: list[list[int]], see: See | None = None
+    ) -> AbstractContextManager[dict[int, Any]]:
+        return captured_maps(self.transformer, blocks, tokens, see)
 
     def _fused(self) -> bool:
         blocks = self.pipe.transformer.transformer_blocks

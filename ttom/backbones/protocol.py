@@ -7,12 +7,17 @@ Dimension letters: see ttom/types.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
+
+See = Callable[[int, Tensor], None]
+"""Is shown a block's index and its object maps ``(B, N, S)``."""
 
 
 class Solver(Protocol):
@@ -123,6 +128,15 @@ class Backbone(Protocol):
         tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and video tokens
         in joint attention. Differentiable; float32. Raises UserError if gradient checkpointing would break the
         backward.
+        """
+        ...
+
+    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: See) -> AbstractContextManager[object]:
+        """Within the context every ``denoise`` also shows the maps of ``blocks`` to ``see``, one block at a time.
+
+        The prediction stays the same to the last bit, and no map is kept. ``see`` gets a block's index and its maps
+        ``(B, N, S)``: entries as in ``object_maps``, S in the order of the token grid, B as ``denoise`` was given it
+        (with ``batched_guidance`` the prompt's are the last).
         """
         ...
 

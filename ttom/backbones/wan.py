@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ttom.attention.wan import captured_maps
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
+from ttom.backbones.protocol import See
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
@@ -118,8 +119,10 @@ class WanBackbone(PipelineBackbone):
             return_dict=False,
         )[0]
 
-    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens)
+    def _captured(
+        self, blocks: tuple[int, ...], tokens: list[list[int]], see: See | None = None
+    ) -> AbstractContextManager[dict[int, Any]]:
+        return captured_maps(self.transformer, blocks, tokens, see)
 
     def _fused(self) -> bool:
         return any(getattr(block.attn2, "fused_projections", False) for block in self.pipe.transformer.blocks)

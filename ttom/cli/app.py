@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import tyro
@@ -21,6 +21,7 @@ from ttom.cli.memory import MemoryCommand
 from ttom.config import Settings
 from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
+from ttom.probe import resolve_blocks
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ttom {ttom.__version__}")
         return 0
     try:
-        command = parse(arguments)
+        command = _resolved(parse(arguments))
         _run(command)
     except UserError as error:
         print(f"ttom: {error}", file=sys.stderr)
@@ -56,6 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     return 0
+
+
+def _resolved(command: Command) -> Command:
+    """With the probe's blocks for --tto.blocks auto."""
+    if isinstance(command, Generate | Stream):
+        return replace(command, settings=resolve_blocks(command.settings, command.model))
+    return command
 
 
 def _run(command: Command) -> None:

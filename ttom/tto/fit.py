@@ -83,10 +83,10 @@ def run_tto(
         KeyboardInterrupt: On Ctrl-C, with the pipeline restored.
     """
     _check_mode()
-    backbone.check_blocks(settings.tto.blocks)
+    backbone.check_blocks(settings.tto.targets)
     masks = ObjectMasks(masks.masks.to(backbone.device), masks.visible.to(backbone.device))
     sampler = Sampler(backbone, text, settings.sampler, seed)
-    adapter = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed)
+    adapter = LoraAdapter(backbone, settings.adapter, settings.tto.targets, seed)
     start = time.perf_counter()
     adapter.attach()
     try:
@@ -128,9 +128,9 @@ def run_loaded(
     The adapter acts in the same steps as after an optimisation: the guided ones, or all with ``keep_after``. The one
     loss and ``maps_after`` are those of the first step with the adapter, ``maps_before`` without it.
     """
-    backbone.check_blocks(settings.tto.blocks)
+    backbone.check_blocks(settings.tto.targets)
     sampler = Sampler(backbone, text, settings.sampler, seed)
-    adapter = LoraAdapter(backbone, settings.adapter, settings.tto.blocks, seed=0)
+    adapter = LoraAdapter(backbone, settings.adapter, settings.tto.targets, seed=0)
     start = time.perf_counter()
     adapter.attach()
     try:
@@ -139,7 +139,7 @@ def run_loaded(
         for on in (False, True):
             adapter.enabled(on)
             with torch.no_grad():
-                read = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.blocks)
+                read = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
             maps.append(read)
 
         def switch(index: int, _timestep: Tensor, _latents: Tensor) -> None:

@@ -109,5 +109,5 @@ class TestTimeOptimization(LightningModule):
             self.sampler.timesteps[self.current_epoch],
             self.sampler.text.positive,
             self.tokens,
-            self.config.blocks,
+            self.config.targets,
         )

@@ -1,0 +1,55 @@
+"""Where objects are in a video: one protocol, three ways.
+
+Dimension letters: see ttom/types.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ttom.layout.model import ObjectGroup
+
+
+class Segmenter(Protocol):
+    """Finds the objects of a prompt in its video."""
+
+    name: str
+    """What the results call it, its weights included."""
+
+    def segment(self, video: np.ndarray, groups: Sequence[ObjectGroup]) -> np.ndarray:
+        """Masks of each group's objects together: bool ``(N, T, height, width)``, empty where nothing is found.
+
+        Args:
+            video: uint8 ``(T, height, width, 3)``.
+            groups: N phrases of the prompt with their nouns, different from each other.
+        """
+        ...
+
+
+class EmojiWorldSegmenter:
+    """EmojiWorld's own: the noun of every pixel, by the world's detector, which knows its 66 nouns alone."""
+
+    name = "emojiworld (experiments/emojiworld/detector.safetensors)"
+
+    def __init__(self, device: str = "cpu") -> None:
+        from experiments.emojiworld.detector import load_detector
+
+        self._detector = load_detector(device)
+
+    def segment(self, video: np.ndarray, groups: Sequence[ObjectGroup]) -> np.ndarray:
+        import torch
+        from torch.nn import functional
+
+        from experiments.emojiworld.nouns import INDEX
+
+        pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.no_grad():
+            logits = self._detector(pixels.to(next(self._detector.parameters()).device))[2]
+        # The detector says what is at every other pixel, the first among them; in between lies their mean.
+        height, width = logits.shape[2:]
+        logits = functional.interpolate(logits, (2 * height - 1, 2 * width - 1), mode="bilinear", align_corners=True)
+        nouns = functional.pad(logits, (0, 1, 0, 1), mode="replicate").argmax(1).cpu().numpy()
+        return np.stack([nouns == INDEX.get(group.noun, -1) for group in groups])

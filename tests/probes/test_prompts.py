@@ -1,0 +1,45 @@
+"""The prompts that come with the probe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.emojiworld.pseudo_train import training_prompts
+from experiments.emojiworld.world import combinations, split_of
+from probes.arguments import PROMPTS
+from probes.emojiworld_prompts import COUNT, MOVING, SEED, prompts
+from ttom.layout.rules import plan
+from ttom.streaming import read_prompts
+
+
+@pytest.mark.parametrize("name", ["common", "emojiworld"])
+def test_there_are_200_and_the_rules_can_plan_each(name: str) -> None:
+    found = read_prompts(PROMPTS / f"{name}.txt")
+    assert len({prompt.text for prompt in found}) == len(found) == 200
+    for prompt in found:
+        assert plan(prompt.text, aspect=1.5, seed=0).groups(), prompt.text
+
+
+def test_in_each_common_scene_something_moves() -> None:
+    for prompt in read_prompts(PROMPTS / "common.txt"):
+        things = plan(prompt.text, aspect=1.7, seed=0).objects
+        assert any(thing.box_at(0.0) != thing.box_at(1.0) for thing in things), prompt.text
+
+
+def test_emojiworlds_are_what_the_script_makes() -> None:
+    assert [prompt.text for prompt in read_prompts(PROMPTS / "emojiworld.txt")] == prompts()
+
+
+def test_emojiworlds_are_of_the_training_split() -> None:
+    chosen = [p for p in training_prompts(3 * COUNT, SEED) if p.composition[0] in MOVING][:COUNT]
+    assert [prompt.text for prompt in chosen] == prompts()
+    for prompt in chosen:
+        scene = prompt.scene
+        shown = combinations(scene.kind, scene.facts["nouns"], scene.facts)
+        assert {split_of(*combination) for combination in shown} == {"train"}
+
+
+def test_files_lie_in_the_package() -> None:
+    assert sorted(path.name for path in Path(PROMPTS).iterdir()) == ["common.txt", "emojiworld.txt"]
