@@ -96,9 +96,12 @@ class AdapterConfig:
     """Linear layers of the text-to-video attention that get a LoRA."""
     all_blocks: bool = False
     """Attach to every block, also where no gradient arrives; by default only up to the last target block."""
+    first_block: int = 0
+    """First block that gets a LoRA, at most the first of --tto.blocks; earlier ones then run once a guided step."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "adapter", "rank")
+        _require(self, "adapter", "first_block", "a block index, counted from 0", lambda b: b >= 0)
         _require(self, "adapter", "alpha", "a finite number above 0", _is_positive)
         some = f"some of {', '.join(LORA_PROJECTIONS)}"
         _require(self, "adapter", "projections", some, lambda p: bool(p) and set(p) <= set(LORA_PROJECTIONS))
@@ -120,6 +123,8 @@ class TTOConfig:
     """Optimiser iterations before each guided step (table 8)."""
     loss: LossName = "jsd"
     """Attention-to-layout loss (table 5)."""
+    downsample: int = 1
+    """Optimise on latents with so many times fewer rows and columns: faster, another loss; 1 for the exact one."""
     stop_loss: float | None = None
     """A guided step's iterations end early once the loss is below this; off if not set."""
     keep_after: bool = False
@@ -130,7 +135,7 @@ class TTOConfig:
         _require(self, "tto", "blocks", expected, lambda b: len(b) == len(set(b)) > 0 and min(b) >= 0)
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
-        _require_counts(self, "tto", "guided_steps", "iterations")
+        _require_counts(self, "tto", "guided_steps", "iterations", "downsample")
         _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
 
 
@@ -286,4 +291,10 @@ class Settings:
                 f"--tto.guided-steps is {self.tto.guided_steps}",
                 expected=f"at most --sampler.steps ({steps})",
                 remedy=f"--tto.guided-steps {steps}, or more --sampler.steps",
+            )
+        if self.adapter.first_block > min(self.tto.blocks):
+            raise UserError(
+                f"--adapter.first-block is {self.adapter.first_block}",
+                expected=f"at most {min(self.tto.blocks)}, the first of --tto.blocks: no later LoRA changes its map",
+                remedy=f"--adapter.first-block {min(self.tto.blocks)}",
             )

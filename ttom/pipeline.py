@@ -383,9 +383,8 @@ def _targets(
         return [], None
     length = settings.sampler.max_sequence_length
     tokens = [backbone.phrase_tokens(prompt, group.phrase, length) for group in layout.groups()]
-    masks = rasterise(
-        layout, backbone.token_grid(size), frames=size.frames, temporal_compression=backbone.temporal_compression
-    )
+    grid = backbone.token_grid(size).reduced(settings.tto.downsample)
+    masks = rasterise(layout, grid, frames=size.frames, temporal_compression=backbone.temporal_compression)
     return tokens, masks
 
 
@@ -430,8 +429,9 @@ def _denoise(sample: _Sample, settings: Settings, seed: int, tell: Progress) -> 
     sampler = Sampler(backbone, text, settings.sampler, seed)
     maps = None
     if tokens:
+        small = backbone.reduced(latents, settings.tto.downsample)
         with torch.no_grad():
-            maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.blocks)
+            maps = backbone.object_maps(small, sampler.timesteps[0], text.positive, tokens, settings.tto.blocks)
         maps = maps.mean(dim=0).cpu()
     final = sampler.run(latents, progress=tell)
     return _Sampled(final, maps_before=maps, seconds_sample=time.perf_counter() - start)

@@ -30,6 +30,10 @@ class TokenGrid:
     def count(self) -> int:
         return self.frames * self.height * self.width
 
+    def reduced(self, factor: int) -> TokenGrid:
+        """The grid with so many times fewer rows and columns, rounded down."""
+        return TokenGrid(self.frames, self.height // factor, self.width // factor)
+
 
 @dataclass(frozen=True)
 class VideoSize:

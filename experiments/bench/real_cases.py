@@ -19,7 +19,7 @@ class Case:
     Attributes:
         measure: Denoising steps; iterations of the LightningModule's fit; the same in a bare loop.
         target: Block whose map the loss reads: by index, or so deep in the transformer.
-        settings: What differs from the preset, by dotted name.
+        settings: What differs from the preset, by dotted name; "target-2" is the second block before the target.
         limit_gib: Memory that the allocator may have; all of the GPU's if not set.
         only: Models that have the row; all if empty.
     """
@@ -39,6 +39,8 @@ class Case:
         settings = replace(settings, tto=replace(settings.tto, blocks=(target,)))
         for name, value in self.settings.items():
             group, field_name = name.split(".")
+            if isinstance(value, str):
+                value = target + int(value.removeprefix("target") or 0)
             settings = replace(settings, **{group: replace(getattr(settings, group), **{field_name: value})})
         return settings
 
@@ -49,4 +51,7 @@ CASES = {
     "tto-3-bare": Case("bare"),
     "tto-quarter": Case("fit", target="quarter"),
     "tto-half": Case("fit", target="half"),
+    "tto-3-cut": Case("fit", settings={"adapter.first_block": "target"}),
+    "tto-half-late": Case("fit", target="half", settings={"adapter.first_block": "target-2"}),
+    "tto-3-small": Case("fit", settings={"tto.downsample": 2}),
 }

@@ -122,6 +122,7 @@ def measure_bare(
     meter, losses = Meter(backbone.device), []
     try:
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=settings.tto.lr, weight_decay=settings.tto.weight_decay)
+        latents = backbone.reduced(latents, settings.tto.downsample)
         for i in range(n + 1):
             maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, TOKENS, settings.tto.blocks)
             loss = alignment_loss(settings.tto.loss, maps, masks)

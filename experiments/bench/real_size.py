@@ -36,7 +36,7 @@ def measure(case: Case, model: Model, backbone: Backbone, runs: int) -> dict[str
     text, latents = TextEmbeddings(positive, negative), backbone.initial_latents(model.size, 0)
     if case.measure == "step":
         return measure_steps(backbone, latents, text, settings, runs)
-    masks = masks_for(backbone.token_grid(model.size), device)
+    masks = masks_for(backbone.token_grid(model.size).reduced(settings.tto.downsample), device)
     iterations = measure_fit if case.measure == "fit" else measure_bare
     return iterations(backbone, latents, text, masks, settings, runs)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -11,8 +10,11 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ttom.attention.capture import StopForward, exchanged
+from ttom.attention.capture import Prefix, StopForward, reading
 from ttom.attention.joint import joint_object_attention
+
+ATTENTION = "transformer_blocks.{}.attn1"
+"""A block's text-to-video attention in the transformer."""
 
 
 class CaptureProcessor:
@@ -63,14 +65,13 @@ def _rotated(x: Tensor, length: int, rotary: tuple[Tensor, Tensor] | None) -> Te
 
 
 def captured_maps(
-    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]]
+    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]], prefix: Prefix | None = None
 ) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
 
     Returns:
-        A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
+        A context (see ``reading``) that gives the processor of each target block; after the forward its ``maps``
         are ``(B, N, S)``.
     """
-    modules: dict[int, Any] = {b: transformer.get_submodule(f"transformer_blocks.{b}.attn1") for b in blocks}
     processors = {b: CaptureProcessor(tokens, stop=b == max(blocks)) for b in blocks}
-    return exchanged(modules, processors)
+    return reading(transformer, ATTENTION, processors, prefix)

@@ -9,8 +9,11 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
 
-from ttom.attention.capture import StopForward, exchanged
+from ttom.attention.capture import Prefix, StopForward, reading
 from ttom.attention.maps import object_attention
+
+ATTENTION = "blocks.{}.attn2"
+"""A block's text-to-video attention in the transformer."""
 
 
 class CaptureProcessor:
@@ -47,17 +50,17 @@ class CaptureProcessor:
 
 
 def captured_maps(
-    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]]
+    transformer: nn.Module, blocks: tuple[int, ...], tokens: list[list[int]], prefix: Prefix | None = None
 ) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
 
     Returns:
-        A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
+        A context (see ``reading``) that gives the processor of each target block; after the forward its ``maps``
         are ``(B, N, S)``.
     """
-    modules: dict[int, Any] = {b: transformer.get_submodule(f"blocks.{b}.attn2") for b in blocks}
+    modules: dict[int, Any] = {b: transformer.get_submodule(ATTENTION.format(b)) for b in blocks}
     processors = {
         b: CaptureProcessor(tokens, stop=b == max(blocks), attention_backend=module.processor._attention_backend)
         for b, module in modules.items()
     }
-    return exchanged(modules, processors)
+    return reading(transformer, ATTENTION, processors, prefix)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ttom.attention.capture import Prefix
 from ttom.backbones import tokens as tokens_of
 from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
@@ -68,34 +69,53 @@ class PipelineBackbone:
         raise NotImplementedError
 
     def object_maps(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, tokens: list[list[int]], blocks: tuple[int, ...]
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        tokens: list[list[int]],
+        blocks: tuple[int, ...],
+        prefix: Prefix | None = None,
     ) -> Tensor:
-        if torch.is_grad_enabled() and self.pipe.transformer.is_gradient_checkpointing:
-            raise UserError(
-                "the transformer has gradient checkpointing on, whose second forward would find no map to read",
-                remedy="call pipe.transformer.disable_gradient_checkpointing() first",
-            )
-        with self._captured(blocks, tokens) as processors:
+        with self._captured(blocks, tokens, prefix) as processors:
             self.denoise(latents, timestep, text)
         maps = torch.stack([processors[b].maps[0] for b in blocks])
         grid = self._grid(latents)
         return maps.unflatten(2, (grid.frames, grid.height, grid.width))
 
-    def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
+    def reduced(self, latents: Tensor, factor: int) -> Tensor:
+        full = self._grid(latents)
+        small = full.reduced(factor)
+        if not small.count:
+            raise UserError(
+                f"--tto.downsample is {factor}",
+                expected=f"at most {min(full.height, full.width)}: the picture has {full.height} x {full.width} tokens",
+            )
+        for axis, before, after in ((-2, full.height, small.height), (-1, full.width, small.width)):
+            side = latents.shape[axis]
+            count = side // before * after
+            # The middle of each of so many equal parts.
+            chosen = ((torch.arange(count) + 0.5) * side / count).long()
+            latents = latents.index_select(axis, chosen.to(latents.device))
+        return latents
+
+    def lora_targets(
+        self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool, first: int = 0
+    ) -> list[str]:
         if self._fused():
             raise UserError(
                 "the pipeline's projections are fused, which hides to_k and to_v from a LoRA",
                 remedy="call pipe.transformer.unfuse_qkv_projections() first",
             )
         last = self.num_blocks if all_blocks else max(blocks)
-        names = [f"{self.attention.format(b)}.{p}" for b in range(last) for p in projections]
+        names = [f"{self.attention.format(b)}.{p}" for b in range(first, last) for p in projections]
         if not all_blocks:
             names += [f"{self.attention.format(last)}.{p}" for p in projections if p in ("to_q", "to_k")]
         if not names:
             raise UserError(
-                f"no gradient reaches --adapter.projections {' '.join(projections)} with --tto.blocks {last} alone",
-                expected="to_q or to_k in block 0, any projection in the blocks before the last target block",
-                remedy="add to_q or to_k, or a later block",
+                f"no gradient reaches --adapter.projections {' '.join(projections)} in block {first} alone",
+                expected="to_q or to_k in the last target block, any projection in the blocks before it",
+                remedy="add to_q or to_k, a later block, or an earlier --adapter.first-block",
             )
         return names
 
@@ -103,7 +123,9 @@ class PipelineBackbone:
         """The text as the pipeline hands it to the tokenizer."""
         return text
 
-    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
+    def _captured(
+        self, blocks: tuple[int, ...], tokens: list[list[int]], prefix: Prefix | None
+    ) -> AbstractContextManager[dict[int, Any]]:
         """Within the context a forward reads the maps of the blocks (see ttom/attention)."""
         raise NotImplementedError
 

@@ -15,7 +15,8 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 from diffusers.models.attention_processor import FusedCogVideoXAttnProcessor2_0
 from torch import Tensor
 
-from ttom.attention.cogvideox import captured_maps
+from ttom.attention.capture import Prefix
+from ttom.attention.cogvideox import ATTENTION, captured_maps
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -64,7 +65,7 @@ class CogVideoXBackbone(PipelineBackbone):
     """
 
     batched_guidance = True
-    attention = "transformer_blocks.{}.attn1"
+    attention = ATTENTION
 
     @property
     def _joined(self) -> int:
@@ -157,8 +158,10 @@ class CogVideoXBackbone(PipelineBackbone):
         height, width = (side * self.pipe.vae_scale_factor_spatial for side in latents.shape[3:])
         return self.pipe._prepare_rotary_positional_embeddings(height, width, latents.shape[1], self.device)
 
-    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens)
+    def _captured(
+        self, blocks: tuple[int, ...], tokens: list[list[int]], prefix: Prefix | None
+    ) -> AbstractContextManager[dict[int, Any]]:
+        return captured_maps(self.transformer, blocks, tokens, prefix)
 
     def _fused(self) -> bool:
         blocks = self.pipe.transformer.transformer_blocks

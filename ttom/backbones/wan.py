@@ -14,7 +14,8 @@ import torch
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from torch import Tensor
 
-from ttom.attention.wan import captured_maps
+from ttom.attention.capture import Prefix
+from ttom.attention.wan import ATTENTION, captured_maps
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -40,7 +41,7 @@ class WanBackbone(PipelineBackbone):
         UserError: A Wan 2.2 pipeline (two transformers, or a timestep per token), which is another sampling loop.
     """
 
-    attention = "blocks.{}.attn2"
+    attention = ATTENTION
 
     def __init__(self, name: str, pipe: Any) -> None:
         if pipe.config.expand_timesteps or pipe.transformer_2 is not None:
@@ -118,8 +119,10 @@ class WanBackbone(PipelineBackbone):
             return_dict=False,
         )[0]
 
-    def _captured(self, blocks: tuple[int, ...], tokens: list[list[int]]) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens)
+    def _captured(
+        self, blocks: tuple[int, ...], tokens: list[list[int]], prefix: Prefix | None
+    ) -> AbstractContextManager[dict[int, Any]]:
+        return captured_maps(self.transformer, blocks, tokens, prefix)
 
     def _fused(self) -> bool:
         return any(getattr(block.attn2, "fused_projections", False) for block in self.pipe.transformer.blocks)
