@@ -151,7 +151,7 @@ class LoraAdapter:
             layer: Any = self.backbone.transformer.get_submodule(name)
             for linear in (layer.lora_A[NAME], layer.lora_B[NAME]):
                 # Steps of AdamW are lost in bfloat16 weights, whatever the model itself is kept in.
-                linear.to(torch.promote_types(linear.weight.dtype, torch.float32))
+                linear.to(linear.weight.dtype if linear.weight.dtype.itemsize > 4 else torch.float32)
             first, second = self._weights(name)
             first.copy_(torch.randn(first.shape, generator=generator) / self.config.rank)
             second.zero_()

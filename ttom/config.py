@@ -78,10 +78,17 @@ class SamplerConfig:
     """Text tokens the prompt is padded or cut to."""
     negative_prompt: str = ""
     """Text of the unconditional branch."""
+    batched_guidance: bool | None = None
+    """Predict with both prompts in one batch, or one after the other; None does as the stock pipeline."""
+    cache_threshold: float | None = None
+    """Skip all but the first block in steps where that changes less than this share (diffusers' FirstBlockCache), never
+    in guided steps: faster, other pictures; off if not set."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "sampler", "steps", "frames", "height", "width", "fps", "max_sequence_length")
         _require(self, "sampler", "guidance_scale", "a finite number", math.isfinite)
+        above = "a finite number above 0, or None"
+        _require(self, "sampler", "cache_threshold", above, lambda t: t is None or _is_positive(t))
 
 
 @dataclass(frozen=True)
@@ -272,6 +279,38 @@ class MemoryConfig:
     def active(self) -> bool:
         """Whether there is a memory to use."""
         return self.path is not None and self.mode != "off"
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """How the model runs: memory for time and back, the method the same. docs/performance.md says what to take."""
+
+    checkpointing: bool = False
+    """Optimise with gradient checkpointing: less memory, blocks before the last target block run twice."""
+    offload: bool = False
+    """Keep text encoder and VAE on the CPU while they have nothing to do."""
+    resident_blocks: int | None = None
+    """Transformer blocks, from the first, that stay on the GPU, the target blocks among them; the others come from the
+    CPU in each step. All if not set."""
+    vae_tiling: bool = False
+    """Decode the video in overlapping tiles: less memory, slightly other pictures."""
+    compile: bool = False
+    """Compile the transformer's blocks with torch.compile, which takes some time in the first steps."""
+    attention: str | None = None
+    """Attention back end of diffusers, such as "_native_cudnn"; it needs a backward. diffusers' choice if not set."""
+    fp8: bool = False
+    """Keep the transformer's weights in 8 bits and compute in --dtype: half the memory, slightly other pictures."""
+
+    def __post_init__(self) -> None:
+        expected = "a whole number of at least 1, or None"
+        _require(self, "runtime", "resident_blocks", expected, lambda n: n is None or n >= 1)
+        trains = "a back end with a backward"
+        _require(self, "runtime", "attention", trains, lambda a: a is None or not a.startswith("sage"))
+        if self.compile and self.resident_blocks is not None:
+            raise UserError(
+                "--runtime.compile and --runtime.resident-blocks do not go together",
+                remedy="leave one of them out",
+            )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class CaptureProcessor:
         self.stop = stop
         self.maps: Tensor | None = None
 
+    @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: Attention,

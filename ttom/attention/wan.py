@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ class CaptureProcessor:
         self._attention_backend = attention_backend
         self.maps: Tensor | None = None
 
+    @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: WanAttention,

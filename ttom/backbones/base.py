@@ -5,7 +5,8 @@ Dimension letters: see ttom/types.py.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ttom.attention.capture import Prefix
 from ttom.backbones import tokens as tokens_of
+from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
 
@@ -21,6 +23,8 @@ class PipelineBackbone:
     """The part of ``Backbone`` that does not depend on the model's family. The pipeline is left as it is."""
 
     batched_guidance = False
+    runtime = RuntimeConfig()
+    """How the pipeline was prepared (see runtime.py)."""
     attention: str
     """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
 
@@ -41,9 +45,13 @@ class PipelineBackbone:
         return self.pipe.transformer.dtype
 
     @property
-    def num_blocks(self) -> int:
+    def blocks(self) -> nn.ModuleList:
         blocks: Any = self.transformer.get_submodule(self.attention.split(".")[0])
-        return len(blocks)
+        return blocks
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.blocks)
 
     def check_blocks(self, blocks: tuple[int, ...]) -> None:
         wrong = [b for b in blocks if not 0 <= b < self.num_blocks]
@@ -51,6 +59,13 @@ class PipelineBackbone:
             raise UserError(
                 f"--tto.blocks names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
                 expected=f"indices from 0 to {self.num_blocks - 1}",
+            )
+        resident = self.runtime.resident_blocks
+        if resident is not None and max(blocks) >= resident:
+            raise UserError(
+                f"--tto.blocks names block {max(blocks)}, but --runtime.resident-blocks is {resident}",
+                expected="target blocks that stay on the GPU",
+                remedy=f"--runtime.resident-blocks {max(blocks) + 1}",
             )
 
     def unknown_words(self, text: str) -> list[str]:
@@ -77,7 +92,7 @@ class PipelineBackbone:
         blocks: tuple[int, ...],
         prefix: Prefix | None = None,
     ) -> Tensor:
-        with self._captured(blocks, tokens, prefix) as processors:
+        with self._captured(blocks, tokens, prefix) as processors, self._weights_kept():
             self.denoise(latents, timestep, text)
         maps = torch.stack([processors[b].maps[0] for b in blocks])
         grid = self._grid(latents)
@@ -107,6 +122,11 @@ class PipelineBackbone:
                 "the pipeline's projections are fused, which hides to_k and to_v from a LoRA",
                 remedy="call pipe.transformer.unfuse_qkv_projections() first",
             )
+        if all_blocks and self.runtime.resident_blocks is not None:
+            raise UserError(
+                "--adapter.all-blocks puts a LoRA into blocks that do not stay on the GPU",
+                remedy="leave --adapter.all-blocks or --runtime.resident-blocks out",
+            )
         last = self.num_blocks if all_blocks else max(blocks)
         names = [f"{self.attention.format(b)}.{p}" for b in range(first, last) for p in projections]
         if not all_blocks:
@@ -118,6 +138,24 @@ class PipelineBackbone:
                 remedy="add to_q or to_k, a later block, or an earlier --adapter.first-block",
             )
         return names
+
+    def _weights_kept(self) -> AbstractContextManager[Any]:
+        """Layerwise casting takes the weights that a forward used away again: keep those for the backward."""
+        if not self.runtime.fp8:
+            return nullcontext()
+        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.detach(), lambda tensor: tensor)
+
+    @contextmanager
+    def _decoder(self) -> Iterator[Any]:
+        """The VAE, on the device for as long as it works."""
+        vae = self.pipe.vae
+        if not self.runtime.offload:
+            yield vae
+            return
+        try:
+            yield vae.to(self.device)
+        finally:
+            vae.to("cpu")
 
     def _clean(self, text: str) -> str:
         """The text as the pipeline hands it to the tokenizer."""

@@ -169,6 +169,6 @@ class CogVideoXBackbone(PipelineBackbone):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        vae = self.pipe.vae
         kept = latents[:, self._joined - 1 :]
-        return to_frames(self.pipe, self.pipe.decode_latents(kept.to(vae.device, vae.dtype)))
+        with self._decoder() as vae:
+            return to_frames(self.pipe, self.pipe.decode_latents(kept.to(vae.device, vae.dtype)))

@@ -129,10 +129,10 @@ class WanBackbone(PipelineBackbone):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        vae = self.pipe.vae
-        latents = latents.to(vae.device, vae.dtype)
-        mean, std = (
-            torch.tensor(values).view(1, -1, 1, 1, 1).to(latents)
-            for values in (vae.config.latents_mean, vae.config.latents_std)
-        )
-        return to_frames(self.pipe, vae.decode(latents / (1.0 / std) + mean, return_dict=False)[0])
+        with self._decoder() as vae:
+            latents = latents.to(vae.device, vae.dtype)
+            mean, std = (
+                torch.tensor(values).view(1, -1, 1, 1, 1).to(latents)
+                for values in (vae.config.latents_mean, vae.config.latents_std)
+            )
+            return to_frames(self.pipe, vae.decode(latents / (1.0 / std) + mean, return_dict=False)[0])

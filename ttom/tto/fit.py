@@ -146,7 +146,7 @@ def run_loaded(
             if index == settings.tto.guided_steps:
                 adapter.enabled(settings.tto.keep_after)
 
-        final = sampler.run(latents, before_step=switch, progress=progress)
+        final = sampler.run(latents, cache_from=settings.tto.guided_steps, before_step=switch, progress=progress)
         return TTOResult(
             latents=final,
             losses=[[alignment_loss(settings.tto.loss, maps[1], masks).item()]],
