@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import torch
 
 from experiments.bench.generate import spread
-from ttom import provenance
+from experiments.bench.memory import timed
+from experiments.bench.real_models import TOKENS
+from ttom import TTOM, provenance
 from ttom.adapter import LoraAdapter
 from ttom.backbones import Backbone
-from ttom.config import Settings
+from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.losses import alignment_loss
+from ttom.memory.fusion import fuse
+from ttom.memory.store import Store
 from ttom.sampler import Sampler
 from ttom.tto.fit import run_tto
 from ttom.types import ObjectMasks, TextEmbeddings, TokenGrid
-
-TOKENS = [[3, 4], [9]]
-"""Text positions of two objects."""
 
 
 class Meter:
@@ -45,19 +50,20 @@ class Meter:
         provenance.reset_peak(self.device)
         self._last = time.perf_counter()
 
-    def watch(self, backbone: Any) -> Callable[[], None]:
-        """Mark each forward of the transformer in a step as "forward"; call what is returned to stop."""
-        original = backbone.denoise
+    @contextmanager
+    def watching(self, owner: Any, name: str, phase: str) -> Iterator[None]:
+        """Mark each call of a method as a phase, and what comes before it as "around"."""
+        original = getattr(owner, name)
 
         @wraps(original)
-        def denoise(*inputs: Any) -> Any:
+        def call(*inputs: Any, **named: Any) -> Any:
             self.mark("around")
-            prediction = original(*inputs)
-            self.mark("forward")
-            return prediction
+            result = original(*inputs, **named)
+            self.mark(phase)
+            return result
 
-        backbone.denoise = denoise
-        return lambda: delattr(backbone, "denoise")
+        with patch.object(owner, name, call):
+            yield
 
     def report(self) -> dict[str, Any]:
         """Spread of the seconds and the peak in GiB of each phase."""
@@ -77,12 +83,12 @@ def masks_for(grid: TokenGrid, device: torch.device) -> ObjectMasks:
 
 
 def measure_steps(backbone: Backbone, latents: torch.Tensor, text: TextEmbeddings, settings: Settings, n: int) -> Any:
-    """``n`` denoising steps with guidance through the sampler, after one that warms up."""
-    sampler = Sampler(backbone, text, replace(settings.sampler, steps=n + 1))
+    """``n`` denoising steps with guidance through the sampler, after two that warm up (a cache fills in the first)."""
+    sampler = Sampler(backbone, text, replace(settings.sampler, steps=n + 2))
     meter = Meter(backbone.device)
 
     def mark(_phase: Any, done: int, _total: int, _loss: Any) -> None:
-        meter.mark("warm-up" if done == 1 else "step")
+        meter.mark("warm-up" if done <= 2 else "step")
 
     sampler.run(latents, progress=mark)
     return meter.report()
@@ -97,15 +103,12 @@ def measure_fit(
     """
     settings = replace(settings, tto=replace(settings.tto, guided_steps=1, iterations=n + 1))
     meter = Meter(backbone.device)
-    stop = meter.watch(backbone)
 
     def mark(_phase: Any, done: int, _total: int, _loss: Any) -> None:
         meter.mark("first" if done == 1 else "iteration")
 
-    try:
+    with meter.watching(Sampler, "step", "guided step"):
         result = run_tto(backbone, latents, text, TOKENS, masks, settings, seed=0, progress=mark, finish=False)
-    finally:
-        stop()
     report = meter.report()
     report["adapter_bytes"] = sum(tensor.nbytes for tensor in result.adapter.values())
     report["losses"] = [round(loss, 6) for loss in result.losses[0]]
@@ -134,3 +137,61 @@ def measure_bare(
     finally:
         adapter.detach()
     return meter.report() | {"losses": losses}
+
+
+PROMPTS = (
+    "A balloon moves from left to right above a house",
+    "A bird moves from left to right above a bus",  # to the memory the same
+)
+
+
+def measure_pipeline(backbone: Backbone, settings: Settings, runtime: RuntimeConfig, folder: Path) -> Any:
+    """Short videos of two prompts, from text to pixels, the second from what the memory keeps of the first.
+
+    Two guided steps of two iterations, and one step after them; then the memory's operations on that adapter.
+    """
+    settings = replace(
+        settings,
+        sampler=replace(settings.sampler, steps=3),
+        tto=replace(settings.tto, guided_steps=2, iterations=2),
+        memory=MemoryConfig(path=str(folder), threshold=0.9),
+    )
+    runner = TTOM(backbone.name, runtime=runtime)
+    runner._backbone = backbone  # its random weights are in no folder to load
+    meter, results = Meter(backbone.device), []
+
+    def mark(stage: Any, done: int, _total: int, _loss: Any) -> None:
+        if stage == "optimize":
+            meter.mark("iteration" if done % 2 == 0 else "around")
+
+    watched = ((backbone, "encode_prompt", "encode"), (Sampler, "step", "step"), (backbone, "decode", "decode"))
+    with ExitStack() as stack:
+        for owner, name, phase in watched:
+            stack.enter_context(meter.watching(owner, name, phase))
+        for prompt in PROMPTS:
+            results.append(runner.generate(prompt, settings=settings, progress=mark))
+    first, second = (result.report for result in results)
+    assert not first["memory"]["hit"] and second["memory"]["hit"], "the second prompt finds the first one's adapter"
+    return meter.report() | {
+        "video": list(results[0].video.shape),
+        "stages": first["seconds"],
+        "memory": measure_memory(folder),
+    }
+
+
+def measure_memory(folder: Path) -> dict[str, Any]:
+    """Milliseconds to read, fuse and insert the adapters of a memory."""
+    with Store(folder) as store:
+        entry = next(iter(store.entries()))
+        state = store.value(entry)
+        both = [{name: tensor.float() for name, tensor in state.items()}] * 2
+        given: dict[str, Any] = {"key": "k", "prompt": "p", "signature": entry.signature}
+        vector = np.full(store.dimension, store.dimension**-0.5, np.float32)
+        changed = [{name: tensor + i for name, tensor in state.items()} for i in range(3)]
+        return {
+            "bytes": entry.bytes,
+            "read_milliseconds": timed(lambda _: store.value(entry), 5),
+            "insert_milliseconds": timed(lambda i: store.insert(changed[i], embedding=vector, **given), 3),
+            "average_milliseconds": timed(lambda _: fuse(both, [1.0, 1.0], "average"), 3),
+            "svd_milliseconds": timed(lambda _: fuse(both, [1.0, 1.0], "svd"), 3),
+        }

@@ -6,6 +6,8 @@ from typing import Any
 
 STEPS, ITERATIONS = 50, 40
 """Of a whole run (section 4.1 of the paper: 5 guided steps of 8 iterations)."""
+SHOWN = ("encode", "iteration", "guided step", "step", "decode")
+"""Phases whose peak is in the table."""
 
 
 def table(result: dict[str, Any]) -> str:
@@ -34,6 +36,11 @@ def _origin(number: int, call: dict[str, Any]) -> str:
     return f"Call {number}: {call['date']}, {device}, {commit}, {versions}."
 
 
+def phase_of(row: dict[str, Any]) -> str:
+    """What a row's figure is about: a step or an iteration."""
+    return "step" if "step" in row["seconds"] else "iteration"
+
+
 def _plain_step(rows: list[dict[str, Any]]) -> float | None:
     """Median seconds of a step without any lever, where it was measured."""
     found = [row["seconds"]["step"]["median"] for row in rows if row["case"] == "step" and "seconds" in row]
@@ -43,11 +50,11 @@ def _plain_step(rows: list[dict[str, Any]]) -> float | None:
 def _cells(row: dict[str, Any], step: float | None) -> list[str]:
     block = ", ".join(map(str, row["blocks"]))
     if "failed" in row:
-        return [row["case"], block, row["failed"].splitlines()[0], "-", "-", "-", "-", str(row["call"])]
-    floor = row["floor"]
-    phase = floor["phase"]
-    seconds = row["seconds"][phase]["median"]
+        return [row["case"], block, row["failed"], "-", "-", "-", "-", str(row["call"])]
+    phase = phase_of(row)
+    seconds, floor = row["seconds"][phase]["median"], row.get("floor", {}).get("seconds")
+    times = [f"{seconds:.3f} for the {phase}", f"{floor:.3f}" if floor else "-"]
+    times.append(f"{seconds / floor:.2f}" if floor else "-")
     share = f"{ITERATIONS * seconds / (STEPS * step):.1%}" if phase == "iteration" and step else "-"
-    peaks = ", ".join(f"{name} {value:g}" for name, value in row["peak_gib"].items() if name in (phase, "forward"))
-    times = [f"{seconds:.3f} a {phase}", f"{floor['seconds']:.3f}", f"{floor['ratio']:.2f}"]
+    peaks = ", ".join(f"{name} {value:g}" for name, value in row["peak_gib"].items() if name in SHOWN)
     return [row["case"], block, *times, peaks, share, str(row["call"])]

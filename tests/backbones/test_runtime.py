@@ -42,6 +42,12 @@ def run(family: str, runtime: RuntimeConfig) -> tuple[Any, torch.Tensor, Pipelin
     return result, backbone.decode(result.latents), backbone
 
 
+def sampled(backbone: PipelineBackbone) -> torch.Tensor:
+    """The plain model's latents."""
+    sample = Sample(backbone)  # type: ignore[arg-type]
+    return Sampler(backbone, sample.text, sample.settings.sampler).run(sample.latents)
+
+
 @pytest.fixture(scope="module", params=SAMPLES)
 def plain(request: pytest.FixtureRequest) -> tuple[str, Any, torch.Tensor]:
     result, video, _ = run(request.param, RuntimeConfig())
@@ -84,7 +90,7 @@ def test_tiled_decoding_is_near(plain: tuple[str, Any, torch.Tensor]) -> None:
     assert torch.equal(backbone.decode(expected.latents), video)
 
 
-def test_compiled_blocks_agree(monkeypatch: pytest.MonkeyPatch, plain: tuple[str, Any, torch.Tensor]) -> None:
+def test_compiled_blocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a back end that runs the traced graphs as they are; the tracing is what could go wrong."""
     graphs: list[Any] = []
 
@@ -94,8 +100,7 @@ def test_compiled_blocks_agree(monkeypatch: pytest.MonkeyPatch, plain: tuple[str
 
     monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend=count))
     torch._dynamo.reset()
-    family, expected, _ = plain
-    result, _, _ = run(family, RuntimeConfig(compile=True))
+    (expected, _, _), (result, _, _) = (run("wan", RuntimeConfig(compile=on)) for on in (False, True))
     assert graphs
     torch.testing.assert_close(torch.tensor(result.losses), torch.tensor(expected.losses), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(result.latents, expected.latents, rtol=1e-3, atol=1e-4)
@@ -125,6 +130,11 @@ def test_attention_back_ends() -> None:
     backbone = WanBackbone("tiny", tiny_pipeline())
     prepare(backbone, CPU, RuntimeConfig(attention="native"))
     assert {str(p._attention_backend.value) for p in backbone.pipe.transformer.attn_processors.values()} == {"native"}
+    torch.testing.assert_close(sampled(backbone), sampled(WanBackbone("tiny", tiny_pipeline())))
+    prepare(backbone, CPU, RuntimeConfig(attention="_native_cudnn"))
+    with pytest.raises(RuntimeError):  # not on a CPU; and other models have not changed
+        sampled(backbone)
+    sampled(WanBackbone("tiny", tiny_pipeline()))
     with pytest.raises(UserError, match="--runtime.attention is no-such"):
         prepare(backbone, CPU, RuntimeConfig(attention="no-such"))
     with pytest.raises(UserError, match="one kind of attention only"):

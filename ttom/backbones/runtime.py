@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from diffusers.hooks import apply_group_offloading
+from diffusers.models.attention_dispatch import attention_backend
 from torch import nn
 
 from ttom.backbones.base import PipelineBackbone
@@ -52,7 +53,10 @@ def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) ->
 
 
 def check_fits(backbone: PipelineBackbone, free: int) -> None:
-    """Raise UserError if the weights need more than ``free`` bytes; says which settings would make them fit."""
+    """Raise UserError if the weights need more than ``free`` bytes; says which settings would make them fit.
+
+    Weights that are on a GPU already need nothing.
+    """
     runtime, blocks = backbone.runtime, backbone.blocks
     parts = (backbone.pipe.text_encoder, backbone.pipe.vae)
     others = sum(_bytes(part) for part in parts if part is not None)
@@ -77,7 +81,7 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
 
 
 def _bytes(module: nn.Module) -> int:
-    return sum(parameter.nbytes for parameter in module.parameters())
+    return sum(parameter.nbytes for parameter in module.parameters() if parameter.device.type == "cpu")
 
 
 def _place(backbone: PipelineBackbone, device: torch.device) -> None:
@@ -124,7 +128,8 @@ def _set_attention(transformer: Any, name: str) -> None:
             remedy="leave --runtime.attention out",
         )
     try:
-        transformer.set_attention_backend(name)
+        with attention_backend(name):  # which restores what set_attention_backend changes for all other models too
+            transformer.set_attention_backend(name)
     except (ValueError, RuntimeError, ImportError) as error:
         raise UserError(
             f"--runtime.attention is {name}: {str(error).splitlines()[0]}",
