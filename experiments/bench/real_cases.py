@@ -48,7 +48,8 @@ class Case:
         return settings
 
 
-WAN, COGVIDEOX, LARGE = ("wan-14b", "wan-1.3b"), ("cogvideox-5b", "cogvideox-2b"), ("wan-14b", "cogvideox-5b")
+WAN, COGVIDEOX = ("wan-14b", "wan-1.3b"), ("cogvideox-5b", "cogvideox-2b")
+LARGE, SMALL = ("wan-14b", "cogvideox-5b"), ("wan-1.3b", "cogvideox-2b")
 SAVING = {"checkpointing": True, "resident_blocks": 4}
 
 CASES = {
@@ -73,9 +74,7 @@ CASES = {
     "tto-3-8gib": Case("fit", runtime={"checkpointing": True}, limit_gib=8, only=("wan-1.3b", "cogvideox-2b")),
     # The whole of it.
     "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
-    "pipeline-tiled": Case(
-        "pipeline", runtime={"offload": True, "vae_tiling": True}, only=("wan-1.3b", "cogvideox-2b")
-    ),
+    "pipeline-tiled": Case("pipeline", runtime={"offload": True, "vae_tiling": True}, only=SMALL),
     "pipeline-streamed": Case("pipeline", runtime={"offload": True, "vae_tiling": True} | SAVING, only=LARGE),
     # Other ways to run a step.
     "step-streamed": Case("step", runtime={"resident_blocks": 4}, only=LARGE),
