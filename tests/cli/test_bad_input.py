@@ -133,7 +133,7 @@ def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
         ("--sampler.cache-threshold 0", "--sampler.cache-threshold is 0"),
         ("--adapter.first-block 2", "at most 1, the first of --tto.blocks"),
         ("--tto.downsample 9", "--tto.downsample is 9"),
-        ("--runtime.resident-blocks 1", "--runtime.resident-blocks 2"),
+        ("--runtime.resident-blocks 1", "--runtime.resident-blocks 3"),
         ("--runtime.resident-blocks 5", "at most 4"),
         ("--runtime.attention sage", "with a backward"),
         ("--runtime.attention no-such", "--runtime.attention is no-such"),

@@ -101,11 +101,6 @@ class PipelineBackbone:
     def reduced(self, latents: Tensor, factor: int) -> Tensor:
         full = self._grid(latents)
         small = full.reduced(factor)
-        if not small.count:
-            raise UserError(
-                f"--tto.downsample is {factor}",
-                expected=f"at most {min(full.height, full.width)}: the picture has {full.height} x {full.width} tokens",
-            )
         for axis, before, after in ((-2, full.height, small.height), (-1, full.width, small.width)):
             side = latents.shape[axis]
             count = side // before * after
