@@ -73,7 +73,7 @@ def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> No
 def test_report_says_where_it_comes_from(steered: Result) -> None:
     provenance = steered.report["provenance"]
     assert set(provenance) == {
-        "commit", "dirty", "versions", "device", "device_name", "dtype", "platform", "date", "settings",
+        "commit", "dirty", "versions", "device", "device_name", "dtype", "runtime", "platform", "date", "settings",
     }  # fmt: skip
     assert set(provenance["versions"]) == {
         "python", "torch", "diffusers", "peft", "lightning", "transformers", "ttom",

@@ -23,8 +23,9 @@ NAME = "ttom"
 class LoraAdapter:
     """A LoRA on the text-to-video attention of a backbone (section 4.1 of the paper), in float32 or better.
 
-    Only tensors that gradient reaches are trained and exported: all projections of the blocks before the last
-    target block, query and key in that block. LoRAs that the user loaded before stay active and frozen.
+    Only tensors that gradient reaches are trained and exported: all projections of the blocks from config.first_block
+    to before the last target block, query and key in that block. LoRAs that the user loaded before stay active and
+    frozen.
 
     Args:
         backbone: Its transformer is changed between ``attach`` and ``detach`` only.
@@ -36,8 +37,9 @@ class LoraAdapter:
 
     def __init__(self, backbone: Backbone, config: AdapterConfig, blocks: tuple[int, ...], seed: int) -> None:
         self.backbone, self.config, self.seed = backbone, config, seed
-        self.targets = backbone.lora_targets(blocks, config.projections, all_blocks=config.all_blocks)
-        self.trained = backbone.lora_targets(blocks, config.projections, all_blocks=False)
+        where = (blocks, config.projections)
+        self.targets = backbone.lora_targets(*where, all_blocks=config.all_blocks, first=config.first_block)
+        self.trained = backbone.lora_targets(*where, all_blocks=False, first=config.first_block)
         self._undo: _Snapshot | None = None
 
     @property
@@ -149,7 +151,7 @@ class LoraAdapter:
             layer: Any = self.backbone.transformer.get_submodule(name)
             for linear in (layer.lora_A[NAME], layer.lora_B[NAME]):
                 # Steps of AdamW are lost in bfloat16 weights, whatever the model itself is kept in.
-                linear.to(torch.promote_types(linear.weight.dtype, torch.float32))
+                linear.to(linear.weight.dtype if linear.weight.dtype.itemsize > 4 else torch.float32)
             first, second = self._weights(name)
             first.copy_(torch.randn(first.shape, generator=generator) / self.config.rank)
             second.zero_()

@@ -78,10 +78,17 @@ class SamplerConfig:
     """Text tokens the prompt is padded or cut to."""
     negative_prompt: str = ""
     """Text of the unconditional branch."""
+    batched_guidance: bool | None = None
+    """Predict with both prompts in one batch, or one after the other; None does as the stock pipeline."""
+    cache_threshold: float | None = None
+    """Skip all but the first block in steps where that changes less than this share (diffusers' FirstBlockCache), never
+    in guided steps: faster, other pictures; off if not set."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "sampler", "steps", "frames", "height", "width", "fps", "max_sequence_length")
         _require(self, "sampler", "guidance_scale", "a finite number", math.isfinite)
+        above = "a finite number above 0, or None"
+        _require(self, "sampler", "cache_threshold", above, lambda t: t is None or _is_positive(t))
 
 
 @dataclass(frozen=True)
@@ -96,9 +103,12 @@ class AdapterConfig:
     """Linear layers of the text-to-video attention that get a LoRA."""
     all_blocks: bool = False
     """Attach to every block, also where no gradient arrives; by default only up to the last target block."""
+    first_block: int = 0
+    """First block that gets a LoRA, at most the first of --tto.blocks; earlier ones then run once a guided step."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "adapter", "rank")
+        _require(self, "adapter", "first_block", "a block index, counted from 0", lambda b: b >= 0)
         _require(self, "adapter", "alpha", "a finite number above 0", _is_positive)
         some = f"some of {', '.join(LORA_PROJECTIONS)}"
         _require(self, "adapter", "projections", some, lambda p: bool(p) and set(p) <= set(LORA_PROJECTIONS))
@@ -123,6 +133,8 @@ class TTOConfig:
     """Optimiser iterations before each guided step (table 8)."""
     loss: LossName = "jsd"
     """Attention-to-layout loss (table 5)."""
+    downsample: int = 1
+    """Optimise on latents with so many times fewer rows and columns: faster, another loss; 1 for the exact one."""
     stop_loss: float | None = None
     """A guided step's iterations end early once the loss is below this; off if not set."""
     keep_after: bool = False
@@ -135,7 +147,7 @@ class TTOConfig:
         _require(self, "tto", "probe", no_probe, lambda probe: probe is None or self.blocks == "auto")
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
-        _require_counts(self, "tto", "guided_steps", "iterations")
+        _require_counts(self, "tto", "guided_steps", "iterations", "downsample")
         _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
 
     @property
@@ -281,6 +293,38 @@ class MemoryConfig:
 
 
 @dataclass(frozen=True)
+class RuntimeConfig:
+    """How the model runs: memory for time and back, the method the same. docs/performance.md says what to take."""
+
+    checkpointing: bool = False
+    """Optimise with gradient checkpointing: less memory, blocks before the last target block run twice."""
+    offload: bool = False
+    """Keep text encoder and VAE on the CPU while they have nothing to do."""
+    resident_blocks: int | None = None
+    """Transformer blocks, from the first, that stay on the GPU, the target blocks among them; the others come from the
+    CPU in each step. All if not set."""
+    vae_tiling: bool = False
+    """Decode the video in overlapping tiles: less memory, slightly other pictures."""
+    compile: bool = False
+    """Compile the transformer's blocks with torch.compile, which takes some time in the first steps."""
+    attention: str | None = None
+    """Attention back end of diffusers, such as "_native_cudnn"; it needs a backward. diffusers' choice if not set."""
+    fp8: bool = False
+    """Keep the transformer's weights in 8 bits and compute in --dtype: half the memory, slightly other pictures."""
+
+    def __post_init__(self) -> None:
+        expected = "a whole number of at least 1, or None"
+        _require(self, "runtime", "resident_blocks", expected, lambda n: n is None or n >= 1)
+        trains = "a back end with a backward"
+        _require(self, "runtime", "attention", trains, lambda a: a is None or not a.startswith("sage"))
+        if self.compile and self.resident_blocks is not None:
+            raise UserError(
+                "--runtime.compile and --runtime.resident-blocks do not go together",
+                remedy="leave one of them out",
+            )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that one run needs besides the prompt and the model."""
 
@@ -297,4 +341,10 @@ class Settings:
                 f"--tto.guided-steps is {self.tto.guided_steps}",
                 expected=f"at most --sampler.steps ({steps})",
                 remedy=f"--tto.guided-steps {steps}, or more --sampler.steps",
+            )
+        if self.tto.blocks != "auto" and self.adapter.first_block > min(self.tto.blocks):
+            raise UserError(
+                f"--adapter.first-block is {self.adapter.first_block}",
+                expected=f"at most {min(self.tto.blocks)}, the first of --tto.blocks: no later LoRA changes its map",
+                remedy=f"--adapter.first-block {min(self.tto.blocks)}",
             )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ttom import outputs, provenance
 from ttom.checks import check_prompt, check_seed, check_words
 from ttom.clock import Clock
-from ttom.config import MemoryConfig, Method, PlannerConfig, SamplerConfig, Settings
+from ttom.config import MemoryConfig, Method, PlannerConfig, RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
@@ -107,6 +107,7 @@ class TTOM:
         device: "auto" (a GPU if there is one), "cpu" or "cuda".
         dtype: "auto", "float32", "bfloat16" or "float16".
         preset: Name of the settings (see ttom/presets.py); None for the model's own.
+        runtime: How the model runs (memory and speed); the defaults if None.
 
     The model is loaded when first needed; `from_pretrained` loads it at once.
     """
@@ -118,11 +119,12 @@ class TTOM:
         device: str = "auto",
         dtype: str = "auto",
         preset: str | None = None,
+        runtime: RuntimeConfig | None = None,
     ) -> None:
         if preset is not None and preset not in PRESETS:
             raise UserError(f"there is no preset {preset!r}", expected=f"one of {', '.join(PRESETS)}")
         self.model, self.device, self.dtype = model, device, dtype
-        self.preset = preset or preset_for(model)
+        self.preset, self.runtime = preset or preset_for(model), runtime or RuntimeConfig()
         self._backbone: Backbone | None = None
         self._memories: dict[tuple[MemoryConfig, str], Memory] = {}
         self._plans: dict[tuple[str, float, PlannerConfig], Outcome] = {}
@@ -135,9 +137,10 @@ class TTOM:
         device: str = "auto",
         dtype: str = "auto",
         preset: str | None = None,
+        runtime: RuntimeConfig | None = None,
     ) -> TTOM:
         """Make a TTOM and load its model. Raises UserError for an unknown model, device, dtype or preset."""
-        made = cls(model, device=device, dtype=dtype, preset=preset)
+        made = cls(model, device=device, dtype=dtype, preset=preset, runtime=runtime)
         made.load()
         return made
 
@@ -152,7 +155,7 @@ class TTOM:
             from ttom.backbones import load_backbone
 
             import_module("ttom.tto.fit")
-            self._backbone = load_backbone(self.model, device=self.device, dtype=self.dtype)
+            self._backbone = load_backbone(self.model, device=self.device, dtype=self.dtype, runtime=self.runtime)
         return self._backbone
 
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
@@ -357,6 +360,7 @@ class TTOM:
             "provenance": provenance.environment(backbone.device)
             | {
                 "dtype": str(backbone.dtype).removeprefix("torch."),
+                "runtime": asdict(self.runtime),
                 "settings": provenance.describe_settings(settings, self.preset, self.settings),
             },
         }
@@ -388,9 +392,8 @@ def _targets(
         return [], None
     length = settings.sampler.max_sequence_length
     tokens = [backbone.phrase_tokens(prompt, group.phrase, length) for group in layout.groups()]
-    masks = rasterise(
-        layout, backbone.token_grid(size), frames=size.frames, temporal_compression=backbone.temporal_compression
-    )
+    grid = backbone.token_grid(size).reduced(settings.tto.downsample)
+    masks = rasterise(layout, grid, frames=size.frames, temporal_compression=backbone.temporal_compression)
     return tokens, masks
 
 
@@ -435,8 +438,9 @@ def _denoise(sample: _Sample, settings: Settings, seed: int, tell: Progress) -> 
     sampler = Sampler(backbone, text, settings.sampler, seed)
     maps = None
     if tokens:
+        small = backbone.reduced(latents, settings.tto.downsample)
         with torch.no_grad():
-            maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
+            maps = backbone.object_maps(small, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
         maps = maps.mean(dim=0).cpu()
     final = sampler.run(latents, progress=tell)
     return _Sampled(final, maps_before=maps, seconds_sample=time.perf_counter() - start)

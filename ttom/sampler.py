@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, Literal, cast
 
 import torch
+from diffusers import FirstBlockCacheConfig
 from torch import Tensor
 
 from ttom.backbones.protocol import Backbone
 from ttom.config import SamplerConfig
+from ttom.errors import UserError
 from ttom.types import TextEmbeddings
 
 Progress = Callable[[Literal["optimize", "sample"], int, int, float | None], None]
@@ -35,6 +37,9 @@ class Sampler:
         self.backbone, self.text, self.config = backbone, text, config
         self.solver = backbone.solver(config.steps, seed)
         self.timesteps: Tensor = self.solver.timesteps
+        batched = config.batched_guidance
+        self._batched = backbone.batched_guidance if batched is None else batched
+        self._caching = False
 
     @torch.no_grad()
     def step(self, index: int, latents: Tensor, watch: AbstractContextManager[object] | None = None) -> Tensor:
@@ -45,21 +50,47 @@ class Sampler:
             prediction = negative + self._scale(timestep) * (positive - negative)
         else:
             with watch:
-                prediction = self.backbone.denoise(latents, timestep, self.text.positive)
+                prediction = self._denoise("cond", latents, timestep, self.text.positive)
         return self.solver.step(prediction, timestep, latents)
 
     def _both(self, latents: Tensor, timestep: Tensor, watch: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
         """Predictions with the prompt and with the negative prompt."""
-        positive, negative, denoise = self.text.positive, self.text.negative, self.backbone.denoise
+        positive, negative, denoise = self.text.positive, self.text.negative, self._denoise
         assert negative is not None, "guidance needs the negative prompt's embeddings"
-        if self.backbone.batched_guidance:
-            both = torch.cat([negative, positive])
+        if self._batched:
+            twice, both = latents.repeat(2, 1, 1, 1, 1), torch.cat([negative, positive])
             with watch:
-                first, second = denoise(latents.repeat(2, 1, 1, 1, 1), timestep, both).chunk(2)
+                first, second = denoise("cond_uncond", twice, timestep, both).chunk(2)
             return second, first
         with watch:
-            prediction = denoise(latents, timestep, positive)
-        return prediction, denoise(latents, timestep, negative)
+            prediction = denoise("cond", latents, timestep, positive)
+        return prediction, denoise("uncond", latents, timestep, negative)
+
+    def _denoise(self, branch: str, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        """A forward; a cache keeps what it has seen for each branch."""
+        transformer: Any = self.backbone.transformer
+        with transformer.cache_context(branch) if self._caching else nullcontext():
+            return self.backbone.denoise(latents, timestep, text)
+
+    @contextmanager
+    def _cached(self) -> Iterator[None]:
+        """Within it forwards may skip blocks, if the settings say so."""
+        threshold, transformer = self.config.cache_threshold, cast(Any, self.backbone.transformer)
+        if threshold is None:
+            yield
+            return
+        if not hasattr(transformer, "enable_cache"):
+            raise UserError(
+                f"--sampler.cache-threshold is {threshold}, but a {type(transformer).__name__} has no caches",
+                remedy="leave --sampler.cache-threshold out",
+            )
+        transformer.enable_cache(FirstBlockCacheConfig(threshold))
+        try:
+            self._caching = True
+            yield
+        finally:
+            self._caching = False
+            transformer.disable_cache()
 
     def _scale(self, timestep: Tensor) -> float:
         if not self.config.dynamic_guidance:
@@ -74,15 +105,22 @@ class Sampler:
         latents: Tensor,
         *,
         start: int = 0,
+        cache_from: int = 0,
         before_step: Callable[[int, Tensor, Tensor], None] | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """Take all steps from ``start`` on; ``before_step`` gets the step's index, timestep and latents."""
+        """Take all steps from ``start`` on; ``before_step`` gets the step's index, timestep and latents.
+
+        Steps before ``cache_from`` are computed in full whatever config.cache_threshold says.
+        """
         total = len(self.timesteps)
-        for index in range(start, total):
-            if before_step is not None:
-                before_step(index, self.timesteps[index], latents)
-            latents = self.step(index, latents)
-            if progress is not None:
-                progress("sample", index + 1 - start, total - start, None)
+        with ExitStack() as cache:
+            for index in range(start, total):
+                if index == max(start, cache_from):
+                    cache.enter_context(self._cached())
+                if before_step is not None:
+                    before_step(index, self.timesteps[index], latents)
+                latents = self.step(index, latents)
+                if progress is not None:
+                    progress("sample", index + 1 - start, total - start, None)
         return latents

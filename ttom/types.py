@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ttom.errors import UserError
+
 if TYPE_CHECKING:  # the command line's --help reads these types without paying for torch
     from torch import Tensor
 
@@ -29,6 +31,15 @@ class TokenGrid:
     @property
     def count(self) -> int:
         return self.frames * self.height * self.width
+
+    def reduced(self, factor: int) -> TokenGrid:
+        """The grid with so many times fewer rows and columns, rounded down. Raises UserError if none would be left."""
+        if factor > min(self.height, self.width):
+            raise UserError(
+                f"--tto.downsample is {factor}",
+                expected=f"at most {min(self.height, self.width)}: the picture has {self.height} x {self.width} tokens",
+            )
+        return TokenGrid(self.frames, self.height // factor, self.width // factor)
 
 
 @dataclass(frozen=True)

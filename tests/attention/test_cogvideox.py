@@ -10,9 +10,9 @@ from torch import Tensor
 from tests.attention.test_joint import brute_force
 from tests.tiny import TEXT_LENGTH
 from ttom.attention import joint
+from ttom.attention.capture import Prefix
 from ttom.attention.cogvideox import CaptureProcessor
 from ttom.backbones.cogvideox import CogVideoXBackbone
-from ttom.errors import UserError
 from ttom.types import VideoSize
 
 SIZE = VideoSize(17, 32, 48)
@@ -122,7 +122,15 @@ def test_block_order_is_the_callers_and_capturing_changes_nothing(cogvideox: Cog
         assert torch.equal(both[0], cogvideox.object_maps(*args, TOKENS, (3,))[0])
 
 
-def test_gradient_checkpointing_is_refused(cogvideox: CogVideoXBackbone) -> None:
-    cogvideox.transformer.enable_gradient_checkpointing()
-    with pytest.raises(UserError, match="gradient checkpointing"):
-        cogvideox.object_maps(*inputs(cogvideox), TOKENS, (1,))
+@pytest.mark.parametrize("cogvideox", ["2b", "5b"], indirect=True)
+def test_gradient_checkpointing_and_a_prefix_change_nothing(cogvideox: CogVideoXBackbone) -> None:
+    cogvideox.transformer.requires_grad_(False)
+    weight = cogvideox.transformer.transformer_blocks[2].attn1.to_v.weight.requires_grad_()
+    results, prefix = [], Prefix(2)
+    for i in range(4):
+        if i == 2:
+            cogvideox.transformer.enable_gradient_checkpointing()
+        maps = cogvideox.object_maps(*inputs(cogvideox), TOKENS, (2, 3), prefix if i else None)
+        results.append((maps, *torch.autograd.grad(maps.square().sum(), weight)))
+    assert results[0][1].any()
+    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))

@@ -8,10 +8,10 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ttom.attention.capture import Prefix
 from ttom.attention.maps import object_attention
-from ttom.attention.wan import CaptureProcessor, StopForward, captured_maps
+from ttom.attention.wan import CaptureProcessor, captured_maps
 from ttom.backbones.wan import WanBackbone
-from ttom.errors import UserError
 from ttom.types import VideoSize
 
 SIZE = VideoSize(9, 32, 48)
@@ -141,25 +141,44 @@ def test_processors_come_back_after_an_error(tiny: WanBackbone) -> None:
     assert all(b.attn2.processor is p for b, p in zip(tiny.transformer.blocks, originals, strict=True))
 
 
-def test_gradient_checkpointing_that_would_break_the_backward_is_refused(tiny: WanBackbone) -> None:
-    tiny.transformer.enable_gradient_checkpointing()
-    with pytest.raises(UserError, match="gradient checkpointing"):
-        tiny.object_maps(*inputs(tiny), TOKENS, (1,))
-    with torch.no_grad():
-        assert tiny.object_maps(*inputs(tiny), TOKENS, (1,)).shape[0] == 1
-
-
-def test_gradient_checkpointing_gives_the_same_gradients(tiny: WanBackbone) -> None:
-    """Stopping by an exception also works under checkpointing, as long as the backward runs in the context."""
-    latents, timestep, text = inputs(tiny)
+@pytest.mark.parametrize("blocks", [(0,), (2,), (1, 3)])
+def test_gradient_checkpointing_gives_the_same_maps_and_gradients(tiny: WanBackbone, blocks: tuple[int, ...]) -> None:
+    """Of the checkpointed blocks each runs a second time, the last target block does not; the backward runs outside."""
     weight = tiny.transformer.blocks[0].attn2.to_q.weight
-    gradients = []
+    calls: list[int] = []
+    for b, block in enumerate(tiny.transformer.blocks):
+        block.register_forward_pre_hook(lambda *_, b=b: calls.append(b))
+    results = []
     for checkpointing in (False, True):
         if checkpointing:
             tiny.transformer.enable_gradient_checkpointing()
-        with captured_maps(tiny.transformer, (1, 2), TOKENS) as processors:
-            with pytest.raises(StopForward):
-                tiny.denoise(latents, timestep, text)
-            loss = processors[1].maps.square().sum() + processors[2].maps.square().sum()
-            gradients.append(torch.autograd.grad(loss, weight)[0])
-    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+        function = tiny.transformer._gradient_checkpointing_func
+        maps = tiny.object_maps(*inputs(tiny), TOKENS, blocks)
+        assert tiny.transformer._gradient_checkpointing_func is function
+        results.append((maps, *torch.autograd.grad(maps.square().sum(), weight)))
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+    assert results[0][1].any()
+    last = max(blocks)
+    assert calls == 2 * list(range(last + 1)) + list(reversed(range(last)))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("first", [0, 2, 3])
+def test_a_prefix_runs_once_and_changes_nothing(tiny: WanBackbone, first: int, checkpointing: bool) -> None:
+    if checkpointing:
+        tiny.transformer.enable_gradient_checkpointing()
+    tiny.transformer.requires_grad_(False)
+    weight = tiny.transformer.blocks[3].attn2.to_q.weight.requires_grad_()
+    plain = tiny.object_maps(*inputs(tiny), TOKENS, (3,))
+    expected = torch.autograd.grad(plain.square().sum(), weight)[0]
+    calls: list[int] = []
+    for b, block in enumerate(tiny.transformer.blocks):
+        block.register_forward_pre_hook(lambda *_, b=b: calls.append(b))
+    prefix = Prefix(first)
+    for _ in range(3):
+        maps = tiny.object_maps(*inputs(tiny), TOKENS, (3,), prefix)
+        assert torch.equal(maps, plain)
+        assert torch.equal(torch.autograd.grad(maps.square().sum(), weight)[0], expected)
+    assert [calls.count(b) for b in range(4)] == [1 if b < first else 3 for b in range(4)]
+    other = torch.randn_like(inputs(tiny)[0])
+    assert not torch.equal(tiny.object_maps(other, *inputs(tiny)[1:], TOKENS, (3,), Prefix(first)), plain)

@@ -152,7 +152,13 @@ class ToyBackbone:
         return self.transformer(latents, text)
 
     def object_maps(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, tokens: list[list[int]], blocks: tuple[int, ...]
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        tokens: list[list[int]],
+        blocks: tuple[int, ...],
+        prefix: Any = None,
     ) -> Tensor:
         video, maps = self.transformer.tokens(latents), {}
         for b, block in enumerate(self.transformer.layers[: max(blocks) + 1]):
@@ -179,9 +185,16 @@ class ToyBackbone:
             for hook in hooks:
                 hook.remove()
 
-    def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
+    def reduced(self, latents: Tensor, factor: int) -> Tensor:
+        if factor != 1:
+            raise UserError(f"--tto.downsample is {factor}", expected="1 for this model")
+        return latents
+
+    def lora_targets(
+        self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool, first: int = 0
+    ) -> list[str]:
         last = max(blocks)
-        earlier = range(BLOCKS if all_blocks else last)
+        earlier = range(first, BLOCKS if all_blocks else last)
         names = [f"layers.{b}.{p}" for b in earlier for p in projections]
         return names if all_blocks else names + [f"layers.{last}.{p}" for p in projections if p in ("to_q", "to_k")]
 

@@ -16,9 +16,11 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
+from tests.tiny import tiny_pipeline
 from ttom.adapter import LoraAdapter
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.errors import UserError
 from ttom.losses import alignment_loss
 from ttom.sampler import Sampler
 from ttom.tto import fit
@@ -90,6 +92,80 @@ def test_equals_the_plain_loop(tiny: WanBackbone, keep_after: bool) -> None:
     assert torch.equal(result.latents, latents)
     assert torch.equal(result.maps_before, maps[0]) and torch.equal(result.maps_after, maps[-1])
     assert result.maps_before.shape == (2, 3, 8, 12)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_later_adapters_and_checkpointing_equal_the_plain_loop(
+    tiny: WanBackbone, first: int, checkpointing: bool
+) -> None:
+    """The plain loop runs all blocks every time and keeps all activations; the fit need not."""
+    settings = replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=first))
+    sample = Sample(tiny, settings)
+    losses, latents, maps = by_hand(sample)
+    calls: list[int] = []
+    tiny.transformer.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    if checkpointing:
+        tiny.transformer.enable_gradient_checkpointing()
+    result = sample.run()
+    assert result.losses == losses
+    assert torch.equal(result.latents, latents) and torch.equal(result.maps_after, maps[-1])
+    assert {int(name.split(".")[1]) for name in result.adapter} == set(range(first, 3))
+    steps = 2 * 5  # of both branches
+    iterations = 2 * (1 if first else 3 + 3 * checkpointing) + (0 if first else 1)
+    assert len(calls) == steps + iterations
+
+
+def test_an_adapter_after_the_first_target_block_is_refused() -> None:
+    with pytest.raises(UserError, match="(?s)--adapter.first-block is 2.*at most 1"):
+        replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=2))
+    with pytest.raises(UserError, match="--adapter.first-block is -1"):
+        AdapterConfig(first_block=-1)
+
+
+def test_optimises_on_a_smaller_picture(tiny: WanBackbone) -> None:
+    """Maps and loss are those of every second latent; the steps are those of the whole picture."""
+    sample = Sample(tiny).with_tto(downsample=2, iterations=6, lr=3e-2)
+    sample.masks = ObjectMasks(torch.nn.functional.avg_pool2d(sample.masks.masks, 2) * 4, sample.masks.visible)
+    result = sample.run()
+    picked = sample.latents[..., 1::2, 1::2]
+    assert torch.equal(tiny.reduced(sample.latents, 2), picked) and torch.equal(
+        tiny.reduced(sample.latents, 1), sample.latents
+    )
+    timestep = Sampler(tiny, sample.text, sample.settings.sampler).timesteps[0]
+    with torch.no_grad():
+        maps = tiny.object_maps(picked, timestep, sample.text.positive, sample.tokens, (1, 2))
+    assert torch.equal(result.maps_before, maps.mean(0)) and maps.shape[2:] == (3, 4, 6)
+    assert result.losses[0][0] == alignment_loss("jsd", maps, sample.masks).item()
+    assert result.losses[-1][-1] < 0.9 * result.losses[0][0]
+    assert result.latents.shape == sample.latents.shape
+    # What was optimised there lowers the exact loss too.
+    exact = Sample(tiny)
+    with torch.no_grad():
+        losses = []
+        for state in (None, result.adapter):
+            adapter = LoraAdapter(tiny, exact.settings.adapter, (1, 2), seed=0)
+            adapter.attach()
+            if state is not None:
+                adapter.load_state_dict(state)
+            maps = tiny.object_maps(sample.latents, timestep, sample.text.positive, sample.tokens, (1, 2))
+            losses.append(alignment_loss("jsd", maps, exact.masks).item())
+            adapter.detach()
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_reduced_latents_fill_the_reduced_grid(patch: int) -> None:
+    """Also where the factor does not divide the rows: 4 x 6 tokens of two latents a side by 4 are 1 x 1."""
+    backbone = WanBackbone("tiny", tiny_pipeline(patch))
+    latents = backbone.initial_latents(SIZE, 0)
+    for factor in (2, 3, 4):
+        grid = backbone.token_grid(SIZE).reduced(factor)
+        small = backbone.reduced(latents, factor)
+        assert small.shape[-2:] == (grid.height * patch, grid.width * patch)
+        assert abs(small.std() - 1) < 0.2  # chosen, not averaged
+    with pytest.raises(UserError, match="--tto.downsample is 13"):
+        backbone.reduced(latents, 13)
 
 
 def test_the_loss_falls_and_the_video_changes(tiny: WanBackbone) -> None:

@@ -1,40 +1,107 @@
-"""Reading maps during a stock forward: processors exchanged for a while, and an end as soon as all are read."""
+"""Reading maps during a stock forward: blocks exchanged for a while, and an end as soon as all are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-Processor = TypeVar("Processor")
+from torch import nn
+
+
+class _Reader(Protocol):
+    stop: bool
+
+
+Processor = TypeVar("Processor", bound=_Reader)
 
 
 class StopForward(Exception):
     """Raised inside the last target block once its map is read: nothing after it feeds the loss."""
 
 
+class Prefix:
+    """What enters a block, kept so that further forwards at the same latents, timestep and text begin there.
+
+    The blocks before ``first`` must give the same every time, so nothing in them may be trained.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+
+class _Kept(nn.Module):
+    """A block whose first inputs are those of every call."""
+
+    def __init__(self, block: nn.Module, prefix: Prefix) -> None:
+        super().__init__()
+        self.block, self.prefix = block, prefix
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.prefix.inputs is None:
+            self.prefix.inputs = args, kwargs
+        args, kwargs = self.prefix.inputs
+        return self.block(*args, **kwargs)
+
+
+class _Reading(nn.Module):
+    """A block whose attention has our processor while it runs, also when gradient checkpointing runs it again."""
+
+    def __init__(self, block: nn.Module, attention: Any, processor: Any) -> None:
+        super().__init__()
+        self.block, self.attention, self.processor = block, attention, processor
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        original = self.attention.processor
+        try:
+            self.attention.processor = self.processor
+            return self.block(*args, **kwargs)
+        finally:
+            self.attention.processor = original
+
+
 @contextmanager
-def exchanged(modules: dict[int, Any], processors: dict[int, Processor]) -> Iterator[dict[int, Processor]]:
-    """Within the context each block's attention module has our processor; StopForward ends the context quietly.
+def reading(
+    transformer: Any, name: str, processors: dict[int, Processor], prefix: Prefix | None = None
+) -> Iterator[dict[int, Processor]]:
+    """Within the context chosen attentions have our processors; StopForward ends the context quietly.
 
     The forward is the stock one, ended by an exception that this context swallows: hooks (offloading, LoRA scale,
-    gradient checkpointing) keep working and no copy of diffusers' code can fall behind it. The original processors
-    are back when the context ends, however it ends. With gradient checkpointing the backward must run inside.
+    gradient checkpointing) keep working and no copy of diffusers' code can fall behind it. Only the list of blocks is
+    another one meanwhile. The backward may run after the context. With gradient checkpointing the last target block is
+    not computed twice: its activations are needed first, so dropping them would save nothing. Without a processor that
+    stops, the forward goes to its end.
 
     Args:
-        modules: The attention module of each target block.
-        processors: What stands in for its processor.
+        transformer: A diffusers model.
+        name: Where a block's attention is, such as "blocks.{}.attn2".
+        processors: What stands in for the attention's processor in each target block.
+        prefix: Begin at its first block if it has been filled by an earlier forward, else fill it.
 
     Yields:
         The processors.
     """
-    originals = {b: module.processor for b, module in modules.items()}
+    stem, _, rest = name.partition(".{}.")
+    originals, last = transformer.get_submodule(stem), max(processors)
+    blocks = list(originals[: last + 1] if processors[last].stop else originals)
+    for b, processor in processors.items():
+        blocks[b] = _Reading(originals[b], originals[b].get_submodule(rest), processor)
+    if prefix is not None:
+        blocks[prefix.first] = _Kept(blocks[prefix.first], prefix)
+        blocks = blocks[prefix.first :] if prefix.inputs is not None else blocks
+    again = transformer._gradient_checkpointing_func
     try:
-        for b, module in modules.items():
-            module.processor = processors[b]
+        setattr(transformer, stem, nn.ModuleList(blocks))
+        transformer._gradient_checkpointing_func = _all_but(blocks[-1], again)
         yield processors
     except StopForward:
         pass
     finally:
-        for b, module in modules.items():
-            module.processor = originals[b]
+        setattr(transformer, stem, originals)
+        transformer._gradient_checkpointing_func = again
+
+
+def _all_but(last: nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """diffusers' way to run a block with gradient checkpointing, and the last block without."""
+    return lambda block, *inputs: block(*inputs) if block is last else checkpoint(block, *inputs)

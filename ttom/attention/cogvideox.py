@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -13,8 +12,11 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ttom.attention.capture import StopForward, exchanged
+from ttom.attention.capture import Prefix, StopForward, reading
 from ttom.attention.joint import joint_object_attention
+
+ATTENTION = "transformer_blocks.{}.attn1"
+"""A block's text-to-video attention in the transformer."""
 
 
 class CaptureProcessor:
@@ -30,6 +32,7 @@ class CaptureProcessor:
         self.see = see
         self.maps: Tensor | None = None
 
+    @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: Attention,
@@ -73,6 +76,8 @@ def captured_maps(
     transformer: nn.Module,
     blocks: tuple[int, ...],
     tokens: list[list[int]],
+    *,
+    prefix: Prefix | None = None,
     see: Callable[[int, Tensor], None] | None = None,
 ) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
@@ -80,14 +85,13 @@ def captured_maps(
     With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
 
     Returns:
-        A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
+        A context (see ``reading``) that gives the processor of each target block; after the forward its ``maps``
         are ``(B, N, S)``, unless ``see`` took them.
     """
-    modules: dict[int, Any] = {b: transformer.get_submodule(f"transformer_blocks.{b}.attn1") for b in blocks}
     processors = {
         b: CaptureProcessor(
             tokens, stop=see is None and b == max(blocks), see=partial(see, b) if see is not None else None
         )
         for b in blocks
     }
-    return exchanged(modules, processors)
+    return reading(transformer, ATTENTION, processors, prefix)

@@ -7,12 +7,16 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
 
-from ttom.attention.capture import StopForward, exchanged
+from ttom.attention.capture import Prefix, StopForward, reading
 from ttom.attention.maps import object_attention
+
+ATTENTION = "blocks.{}.attn2"
+"""A block's text-to-video attention in the transformer."""
 
 
 class CaptureProcessor:
@@ -39,6 +43,7 @@ class CaptureProcessor:
         self._attention_backend = attention_backend
         self.maps: Tensor | None = None
 
+    @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: WanAttention,
@@ -65,6 +70,8 @@ def captured_maps(
     transformer: nn.Module,
     blocks: tuple[int, ...],
     tokens: list[list[int]],
+    *,
+    prefix: Prefix | None = None,
     see: Callable[[int, Tensor], None] | None = None,
 ) -> AbstractContextManager[dict[int, CaptureProcessor]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
@@ -72,10 +79,10 @@ def captured_maps(
     With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
 
     Returns:
-        A context (see ``exchanged``) that gives the processor of each target block; after the forward its ``maps``
+        A context (see ``reading``) that gives the processor of each target block; after the forward its ``maps``
         are ``(B, N, S)``, unless ``see`` took them.
     """
-    modules: dict[int, Any] = {b: transformer.get_submodule(f"blocks.{b}.attn2") for b in blocks}
+    modules: dict[int, Any] = {b: transformer.get_submodule(ATTENTION.format(b)) for b in blocks}
     processors = {
         b: CaptureProcessor(
             tokens,
@@ -85,4 +92,4 @@ def captured_maps(
         )
         for b, module in modules.items()
     }
-    return exchanged(modules, processors)
+    return reading(transformer, ATTENTION, processors, prefix)

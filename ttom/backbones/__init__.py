@@ -15,7 +15,9 @@ from transformers.utils import logging as transformers_logging
 from ttom import checkpoints
 from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.backbones.protocol import Backbone
+from ttom.backbones.runtime import prepare
 from ttom.backbones.wan import WanBackbone
+from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -32,7 +34,9 @@ ADAPTERS: dict[str, tuple[Any, Callable[[str, Any], Backbone]]] = {
 __all__ = ["ADAPTERS", "Backbone", "CogVideoXBackbone", "WanBackbone", "load_backbone"]
 
 
-def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> Backbone:
+def load_backbone(
+    model: str, *, device: str = "auto", dtype: str = "auto", runtime: RuntimeConfig | None = None
+) -> Backbone:
     """Load a text-to-video pipeline as stock diffusers does and wrap it.
 
     Args:
@@ -40,9 +44,11 @@ def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> B
         device: ``auto`` takes CUDA when there is one.
         dtype: Of transformer and text encoder; the VAE is always float32. ``auto`` is bfloat16 for large models on
             CUDA, else float32 (small folders, the embedded checkpoint, and the CPU).
+        runtime: How the model is to run; the defaults if None.
 
     Raises:
-        UserError: Unknown model, a folder that is no pipeline, a pipeline without an adapter, no such device or dtype.
+        UserError: Unknown model, a folder that is no pipeline, a pipeline without an adapter, no such device or dtype,
+            weights that the device has no room for.
     """
     for name, value, choices in (("device", device, DEVICES), ("dtype", dtype, DTYPES)):
         if value not in choices:
@@ -60,8 +66,9 @@ def load_backbone(model: str, *, device: str = "auto", dtype: str = "auto") -> B
             raise UserError(f"the model {model!r} cannot be loaded: {_first_line(error)}") from error
     # transformers may keep the precision the text encoder is stored in.
     pipe.text_encoder.to(weights)
-    pipe.to(target)
-    return adapter(model, pipe)
+    backbone = adapter(model, pipe)
+    prepare(backbone, target, runtime or RuntimeConfig())
+    return backbone
 
 
 def _source(model: str) -> str:

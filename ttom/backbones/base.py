@@ -5,14 +5,17 @@ Dimension letters: see ttom/types.py.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ttom.attention.capture import Prefix
 from ttom.backbones import tokens as tokens_of
 from ttom.backbones.protocol import See
+from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
 
@@ -21,6 +24,8 @@ class PipelineBackbone:
     """The part of ``Backbone`` that does not depend on the model's family. The pipeline is left as it is."""
 
     batched_guidance = False
+    runtime = RuntimeConfig()
+    """How the pipeline was prepared (see runtime.py)."""
     attention: str
     """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
 
@@ -41,9 +46,13 @@ class PipelineBackbone:
         return self.pipe.transformer.dtype
 
     @property
-    def num_blocks(self) -> int:
+    def blocks(self) -> nn.ModuleList:
         blocks: Any = self.transformer.get_submodule(self.attention.split(".")[0])
-        return len(blocks)
+        return blocks
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.blocks)
 
     def check_blocks(self, blocks: tuple[int, ...]) -> None:
         wrong = [b for b in blocks if not 0 <= b < self.num_blocks]
@@ -51,6 +60,13 @@ class PipelineBackbone:
             raise UserError(
                 f"--tto.blocks names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
                 expected=f"indices from 0 to {self.num_blocks - 1}",
+            )
+        resident = self.runtime.resident_blocks
+        if resident is not None and max(blocks) >= resident:
+            raise UserError(
+                f"--tto.blocks names block {max(blocks)}, but --runtime.resident-blocks is {resident}",
+                expected="target blocks that stay on the GPU",
+                remedy=f"--runtime.resident-blocks {max(blocks) + 1}",
             )
 
     def unknown_words(self, text: str) -> list[str]:
@@ -69,46 +85,88 @@ class PipelineBackbone:
         raise NotImplementedError
 
     def object_maps(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, tokens: list[list[int]], blocks: tuple[int, ...]
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        tokens: list[list[int]],
+        blocks: tuple[int, ...],
+        prefix: Prefix | None = None,
     ) -> Tensor:
-        if torch.is_grad_enabled() and self.pipe.transformer.is_gradient_checkpointing:
-            raise UserError(
-                "the transformer has gradient checkpointing on, whose second forward would find no map to read",
-                remedy="call pipe.transformer.disable_gradient_checkpointing() first",
-            )
-        with self._captured(blocks, tokens) as processors:
+        with self._captured(blocks, tokens, prefix=prefix) as processors, self._weights_kept():
             self.denoise(latents, timestep, text)
         maps = torch.stack([processors[b].maps[0] for b in blocks])
         grid = self._grid(latents)
         return maps.unflatten(2, (grid.frames, grid.height, grid.width))
 
     def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: See) -> AbstractContextManager[object]:
-        return self._captured(blocks, tokens, see)
+        return self._captured(blocks, tokens, see=see)
 
-    def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
+    def reduced(self, latents: Tensor, factor: int) -> Tensor:
+        full = self._grid(latents)
+        small = full.reduced(factor)
+        for axis, before, after in ((-2, full.height, small.height), (-1, full.width, small.width)):
+            side = latents.shape[axis]
+            count = side // before * after
+            # The middle of each of so many equal parts.
+            chosen = ((torch.arange(count) + 0.5) * side / count).long()
+            latents = latents.index_select(axis, chosen.to(latents.device))
+        return latents
+
+    def lora_targets(
+        self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool, first: int = 0
+    ) -> list[str]:
         if self._fused():
             raise UserError(
                 "the pipeline's projections are fused, which hides to_k and to_v from a LoRA",
                 remedy="call pipe.transformer.unfuse_qkv_projections() first",
             )
+        if all_blocks and self.runtime.resident_blocks is not None:
+            raise UserError(
+                "--adapter.all-blocks puts a LoRA into blocks that do not stay on the GPU",
+                remedy="leave --adapter.all-blocks or --runtime.resident-blocks out",
+            )
         last = self.num_blocks if all_blocks else max(blocks)
-        names = [f"{self.attention.format(b)}.{p}" for b in range(last) for p in projections]
+        names = [f"{self.attention.format(b)}.{p}" for b in range(first, last) for p in projections]
         if not all_blocks:
             names += [f"{self.attention.format(last)}.{p}" for p in projections if p in ("to_q", "to_k")]
         if not names:
             raise UserError(
-                f"no gradient reaches --adapter.projections {' '.join(projections)} with --tto.blocks {last} alone",
-                expected="to_q or to_k in block 0, any projection in the blocks before the last target block",
-                remedy="add to_q or to_k, or a later block",
+                f"no gradient reaches --adapter.projections {' '.join(projections)} in block {first} alone",
+                expected="to_q or to_k in the last target block, any projection in the blocks before it",
+                remedy="add to_q or to_k, a later block, or an earlier --adapter.first-block",
             )
         return names
+
+    def _weights_kept(self) -> AbstractContextManager[Any]:
+        """Layerwise casting takes the weights that a forward used away again: keep those for the backward."""
+        if not self.runtime.fp8:
+            return nullcontext()
+        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.detach(), lambda tensor: tensor)
+
+    @contextmanager
+    def _decoder(self) -> Iterator[Any]:
+        """The VAE, on the device for as long as it works."""
+        vae = self.pipe.vae
+        if not self.runtime.offload:
+            yield vae
+            return
+        try:
+            yield vae.to(self.device)
+        finally:
+            vae.to("cpu")
 
     def _clean(self, text: str) -> str:
         """The text as the pipeline hands it to the tokenizer."""
         return text
 
     def _captured(
-        self, blocks: tuple[int, ...], tokens: list[list[int]], see: See | None = None
+        self,
+        blocks: tuple[int, ...],
+        tokens: list[list[int]],
+        *,
+        prefix: Prefix | None = None,
+        see: See | None = None,
     ) -> AbstractContextManager[dict[int, Any]]:
         """Within the context a forward reads the maps of the blocks (see ttom/attention)."""
         raise NotImplementedError

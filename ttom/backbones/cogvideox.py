@@ -15,7 +15,8 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 from diffusers.models.attention_processor import FusedCogVideoXAttnProcessor2_0
 from torch import Tensor
 
-from ttom.attention.cogvideox import captured_maps
+from ttom.attention.capture import Prefix
+from ttom.attention.cogvideox import ATTENTION, captured_maps
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.backbones.protocol import See
 from ttom.errors import UserError
@@ -65,7 +66,7 @@ class CogVideoXBackbone(PipelineBackbone):
     """
 
     batched_guidance = True
-    attention = "transformer_blocks.{}.attn1"
+    attention = ATTENTION
 
     @property
     def _joined(self) -> int:
@@ -159,9 +160,14 @@ class CogVideoXBackbone(PipelineBackbone):
         return self.pipe._prepare_rotary_positional_embeddings(height, width, latents.shape[1], self.device)
 
     def _captured(
-        self, blocks: tuple[int, ...], tokens: list[list[int]], see: See | None = None
+        self,
+        blocks: tuple[int, ...],
+        tokens: list[list[int]],
+        *,
+        prefix: Prefix | None = None,
+        see: See | None = None,
     ) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens, see)
+        return captured_maps(self.transformer, blocks, tokens, prefix=prefix, see=see)
 
     def _fused(self) -> bool:
         blocks = self.pipe.transformer.transformer_blocks
@@ -169,6 +175,6 @@ class CogVideoXBackbone(PipelineBackbone):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        vae = self.pipe.vae
         kept = latents[:, self._joined - 1 :]
-        return to_frames(self.pipe, self.pipe.decode_latents(kept.to(vae.device, vae.dtype)))
+        with self._decoder() as vae:
+            return to_frames(self.pipe, self.pipe.decode_latents(kept.to(vae.device, vae.dtype)))

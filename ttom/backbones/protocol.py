@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ttom.attention.capture import Prefix
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
 See = Callable[[int, Tensor], None]
@@ -120,14 +121,20 @@ class Backbone(Protocol):
         ...
 
     def object_maps(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, tokens: list[list[int]], blocks: tuple[int, ...]
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        tokens: list[list[int]],
+        blocks: tuple[int, ...],
+        prefix: Prefix | None = None,
     ) -> Tensor:
         """Attention maps ``(K, N, F, H, W)`` of N phrases in K blocks; stops after the last of these blocks.
 
         Entry = share of a video token's attention that a text token receives, mean over heads and over the phrase's
         tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and video tokens
-        in joint attention. Differentiable; float32. Raises UserError if gradient checkpointing would break the
-        backward.
+        in joint attention. Differentiable; float32. With a prefix, which belongs to these latents, timestep and text,
+        the blocks before its first run once only (a backbone may also run them every time).
         """
         ...
 
@@ -140,11 +147,21 @@ class Backbone(Protocol):
         """
         ...
 
-    def lora_targets(self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool) -> list[str]:
+    def reduced(self, latents: Tensor, factor: int) -> Tensor:
+        """The latents of a smaller picture: those at evenly spread rows and columns of tokens, ``factor`` times fewer.
+
+        Its token grid is ``TokenGrid.reduced(factor)``. Chosen, not averaged: noise keeps its variance, so that the
+        timestep stays right. Raises UserError if nothing would be left.
+        """
+        ...
+
+    def lora_targets(
+        self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool, first: int = 0
+    ) -> list[str]:
         """Module names of the transformer that get a LoRA; the part after the first dot is the block's index.
 
-        Unless all_blocks: all projections in blocks before the last target block, to_q and to_k in that block. Raises
-        UserError if that is none.
+        From block ``first`` on. Unless all_blocks: all projections in blocks before the last target block, to_q and
+        to_k in that block. Raises UserError if that is none.
         """
         ...
 

@@ -14,7 +14,8 @@ import torch
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from torch import Tensor
 
-from ttom.attention.wan import captured_maps
+from ttom.attention.capture import Prefix
+from ttom.attention.wan import ATTENTION, captured_maps
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.backbones.protocol import See
 from ttom.errors import UserError
@@ -41,7 +42,7 @@ class WanBackbone(PipelineBackbone):
         UserError: A Wan 2.2 pipeline (two transformers, or a timestep per token), which is another sampling loop.
     """
 
-    attention = "blocks.{}.attn2"
+    attention = ATTENTION
 
     def __init__(self, name: str, pipe: Any) -> None:
         if pipe.config.expand_timesteps or pipe.transformer_2 is not None:
@@ -120,19 +121,24 @@ class WanBackbone(PipelineBackbone):
         )[0]
 
     def _captured(
-        self, blocks: tuple[int, ...], tokens: list[list[int]], see: See | None = None
+        self,
+        blocks: tuple[int, ...],
+        tokens: list[list[int]],
+        *,
+        prefix: Prefix | None = None,
+        see: See | None = None,
     ) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens, see)
+        return captured_maps(self.transformer, blocks, tokens, prefix=prefix, see=see)
 
     def _fused(self) -> bool:
         return any(getattr(block.attn2, "fused_projections", False) for block in self.pipe.transformer.blocks)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        vae = self.pipe.vae
-        latents = latents.to(vae.device, vae.dtype)
-        mean, std = (
-            torch.tensor(values).view(1, -1, 1, 1, 1).to(latents)
-            for values in (vae.config.latents_mean, vae.config.latents_std)
-        )
-        return to_frames(self.pipe, vae.decode(latents / (1.0 / std) + mean, return_dict=False)[0])
+        with self._decoder() as vae:
+            latents = latents.to(vae.device, vae.dtype)
+            mean, std = (
+                torch.tensor(values).view(1, -1, 1, 1, 1).to(latents)
+                for values in (vae.config.latents_mean, vae.config.latents_std)
+            )
+            return to_frames(self.pipe, vae.decode(latents / (1.0 / std) + mean, return_dict=False)[0])

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from ttom.config import Method, PlannerConfig, Settings
+from ttom.config import Method, PlannerConfig, RuntimeConfig, Settings
 from ttom.presets import DEFAULT_MODEL
 
 PresetName = Literal["paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox"]
@@ -44,6 +44,7 @@ class Generate:
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
 
@@ -74,6 +75,7 @@ class Stream:
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
 

@@ -22,7 +22,9 @@ def generate(command: Generate) -> None:
     outputs.check_folder(command.out)
     layout = file_layout(command.layout) if command.layout is not None else None
     hush_libraries()
-    runner = TTOM(command.model, device=command.device, dtype=command.dtype, preset=command.preset)
+    runner = TTOM(
+        command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
+    )
     with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error():
         result = runner.generate(
             command.prompt,
@@ -66,7 +68,8 @@ def memory_as_user_error() -> Iterator[None]:
         raise UserError(
             f"the memory does not suffice: {str(error).splitlines()[0]}",
             expected="a video and a model that fit the device's memory",
-            remedy="fewer --sampler.frames, a smaller --sampler.height and --sampler.width, or --dtype bfloat16",
+            remedy="--runtime.checkpointing, --runtime.offload, --runtime.vae-tiling, few --runtime.resident-blocks; "
+            "fewer --sampler.frames, a smaller --sampler.height and --sampler.width, or --dtype bfloat16",
         ) from error
 
 

@@ -46,7 +46,9 @@ def stream(command: Stream) -> None:
     prompts = read_prompts(command.prompts)
     outputs.check_folder(command.out)
     hush_libraries()
-    runner = TTOM(command.model, device=command.device, dtype=command.dtype, preset=command.preset)
+    runner = TTOM(
+        command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
+    )
     jobs = [
         _Job(prompt, command.seed if prompt.seed is None else prompt.seed, command.out / prompt.folder)
         for prompt in prompts

@@ -83,7 +83,7 @@ class BackboneEmbedder:
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        self._name = backbone.name
+        self._name, self._device = backbone.name, backbone.device
         self._encoder, self._tokenizer = backbone.pipe.text_encoder, backbone.pipe.tokenizer
         if self._encoder is None or self._tokenizer is None:
             raise UserError(
@@ -106,7 +106,8 @@ class BackboneEmbedder:
 
     def _embed(self, text: str) -> np.ndarray:
         tokens = _encode(self._tokenizer, text, self._tokenizer.model_max_length)
-        hidden = _run(self._encoder, tokens).last_hidden_state  # (1, L, D)
+        # An offloaded encoder lies on the CPU and computes elsewhere.
+        hidden = _run(self._encoder, tokens, self._device).last_hidden_state  # (1, L, D)
         return hidden[0].float().mean(dim=0).cpu().numpy()
 
 
@@ -158,7 +159,7 @@ class ClipEmbedder:
         return _embed_each(texts, self._embed, self.dimension)
 
     def _embed(self, text: str) -> np.ndarray:
-        return _run(self._model, _encode(self._tokenizer, text, self._limit)).text_embeds[0].numpy()
+        return _run(self._model, _encode(self._tokenizer, text, self._limit), "cpu").text_embeds[0].numpy()
 
 
 class SentenceEmbedder:
@@ -333,13 +334,11 @@ def _encode(tokenizer: Any, text: str, limit: int) -> Any:
     return tokenizer(text, truncation=True, max_length=limit, return_attention_mask=True, return_tensors="pt")
 
 
-def _run(model: Any, tokens: Any) -> Any:
+def _run(model: Any, tokens: Any, device: Any) -> Any:
     import torch
 
     with torch.no_grad():
-        return model(
-            input_ids=tokens["input_ids"].to(model.device), attention_mask=tokens["attention_mask"].to(model.device)
-        )
+        return model(input_ids=tokens["input_ids"].to(device), attention_mask=tokens["attention_mask"].to(device))
 
 
 def _identity(

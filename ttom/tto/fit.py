@@ -70,7 +70,7 @@ def run_tto(
         latents: Noise (``Backbone.initial_latents``).
         text: Prompt embeddings.
         tokens: Text positions of each of the N object groups (``Backbone.phrase_tokens``).
-        masks: Their masks on the token grid.
+        masks: Their masks on the token grid, reduced by settings.tto.downsample.
         settings: Sampler, adapter and optimisation.
         seed: Of the LoRA's start values, and of noise that the steps draw: that of the latents.
         logger: Receives ``tto/loss`` of every iteration.
@@ -135,18 +135,18 @@ def run_loaded(
     adapter.attach()
     try:
         adapter.load_state_dict(state)
-        maps = []
+        maps, small = [], backbone.reduced(latents, settings.tto.downsample)
         for on in (False, True):
             adapter.enabled(on)
             with torch.no_grad():
-                read = backbone.object_maps(latents, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
+                read = backbone.object_maps(small, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
             maps.append(read)
 
         def switch(index: int, _timestep: Tensor, _latents: Tensor) -> None:
             if index == settings.tto.guided_steps:
                 adapter.enabled(settings.tto.keep_after)
 
-        final = sampler.run(latents, before_step=switch, progress=progress)
+        final = sampler.run(latents, cache_from=settings.tto.guided_steps, before_step=switch, progress=progress)
         return TTOResult(
             latents=final,
             losses=[[alignment_loss(settings.tto.loss, maps[1], masks).item()]],

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from ttom.adapter import LoraAdapter
+from ttom.attention.capture import Prefix
 from ttom.config import TTOConfig
 from ttom.losses import alignment_loss
 from ttom.sampler import Progress, Sampler
@@ -31,7 +32,7 @@ class TestTimeOptimization(LightningModule):
         adapter: Attached and enabled.
         latents: Before the first step.
         tokens: Text positions of the N object groups.
-        masks: Their masks on the token grid, on the backbone's device.
+        masks: Their masks on the token grid, reduced by config.downsample, on the backbone's device.
         config: Blocks, rate, schedule and loss.
         progress: Told about each iteration.
     """
@@ -56,6 +57,7 @@ class TestTimeOptimization(LightningModule):
         self.maps_before: Tensor | None = None
         self.maps_after: Tensor | None = None
         self._without_gradient = set(adapter.named_parameters())
+        self._prefix = Prefix(adapter.config.first_block)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.adapter.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay)
@@ -65,6 +67,7 @@ class TestTimeOptimization(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.losses.append([])
+        self._prefix = Prefix(self.adapter.config.first_block)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
         """-1 ends the guided step's iterations."""
@@ -104,10 +107,12 @@ class TestTimeOptimization(LightningModule):
 
     def _maps(self) -> Tensor:
         """``(K, N, F, H, W)`` at the current guided step."""
-        return self.sampler.backbone.object_maps(
-            self.latents,
+        backbone = self.sampler.backbone
+        return backbone.object_maps(
+            backbone.reduced(self.latents, self.config.downsample),
             self.sampler.timesteps[self.current_epoch],
             self.sampler.text.positive,
             self.tokens,
             self.config.targets,
+            prefix=self._prefix if self._prefix.first > 0 else None,
         )

@@ -1,0 +1,92 @@
+"""The rows of the real-size benchmark: which lever is pulled, and what is measured with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from experiments.bench.real_models import Model
+from ttom.config import Settings
+
+Measure = Literal["step", "fit", "bare", "pipeline"]
+Target = int | Literal["quarter", "half"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row for each model.
+
+    Attributes:
+        measure: Denoising steps; iterations of the LightningModule's fit; the same in a bare loop; or short videos from
+            prompt to pixels, with text encoder, VAE and a memory.
+        target: Block whose map the loss reads: by index, or so deep in the transformer.
+        settings: What differs from the preset, by dotted name; "target-2" is the second block before the target.
+        runtime: What differs from the defaults of RuntimeConfig.
+        limit_gib: Memory that the allocator may have; all of the GPU's if not set.
+        only: Models that have the row; all if empty.
+    """
+
+    measure: Measure
+    target: Target = 3
+    settings: dict[str, Any] = field(default_factory=dict)
+    runtime: dict[str, Any] = field(default_factory=dict)
+    limit_gib: float | None = None
+    only: tuple[str, ...] = ()
+
+    def resolved(self, model: Model) -> Settings:
+        """The model's preset with the case's target block and settings."""
+        blocks = model.config("transformer")["num_layers"]
+        depth = {"quarter": blocks // 4, "half": blocks // 2}
+        target = self.target if isinstance(self.target, int) else depth[self.target]
+        settings = model.settings
+        settings = replace(settings, tto=replace(settings.tto, blocks=(target,)))
+        for name, value in self.settings.items():
+            group, field_name = name.split(".")
+            if isinstance(value, str):
+                value = target + int(value.removeprefix("target") or 0)
+            settings = replace(settings, **{group: replace(getattr(settings, group), **{field_name: value})})
+        return settings
+
+
+WAN, COGVIDEOX = ("wan-14b", "wan-1.3b"), ("cogvideox-5b", "cogvideox-2b")
+LARGE, SMALL = ("wan-14b", "cogvideox-5b"), ("wan-1.3b", "cogvideox-2b")
+SAVING = {"checkpointing": True, "resident_blocks": 4}
+
+CASES = {
+    # The plain run, and what Lightning costs.
+    "step": Case("step"),
+    "tto-3": Case("fit"),
+    "tto-3-bare": Case("bare"),
+    # Deeper targets, and gradient checkpointing.
+    "tto-3-checkpointing": Case("fit", runtime={"checkpointing": True}),
+    "tto-quarter": Case("fit", target="quarter"),
+    "tto-quarter-checkpointing": Case("fit", target="quarter", runtime={"checkpointing": True}),
+    "tto-half": Case("fit", target="half"),
+    "tto-half-checkpointing": Case("fit", target="half", runtime={"checkpointing": True}),
+    # Less of the exact optimisation.
+    "tto-3-cut": Case("fit", settings={"adapter.first_block": "target"}),
+    "tto-half-late": Case("fit", target="half", settings={"adapter.first_block": "target-2"}),
+    "tto-3-small": Case("fit", settings={"tto.downsample": 2}),
+    "tto-half-small": Case("fit", target="half", settings={"tto.downsample": 2}),
+    # Little memory: the allocator has no more. The guided step is in these rows too.
+    "tto-3-24gib": Case("fit", runtime=SAVING, limit_gib=24, only=("wan-14b",)),
+    "tto-3-12gib": Case("fit", runtime=SAVING, limit_gib=12, only=("cogvideox-5b",)),
+    "tto-3-8gib": Case("fit", runtime={"checkpointing": True}, limit_gib=8, only=("wan-1.3b", "cogvideox-2b")),
+    # The whole of it.
+    "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
+    "pipeline-tiled": Case("pipeline", runtime={"offload": True, "vae_tiling": True}, only=SMALL),
+    "pipeline-streamed": Case("pipeline", runtime={"offload": True, "vae_tiling": True} | SAVING, only=LARGE),
+    # Other ways to run a step.
+    "step-streamed": Case("step", runtime={"resident_blocks": 4}, only=LARGE),
+    "step-batched": Case("step", settings={"sampler.batched_guidance": True}, only=WAN),
+    "step-unbatched": Case("step", settings={"sampler.batched_guidance": False}, only=COGVIDEOX),
+    "step-cudnn": Case("step", runtime={"attention": "_native_cudnn"}, only=WAN),
+    "step-flash": Case("step", runtime={"attention": "_native_flash"}, only=WAN),
+    "tto-3-cudnn": Case("fit", runtime={"attention": "_native_cudnn"}, only=WAN),
+    "step-fp8": Case("step", runtime={"fp8": True}),
+    "tto-3-fp8": Case("fit", runtime={"fp8": True}),
+    "step-compiled": Case("step", runtime={"compile": True}),
+    "tto-3-compiled": Case("fit", runtime={"compile": True}),
+    # As fast as a step can be with a cache: all but the first block are skipped.
+    "step-cached": Case("step", settings={"sampler.cache_threshold": 1e12}),
+}

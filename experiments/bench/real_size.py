@@ -1,0 +1,151 @@
+"""Time and memory at real size: python -m experiments.bench.real_size --out experiments/bench/results/real_size.json
+
+The published transformers with random weights, in bfloat16, at their official sizes, through the project's sampler and
+LightningModule. Few steps and iterations are measured; what a whole run of 50 steps and 40 iterations takes is
+computed from them. The file is written after each row; called again, it measures the rows that are missing or failed. A
+table lies beside it as Markdown. Afterwards --floors puts a floor beside each figure: the operations of the same work,
+counted, over the rate of a large matrix product in the same number format, measured in the same call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.bench.generate import matmul_rate
+from experiments.bench.real_cases import CASES, Case
+from experiments.bench.real_measure import masks_for, measure_bare, measure_fit, measure_pipeline, measure_steps
+from experiments.bench.real_models import MODELS, Model, build, operations, text_embedding
+from experiments.bench.real_table import phase_of, table
+from ttom.backbones import Backbone
+from ttom.backbones.runtime import prepare
+from ttom.config import RuntimeConfig
+from ttom.provenance import environment
+from ttom.types import TextEmbeddings
+
+
+def measure(case: Case, model: Model, backbone: Backbone, runs: int) -> dict[str, Any]:
+    """Seconds and peak memory of a case's phases."""
+    settings, device = case.resolved(model), backbone.device
+    if case.measure == "pipeline":
+        with tempfile.TemporaryDirectory() as folder:
+            return measure_pipeline(backbone, settings, RuntimeConfig(**case.runtime), Path(folder) / "memory")
+    positive, negative = (text_embedding(model, device, backbone.dtype, seed) for seed in (0, 1))
+    text, latents = TextEmbeddings(positive, negative), backbone.initial_latents(model.size, 0)
+    if case.measure == "step":
+        return measure_steps(backbone, latents, text, settings, runs)
+    masks = masks_for(backbone.token_grid(model.size).reduced(settings.tto.downsample), device)
+    iterations = measure_fit if case.measure == "fit" else measure_bare
+    return iterations(backbone, latents, text, masks, settings, runs)
+
+
+def limit_memory(device: torch.device, gib: float | None) -> None:
+    """Let torch's allocator have so much of the GPU; None for all of it."""
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(1.0 if gib is None else min(1.0, gib * 2**30 / total), device)
+
+
+def free_memory(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def row(name: str, model: Model, device: torch.device, runs: int) -> dict[str, Any]:
+    """Build the model and measure one case; what went wrong is a result too, and the next row may follow."""
+    case, started = CASES[name], time.perf_counter()
+    found: dict[str, Any] = {"case": name, "settings": case.settings, "runtime": case.runtime}
+    found |= {"limit_gib": case.limit_gib, "blocks": list(case.resolved(model).tto.targets)}
+    backbone: Backbone | None = None
+    try:
+        backbone = build(model, str(device), torch.bfloat16, text_encoder=case.measure == "pipeline")
+        prepare(backbone, device, RuntimeConfig(**case.runtime))
+        found["weights_gib"] = round(sum(p.nbytes for p in backbone.transformer.parameters()) / 2**30, 2)
+        found["built_seconds"] = round(time.perf_counter() - started, 2)
+        free_memory(device)
+        limit_memory(device, case.limit_gib)
+        found |= measure(case, model, backbone, runs)
+    except Exception as error:
+        traceback.print_exc()
+        found["failed"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    finally:
+        limit_memory(device, None)
+        backbone = None
+        if case.runtime.get("compile"):
+            torch._dynamo.reset()
+        free_memory(device)
+    return found | {"wall_seconds": round(time.perf_counter() - started, 2)}
+
+
+def add_floors(result: dict[str, Any], tiny: bool) -> None:
+    """Put beside each row the operations of its work and the seconds that they take at its call's rate.
+
+    Rows with a cache have none: they do less than that work.
+    """
+    for found in result["rows"]:
+        case = CASES[found["case"]]
+        if "failed" in found or "sampler.cache_threshold" in case.settings:
+            continue
+        model = MODELS[found["model"]].small() if tiny else MODELS[found["model"]]
+        settings = replace(case.resolved(model), sampler=model.settings.sampler)
+        counted = operations(model, settings)[phase_of(found)]
+        rate = result["calls"][found["call"]]["matmul_operations_per_second"]
+        found["floor"] = {"operations": counted, "seconds": round(counted / rate, 6)}
+
+
+def write(result: dict[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    out.with_suffix(".md").write_text(table(result))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file; the table is written beside it")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no row is begun after so many")
+    parser.add_argument("--runs", type=int, default=3, help="steps or iterations that are timed in a row")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="small parts of the same classes, to try it on a CPU")
+    parser.add_argument("--floors", action="store_true", help="measure nothing, only count the floors (no GPU needed)")
+    options = parser.parse_args(arguments)
+    end, device = time.monotonic() + 60 * options.minutes, torch.device(options.device)
+    result: dict[str, Any] = {"calls": [], "rows": []}
+    if options.out.exists():
+        result = json.loads(options.out.read_text())
+    if options.floors:
+        add_floors(result, options.tiny)
+        write(result, options.out)
+        return
+    done = {(known["model"], known["case"]) for known in result["rows"] if "failed" not in known}
+    wanted = [(name, case) for name in options.models for case in options.cases]
+    wanted = [(n, c) for n, c in wanted if (n, c) not in done and (not CASES[c].only or n in CASES[c].only)]
+    if wanted:
+        rate = matmul_rate(64 if options.tiny else 8192, 1.0, options.device, torch.bfloat16)
+        given = {key: str(value) for key, value in vars(options).items()}
+        call = environment(device) | {"matmul_operations_per_second": round(rate), "arguments": given}
+        result["calls"].append(call)
+    for name, case in wanted:
+        if time.monotonic() > end:
+            print(f"{name} {case}: no time left", flush=True)
+            continue
+        model = MODELS[name].small() if options.tiny else MODELS[name]
+        found = {"model": name, "call": len(result["calls"]) - 1} | row(case, model, device, options.runs)
+        result["rows"] = [r for r in result["rows"] if (r["model"], r["case"]) != (name, case)] + [found]
+        write(result, options.out)
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

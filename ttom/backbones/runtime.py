@@ -1,0 +1,137 @@
+"""How a pipeline runs: where its parts lie, in which form its weights are kept, which kernels attend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers.hooks import apply_group_offloading
+from diffusers.models.attention_dispatch import attention_backend
+from torch import nn
+
+from ttom.backbones.base import PipelineBackbone
+from ttom.backbones.protocol import Backbone
+from ttom.config import RuntimeConfig
+from ttom.errors import UserError
+
+GIB = 2**30
+
+
+def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) -> None:
+    """Put the pipeline on the device in the way the settings say. It stays so: other settings need another pipeline.
+
+    Raises:
+        UserError: Weights that the GPU has no room for, or a setting that the model cannot have.
+    """
+    pipe = backbone.pipe
+    if not isinstance(backbone, PipelineBackbone):
+        if runtime != RuntimeConfig():
+            raise UserError(f"{backbone.name!r} has no --runtime settings", remedy="leave them out")
+        pipe.to(device)
+        return
+    if runtime.resident_blocks is not None and runtime.resident_blocks > backbone.num_blocks:
+        raise UserError(
+            f"--runtime.resident-blocks is {runtime.resident_blocks}",
+            expected=f"at most {backbone.num_blocks}, the blocks of {backbone.name!r}",
+        )
+    backbone.runtime = runtime
+    if runtime.fp8:
+        pipe.transformer.enable_layerwise_casting(torch.float8_e4m3fn, compute_dtype=backbone.dtype)
+    if device.type == "cuda":
+        check_fits(backbone, torch.cuda.mem_get_info(device)[0])
+    _place(backbone, device)
+    if runtime.attention is not None:
+        _set_attention(pipe.transformer, runtime.attention)
+    if runtime.checkpointing:
+        pipe.transformer.enable_gradient_checkpointing()
+    if runtime.vae_tiling:
+        pipe.vae.enable_tiling()
+    if runtime.compile:
+        # As diffusers' compile_repeated_blocks does, which CogVideoX's transformer is not made for.
+        for block in backbone.blocks:
+            block.compile(dynamic=False)
+
+
+def check_fits(backbone: PipelineBackbone, free: int) -> None:
+    """Raise UserError if the weights need more than ``free`` bytes; says which settings would make them fit.
+
+    Weights that are on a GPU already need nothing.
+    """
+    runtime, blocks = backbone.runtime, backbone.blocks
+    parts = (backbone.pipe.text_encoder, backbone.pipe.vae)
+    others = sum(_bytes(part) for part in parts if part is not None)
+    streamed = sum(map(_bytes, blocks[runtime.resident_blocks :])) if runtime.resident_blocks is not None else 0
+    transformer = _bytes(backbone.transformer) - streamed
+    needed = transformer + (0 if runtime.offload else others)
+    if needed <= free:
+        return
+    remedy = "a smaller model"
+    outside = _bytes(backbone.transformer) - sum(map(_bytes, blocks))
+    # Half of the memory for weights, the other for what is computed with them.
+    resident = int((free / 2 - outside) // max(map(_bytes, blocks)))
+    if not runtime.offload and transformer <= free:
+        remedy = "--runtime.offload"
+    elif resident >= 1:
+        remedy = f"--runtime.offload --runtime.resident-blocks {min(resident, len(blocks))}"
+    raise UserError(
+        f"the weights of {backbone.name!r} need {needed / GIB:.1f} GiB, and the GPU has {free / GIB:.1f} GiB free",
+        expected="room for the weights that stay on the GPU, and for what is computed with them",
+        remedy=remedy,
+    )
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(parameter.nbytes for parameter in module.parameters() if parameter.device.type == "cpu")
+
+
+def _place(backbone: PipelineBackbone, device: torch.device) -> None:
+    runtime, pipe = backbone.runtime, backbone.pipe
+    if runtime.resident_blocks is None and not runtime.offload:
+        pipe.to(device)
+        return
+    if runtime.resident_blocks is None:
+        pipe.transformer.to(device)
+    else:
+        _stream_blocks(backbone, device, runtime.resident_blocks)
+    for part in (pipe.text_encoder, pipe.vae):
+        if part is not None:
+            part.to("cpu" if runtime.offload else device)
+    if runtime.offload and pipe.text_encoder is not None:
+        # Layer by layer through the GPU: the text encoder is larger than some GPUs, and runs twice a video.
+        apply_group_offloading(pipe.text_encoder, onload_device=device, offload_type="leaf_level")
+
+
+def _stream_blocks(backbone: PipelineBackbone, device: torch.device, resident: int) -> None:
+    """Keep the first blocks on the device; the layers of the others come from the CPU while the one before computes.
+
+    Backward through such layers would meet weights that are gone again, so target blocks must be resident
+    (`PipelineBackbone.check_blocks`). Each block is offloaded by itself: the optimisation's forwards end early, which
+    the order that diffusers traces over a whole transformer would not survive.
+    """
+    transformer, blocks, stem = backbone.transformer, backbone.blocks, backbone.attention.split(".")[0]
+    try:
+        setattr(transformer, stem, nn.ModuleList(blocks[:resident]))
+        transformer.to(device)
+    finally:
+        setattr(transformer, stem, blocks)
+    ahead = device.type == "cuda"
+    for block in blocks[resident:]:
+        apply_group_offloading(
+            block, onload_device=device, offload_type="leaf_level", use_stream=ahead, record_stream=ahead
+        )
+
+
+def _set_attention(transformer: Any, name: str) -> None:
+    if not any(hasattr(processor, "_attention_backend") for processor in transformer.attn_processors.values()):
+        raise UserError(
+            f"--runtime.attention is {name}, but a {type(transformer).__name__} has one kind of attention only",
+            remedy="leave --runtime.attention out",
+        )
+    try:
+        with attention_backend(name):  # which restores what set_attention_backend changes for all other models too
+            transformer.set_attention_backend(name)
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise UserError(
+            f"--runtime.attention is {name}: {str(error).splitlines()[0]}",
+            remedy="a back end of diffusers that is installed, such as native, or leave --runtime.attention out",
+        ) from error
