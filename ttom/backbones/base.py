@@ -6,7 +6,7 @@ Dimension letters: see ttom/types.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -93,7 +93,7 @@ class PipelineBackbone:
         blocks: tuple[int, ...],
         prefix: Prefix | None = None,
     ) -> Tensor:
-        with self._captured(blocks, tokens, prefix=prefix) as processors, self._weights_kept():
+        with self._captured(blocks, tokens, prefix=prefix) as processors:
             self.denoise(latents, timestep, text)
         maps = torch.stack([processors[b].maps[0] for b in blocks])
         grid = self._grid(latents)
@@ -137,12 +137,6 @@ class PipelineBackbone:
                 remedy="add to_q or to_k, a later block, or an earlier --adapter.first-block",
             )
         return names
-
-    def _weights_kept(self) -> AbstractContextManager[Any]:
-        """Layerwise casting takes the weights that a forward used away again: keep those for the backward."""
-        if not self.runtime.fp8:
-            return nullcontext()
-        return torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.detach(), lambda tensor: tensor)
 
     @contextmanager
     def _decoder(self) -> Iterator[Any]:
