@@ -1,4 +1,4 @@
-"""One prompt -> video and report. The only place where the rooms meet.
+"""One prompt -> video and report. Here and in sample.py the rooms meet.
 
 Read `TTOM.generate`: plan the layout, load the backbone, encode, find tokens, make masks, optimise and denoise,
 decode, report.
@@ -6,24 +6,34 @@ decode, report.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ttom import outputs, provenance
 from ttom.checks import check_prompt, check_seed, check_words
 from ttom.clock import Clock
-from ttom.config import MemoryConfig, Method, PlannerConfig, RuntimeConfig, SamplerConfig, Settings
+from ttom.config import MemoryConfig, Method, PlannerConfig, RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 from ttom.probe import resolve_blocks
-from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
+from ttom.sample import (
+    Progress,
+    Sample,
+    Sampled,
+    Stage,
+    checked_size,
+    denoise,
+    encode,
+    losses_report,
+    steer,
+    tokens_and_masks,
+)
+from ttom.types import ObjectMasks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,10 +44,6 @@ if TYPE_CHECKING:
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
-
-Stage = Literal["plan", "load", "optimize", "sample", "decode"]
-Progress = Callable[[Stage, int, int, float | None], None]
-"""Called with the stage, the parts of it done, their number, and the loss where there is one."""
 
 
 @dataclass(frozen=True)
@@ -67,36 +73,6 @@ class Result:
     def save(self, folder: str | Path) -> Path:
         """Write video.mp4, overlay.mp4, attention.png, layout.json and report.json; return the folder."""
         return outputs.save(self, folder)
-
-
-@dataclass
-class _Sampled:
-    """Latents and what was seen on the way to them."""
-
-    latents: Tensor
-    losses: list[list[float]] = field(default_factory=list)
-    maps_before: Tensor | None = None
-    maps_after: Tensor | None = None
-    seconds_optimize: float = 0.0
-    seconds_sample: float = 0.0
-    memory: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """A prompt, ready to denoise: noise, text, and each object group's tokens and masks.
-
-    ``prompt`` is the text of the video: the user's, or the enriched one if the planner's settings say so.
-    """
-
-    backbone: Backbone
-    prompt: str
-    layout: Layout | None
-    planner: dict[str, Any] | None
-    latents: Tensor
-    text: TextEmbeddings
-    tokens: list[list[int]]
-    masks: ObjectMasks | None
 
 
 class TTOM:
@@ -217,9 +193,9 @@ class TTOM:
         settings, clock, tell = self._resolved(settings), Clock(), progress or _silent
         sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
         if method == "ttom":
-            sampled = _steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
+            sampled = steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
         else:
-            sampled = _denoise(sample, settings, seed, tell)
+            sampled = denoise(sample, settings, seed, tell)
         clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
         with clock("decode"):
             tell("decode", 0, 1, None)
@@ -253,7 +229,7 @@ class TTOM:
             )
         sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
         lookup = self._look_up(sample, settings)
-        sampled = _steer(sample, settings, seed, tell, None, lookup, finish=False)
+        sampled = steer(sample, settings, seed, tell, None, lookup, finish=False)
         clock.seconds |= {"optimize": sampled.seconds_optimize}
         return self._report(prompt, "ttom", seed, sample, settings, sampled, clock)
 
@@ -266,7 +242,7 @@ class TTOM:
         settings: Settings,
         clock: Clock,
         tell: Progress,
-    ) -> _Sample:
+    ) -> Sample:
         """Plan, load, check, encode, find tokens and make masks."""
         with clock("plan"):
             check_seed(seed)
@@ -281,13 +257,13 @@ class TTOM:
             provenance.reset_peak(backbone.device)
             tell("load", 1, 1, None)
 
-        size = _checked_size(backbone, settings)
+        size = checked_size(backbone, settings)
         if layout is not None:
             check_words(backbone, layout)
-        text = _encode(backbone, prompt, settings.sampler)
-        tokens, masks = _targets(backbone, prompt, layout, size, settings)
+        text = encode(backbone, prompt, settings.sampler)
+        tokens, masks = tokens_and_masks(backbone, prompt, layout, size, settings)
         latents = backbone.initial_latents(size, seed)
-        return _Sample(backbone, prompt, layout, planner, latents, text, tokens, masks)
+        return Sample(backbone, prompt, layout, planner, latents, text, tokens, masks)
 
     def _layout(
         self, prompt: str, method: Method, layout: Layout | None, settings: Settings
@@ -312,7 +288,7 @@ class TTOM:
             return None, None  # the plain model needs none
         return planned.layout, planned.report
 
-    def _look_up(self, sample: _Sample, settings: Settings) -> Lookup | None:
+    def _look_up(self, sample: Sample, settings: Settings) -> Lookup | None:
         """What the memory of these settings, opened once, holds for the prompt; None without a memory.
 
         Its key takes the objects from the layout: what the LLM planner named, where that one planned.
@@ -337,9 +313,9 @@ class TTOM:
         prompt: str,
         method: Method,
         seed: int,
-        sample: _Sample,
+        sample: Sample,
         settings: Settings,
-        sampled: _Sampled,
+        sampled: Sampled,
         clock: Clock,
     ) -> dict[str, Any]:
         backbone, layout = sample.backbone, sample.layout
@@ -353,7 +329,7 @@ class TTOM:
             "layout_source": layout.source if layout is not None else None,
             "planner": sample.planner,
             "sampler": asdict(settings.sampler),
-            "tto": _losses(sampled.losses, settings),
+            "tto": losses_report(sampled.losses, settings),
             "memory": sampled.memory,
             "seconds": clock.report(),
             "peak_bytes": provenance.peak_bytes(backbone.device),
@@ -364,94 +340,6 @@ class TTOM:
                 "settings": provenance.describe_settings(settings, self.preset, self.settings),
             },
         }
-
-
-def _checked_size(backbone: Backbone, settings: Settings) -> VideoSize:
-    size = VideoSize(settings.sampler.frames, settings.sampler.height, settings.sampler.width)
-    backbone.check_size(size)
-    backbone.check_blocks(settings.tto.targets)
-    return size
-
-
-def _encode(backbone: Backbone, prompt: str, sampler: SamplerConfig) -> TextEmbeddings:
-    return backbone.encode_prompt(
-        prompt,
-        sampler.negative_prompt,
-        guidance=sampler.guidance_scale > 1,
-        max_sequence_length=sampler.max_sequence_length,
-    )
-
-
-def _targets(
-    backbone: Backbone, prompt: str, layout: Layout | None, size: VideoSize, settings: Settings
-) -> tuple[list[list[int]], ObjectMasks | None]:
-    """Text tokens and masks of each object group."""
-    from ttom.layout.raster import rasterise
-
-    if layout is None:
-        return [], None
-    length = settings.sampler.max_sequence_length
-    tokens = [backbone.phrase_tokens(prompt, group.phrase, length) for group in layout.groups()]
-    grid = backbone.token_grid(size).reduced(settings.tto.downsample)
-    masks = rasterise(layout, grid, frames=size.frames, temporal_compression=backbone.temporal_compression)
-    return tokens, masks
-
-
-def _steer(
-    sample: _Sample,
-    settings: Settings,
-    seed: int,
-    tell: Progress,
-    logger: Any,
-    lookup: Lookup | None,
-    finish: bool = True,
-) -> _Sampled:
-    """Denoise with test-time optimization in the guided steps, or with what the memory holds for such a prompt."""
-    from ttom.tto.fit import run_loaded, run_tto
-
-    assert sample.masks is not None  # method ttom has a layout
-    state = lookup.state if lookup is not None else None
-    inputs = (sample.backbone, sample.latents, sample.text, sample.tokens, sample.masks, settings)
-    if state is not None and settings.memory.use == "load":
-        done = run_loaded(*inputs, state, seed, progress=tell)
-    else:
-        done = run_tto(*inputs, seed, logger=logger, progress=tell, initial_adapter=state, finish=finish)
-    if not all(math.isfinite(loss) for losses in done.losses for loss in losses):
-        raise UserError(
-            "the attention loss is not a finite number: the optimisation left the range of the number format",
-            remedy=f"a smaller --tto.lr (it is {settings.tto.lr}), or --dtype float32",
-        )
-    losses = (done.losses[0][0], done.losses[-1][-1])
-    report = lookup.keep(done.adapter, losses) if lookup is not None else None
-    maps = (done.maps_before, done.maps_after)
-    return _Sampled(done.latents, done.losses, *maps, done.seconds_optimize, done.seconds_sample, report)
-
-
-def _denoise(sample: _Sample, settings: Settings, seed: int, tell: Progress) -> _Sampled:
-    """Denoise with the plain model; reads the objects' maps once, at the first step, for the picture."""
-    import torch
-
-    from ttom.sampler import Sampler
-
-    start = time.perf_counter()
-    backbone, latents, text, tokens = sample.backbone, sample.latents, sample.text, sample.tokens
-    sampler = Sampler(backbone, text, settings.sampler, seed)
-    maps = None
-    if tokens:
-        small = backbone.reduced(latents, settings.tto.downsample)
-        with torch.no_grad():
-            maps = backbone.object_maps(small, sampler.timesteps[0], text.positive, tokens, settings.tto.targets)
-        maps = maps.mean(dim=0).cpu()
-    final = sampler.run(latents, progress=tell)
-    return _Sampled(final, maps_before=maps, seconds_sample=time.perf_counter() - start)
-
-
-def _losses(losses: list[list[float]], settings: Settings) -> dict[str, Any] | None:
-    """The report's tto part; None where nothing was optimised."""
-    if not losses:
-        return None
-    ends = {"loss_first": losses[0][0], "loss_last": losses[-1][-1]}
-    return {"blocks": list(settings.tto.targets), "losses": losses, **ends}
 
 
 def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:

@@ -195,7 +195,7 @@ def test_too_little_memory(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("ttom.pipeline._steer", refuse)
+    monkeypatch.setattr("ttom.pipeline.steer", refuse)
     message = fails("generate", PROMPT, "--out", str(tmp_path), *small)
     assert "the memory does not suffice" in message
     assert "fewer --sampler.frames" in message

@@ -17,7 +17,8 @@ from ttom.cli.arguments import Stream
 from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
-from ttom.pipeline import TTOM, Result, Stage
+from ttom.pipeline import TTOM, Result
+from ttom.sample import Stage
 from ttom.streaming import StreamPrompt, read_prompts
 
 RECORD = "stream.jsonl"
