@@ -38,7 +38,7 @@ emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint 
 	@$(BIN)/python -m experiments.emojiworld.make_all
 
 pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld
-	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS)
+	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS) $(OPTIONS)
 
 probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end up: MODEL=emojiworld-wan OPTIONS="--limit 20"
 	@$(BIN)/$(if $(filter 1,$(WORKERS)),python,torchrun --nproc-per-node $(WORKERS)) -m probes.run --model $(MODEL) $(OPTIONS)

@@ -6,12 +6,13 @@ abstracted prompt, which is the memory's key: the second would only update the f
 so that a near key is no match and every entry starts from the adapter's own start values.
 
 Can be stopped and called again: prompts that the memory holds already are skipped, and what each process is working on
-is all that a kill can lose. A larger --count goes on with the same prompts.
+is all that a kill can lose. A larger --count goes on with the same prompts. With --llm a language model rewords them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -30,12 +31,14 @@ from tqdm import tqdm
 
 from experiments.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
 from experiments.emojiworld.evaluate import take_gpu
+from experiments.emojiworld.rewording import reworded
 from experiments.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
 from ttom import TTOM, UserError
-from ttom.config import MemoryConfig, Settings
+from ttom.config import MemoryConfig, PlannerConfig, Settings
 from ttom.layout.model import Layout
 from ttom.layout.rules import plan
 from ttom.memory.abstraction import abstract
+from ttom.memory.files import write_whole
 from ttom.memory.store import Store
 from ttom.presets import emojiworld
 
@@ -200,6 +203,23 @@ def _begin_worker(turns: Any) -> None:
     take_gpu(turns)
 
 
+def _in_its_words(chosen: list[Prompt], options: argparse.Namespace) -> list[Prompt]:
+    """The prompts as the language model says them, kept beside the memory so that a second call has the same ones."""
+    kept = Path(f"{options.memory}.prompts.json")
+    texts: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+    sampler, backbone = emojiworld().sampler, _model(options.model, options.device).load()
+    missing = [prompt for prompt in chosen if prompt.text not in texts]
+    if missing:
+        config = PlannerConfig(kind="llm", model=options.llm, base_url=options.base_url)
+        aspect = sampler.width / sampler.height
+        made, taken = reworded(missing, config, aspect, abstract, backbone.unknown_words)
+        texts |= {old.text: new.text for old, new in zip(missing, made, strict=True)}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, json.dumps(texts, indent=1).encode())
+        print(f"{taken} of {len(missing)} prompts in the words of {options.llm}, the others as they were")
+    return [replace(prompt, text=texts[prompt.text]) for prompt in chosen]
+
+
 def main() -> int:
     """Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,6 +227,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=240, help="prompts, and so entries; 90 cover all compositions")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the memory")
+    parser.add_argument("--llm", metavar="MODEL", help="let this language model reword the prompts (see ttom plan)")
+    parser.add_argument("--base-url", help="its address; by default OPENAI_BASE_URL, else OpenAI's own")
     parser.add_argument("--model", default="emojiworld-wan")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     options = parser.parse_args()
@@ -215,6 +237,8 @@ def main() -> int:
     try:
         settings = memory_settings(TTOM(options.model).settings, options.memory)
         chosen = training_prompts(options.count, options.seed)
+        if options.llm:
+            chosen = _in_its_words(chosen, options)
         new = fill(chosen, settings, model=options.model, device=options.device, workers=options.workers)
     except UserError as error:
         print(f"pseudo_train: {error}", file=sys.stderr)
