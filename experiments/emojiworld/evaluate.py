@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
-from functools import cache, partial
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -171,8 +171,11 @@ def run(
         if (prompt.id, variant) not in done
     ]
     spawn = get_context("spawn")
-    make_pool = partial(ProcessPoolExecutor, workers, mp_context=spawn, initializer=take_gpu)
-    with make_pool(initargs=(spawn.Value("i", 0),)) as pool, rows_file.open("a") as file:
+    turns = spawn.Value("i", 0)
+    with (
+        ProcessPoolExecutor(workers, mp_context=spawn, initializer=take_gpu, initargs=(turns,)) as pool,
+        rows_file.open("a") as file,
+    ):
         waiting = [pool.submit(make_row, model, device, pictures, *job) for job in jobs]
         try:
             for ready in tqdm(as_completed(waiting), total=len(jobs), desc="videos", disable=not sys.stderr.isatty()):
@@ -278,7 +281,7 @@ def main() -> None:
     print(table(result["all"]))
 
 
-def lines(summary: dict) -> str:
+def plain_table(summary: dict) -> str:
     """Plain text: a line for each variant, the mean of each metric."""
     return "\n".join(
         f"{name:28} " + "  ".join(f"{metric} {cell[metric]['mean']:.3f}" for metric in METRICS if metric in cell)

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.emojiworld.evaluate import arguments, interval, lines, provenance, run, summarise
+from experiments.emojiworld.evaluate import arguments, plain_table, provenance, run, summarise
 from experiments.emojiworld.prompts import SUITES, prompts
 from experiments.emojiworld.pseudo_train import fill, memory_settings, training_prompts
 from ttom import TTOM
 from ttom.config import MemoryConfig
+from ttom.statistics import interval
 
 FEW = 2
 """Iterations a guided step of the short runs."""
@@ -151,7 +152,7 @@ def main() -> None:
         "provenance": made_by,
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(lines(result["all"]))
+    print(plain_table(result["all"]))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from experiments.emojiworld.evaluate import take_gpu
 from experiments.emojiworld.rewording import reworded
 from experiments.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
 from ttom import TTOM, UserError
+from ttom.cli.app import BAD_INPUT, INTERRUPTED
 from ttom.config import MemoryConfig, PlannerConfig, Settings
 from ttom.layout.model import Layout
 from ttom.layout.rules import plan
@@ -44,7 +45,6 @@ from ttom.presets import emojiworld
 
 PAIR_COUNT = 4
 """Largest number of either kind where there are two, as in `world`."""
-INTERRUPTED, BAD_INPUT = 130, 2
 
 
 @dataclass(frozen=True)
@@ -206,18 +206,18 @@ def _begin_worker(turns: Any) -> None:
 def _in_its_words(chosen: list[Prompt], options: argparse.Namespace) -> list[Prompt]:
     """The prompts as the language model says them, kept beside the memory so that a second call has the same ones."""
     kept = Path(f"{options.memory}.prompts.json")
-    texts: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
-    sampler, backbone = emojiworld().sampler, _model(options.model, options.device).load()
-    missing = [prompt for prompt in chosen if prompt.text not in texts]
+    found: dict[str, tuple[str, str]] = json.loads(kept.read_text()) if kept.exists() else {}
+    missing = [prompt for prompt in chosen if prompt.text not in found]
     if missing:
+        sampler, backbone = emojiworld().sampler, _model(options.model, options.device).load()
         config = PlannerConfig(kind="llm", model=options.llm, base_url=options.base_url)
-        aspect = sampler.width / sampler.height
-        made, taken = reworded(missing, config, aspect, abstract, backbone.unknown_words)
-        texts |= {old.text: new.text for old, new in zip(missing, made, strict=True)}
+        used = {key for _, key in found.values()} | {prompt.key for prompt in missing}
+        made, taken = reworded(missing, config, sampler.width / sampler.height, used, backbone.unknown_words)
+        found |= {old.text: (new.text, new.key) for old, new in zip(missing, made, strict=True)}
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, json.dumps(texts, indent=1).encode())
+        write_whole(kept, json.dumps(found, indent=1).encode())
         print(f"{taken} of {len(missing)} prompts in the words of {options.llm}, the others as they were")
-    return [replace(prompt, text=texts[prompt.text]) for prompt in chosen]
+    return [replace(prompt, text=found[prompt.text][0], key=found[prompt.text][1]) for prompt in chosen]
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from ttom.layout.chat import Chat, PlanFailure, Usage
 from ttom.layout.llm import data_message
 from ttom.layout.model import Layout, LayoutObject
 from ttom.layout.rules import plan
+from ttom.memory.abstraction import abstract
 
 if TYPE_CHECKING:
     from experiments.emojiworld.pseudo_train import Prompt
@@ -49,7 +50,7 @@ def reworded(
     chosen: Sequence[Prompt],
     planner: PlannerConfig,
     aspect: float,
-    key_of: Callable[[str, Layout], str],
+    used: set[str],
     unknown_words: Callable[[str], list[str]],
 ) -> tuple[list[Prompt], int]:
     """The prompts with a language model's sentences where these tell the same scene; and how many those are.
@@ -58,7 +59,7 @@ def reworded(
         chosen: Prompts of the templates.
         planner: The language model.
         aspect: Picture width / height.
-        key_of: A text and its layout -> the memory's key; a key that was there already is not taken.
+        used: The memory's keys of these prompts and of others; no sentence gets one of another prompt.
         unknown_words: Words of a text that the video model does not know.
 
     Raises:
@@ -66,10 +67,10 @@ def reworded(
     """
     batches = [chosen[i : i + BATCH] for i in range(0, len(chosen), BATCH)]
     answers = asyncio.run(_ask_all([[prompt.text for prompt in batch] for batch in batches], planner))
-    keys, made, taken = {prompt.key.lower() for prompt in chosen}, [], 0
+    keys, made, taken = {key.lower() for key in used}, [], 0
     for prompt, text in zip(chosen, [text for answer in answers for text in answer], strict=True):
         layout = same_scene(prompt.text, text, aspect) if text and not unknown_words(text) else None
-        key = key_of(text, layout) if layout is not None else prompt.key
+        key = abstract(text, layout) if layout is not None else prompt.key
         if layout is None or (key.lower() in keys and key.lower() != prompt.key.lower()):
             made.append(prompt)
             continue

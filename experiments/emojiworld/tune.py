@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from experiments.emojiworld.evaluate import arguments, lines, provenance, run, summarise
+from experiments.emojiworld.evaluate import arguments, plain_table, provenance, run, summarise
 from experiments.emojiworld.prompts import prompts
 from ttom import TTOM
 from ttom.config import Settings
@@ -70,7 +70,7 @@ def main() -> None:
         "provenance": made_by,
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(lines(summary))
+    print(plain_table(summary))
     print("best:", result["best"])
 
 

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from ttom.attention.capture import Prefix
 from ttom.attention.maps import object_attention
-from ttom.attention.wan import CaptureProcessor, captured_maps
+from ttom.attention.wan import CaptureProcessor
 from ttom.backbones.wan import WanBackbone
 from ttom.types import VideoSize
 
@@ -136,7 +136,7 @@ def test_forward_stops_in_the_last_target_block(tiny: WanBackbone) -> None:
 
 def test_processors_come_back_after_an_error(tiny: WanBackbone) -> None:
     originals = [block.attn2.processor for block in tiny.transformer.blocks]
-    with pytest.raises(KeyboardInterrupt), captured_maps(tiny.transformer, (0, 2), TOKENS):
+    with pytest.raises(KeyboardInterrupt), tiny._captured((0, 2), TOKENS):
         raise KeyboardInterrupt
     assert all(b.attn2.processor is p for b, p in zip(tiny.transformer.blocks, originals, strict=True))
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from experiments.emojiworld import pseudo_train
-from experiments.emojiworld.pseudo_train import training_prompts
+from experiments.emojiworld.pseudo_train import Prompt, training_prompts
 from experiments.emojiworld.rewording import reworded, same_scene
 from tests.chat_server import ChatServer, Reply
 from ttom.config import PlannerConfig
-from ttom.memory.abstraction import abstract
 
 
 @pytest.mark.parametrize(
@@ -32,6 +31,10 @@ def test_same_scene(text: str, other: str, same: bool) -> None:
     assert (same_scene(text, other, 1.5) is not None) == same
 
 
+def keys(chosen: list[Prompt]) -> set[str]:
+    return {prompt.key for prompt in chosen}
+
+
 def config(server: ChatServer) -> PlannerConfig:
     return PlannerConfig(kind="llm", base_url=server.url, retries=0)
 
@@ -44,7 +47,7 @@ def test_sentences_of_other_scenes_and_unknown_words_are_not_taken(server: ChatS
         return {"sentences": [f"{text}, quietly" if i % 2 else "A moon" for i, text in enumerate(told)]}
 
     server.behave = answer
-    made, taken = reworded(chosen, config(server), 1.5, abstract, lambda text: [])
+    made, taken = reworded(chosen, config(server), 1.5, keys(chosen), lambda text: [])
     assert len(server.requests) == 2  # 20 and 5
     kept = [new == old for new, old in zip(made, chosen, strict=True)]
     assert all(kept[i] for i in range(0, 20, 2))
@@ -52,14 +55,14 @@ def test_sentences_of_other_scenes_and_unknown_words_are_not_taken(server: ChatS
     for new, old in zip(made, chosen, strict=True):
         assert new == old or (new.text == f"{old.text}, quietly" and new.scene is old.scene)
     assert len({prompt.key.lower() for prompt in made}) == len(made)
-    assert reworded(chosen, config(server), 1.5, abstract, lambda text: ["quietly"]) == (chosen, 0)
+    assert reworded(chosen, config(server), 1.5, keys(chosen), lambda text: ["quietly"]) == (chosen, 0)
 
 
 @pytest.mark.parametrize("body", [Reply(status=500), '{"sentences": ["one"]}', "no"])
 def test_a_failing_model_leaves_the_templates(server: ChatServer, body: Reply | str) -> None:
     server.behave = lambda request, number: body
     chosen = training_prompts(3)
-    assert reworded(chosen, config(server), 1.5, abstract, lambda text: []) == (chosen, 0)
+    assert reworded(chosen, config(server), 1.5, keys(chosen), lambda text: []) == (chosen, 0)
 
 
 def test_the_words_are_kept_beside_the_memory(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,35 +14,16 @@ from tests.chat_server import (
     GOOD,
     ChatServer,
     Reply,
-    Request,
     completion,
     frames,
     metadata,
     moved,
     one_call,
 )
-from ttom.config import PlannerConfig
+from tests.layout.asking import ASPECT, PROMPT, Settings, only, plan, stages
 from ttom.errors import UserError
 from ttom.layout.llm import stage_text
 from ttom.layout.planning import FailedPlan, Planned, plan_prompt, plan_prompts
-
-PROMPT = "A red balloon moves from left to right"
-ASPECT = 1.5
-Settings = Callable[..., PlannerConfig]
-
-
-def plan(config: PlannerConfig, prompt: str = PROMPT) -> Planned:
-    return plan_prompt(prompt, ASPECT, config)
-
-
-def stages(server: ChatServer) -> list[str]:
-    return [request.stage for request in server.requests]
-
-
-def only(stage: str, behave: Callable[[Request], Any]) -> Callable[[Request, int], Any]:
-    """Misbehave in one stage."""
-    return lambda request, number: behave(request) if request.stage == stage else None
-
 
 # -- good answers -----------------------------------------------------------------------------------------------------
 

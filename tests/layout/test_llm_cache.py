@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,10 @@ import pytest
 
 from tests.chat_server import (
     ChatServer,
-    Request,
 )
-from ttom.config import PlannerConfig
+from tests.layout.asking import ASPECT, PROMPT, Settings, plan
 from ttom.errors import UserError
-from ttom.layout.planning import Planned, plan_prompt
-
-PROMPT = "A red balloon moves from left to right"
-ASPECT = 1.5
-Settings = Callable[..., PlannerConfig]
-
-
-def plan(config: PlannerConfig, prompt: str = PROMPT) -> Planned:
-    return plan_prompt(prompt, ASPECT, config)
-
-
-def stages(server: ChatServer) -> list[str]:
-    return [request.stage for request in server.requests]
-
-
-def only(stage: str, behave: Callable[[Request], Any]) -> Callable[[Request, int], Any]:
-    """Misbehave in one stage."""
-    return lambda request, number: behave(request) if request.stage == stage else None
+from ttom.layout.planning import plan_prompt
 
 
 def test_a_plan_is_paid_for_once(server: ChatServer, settings: Settings) -> None:

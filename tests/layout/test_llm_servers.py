@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,9 @@ from tests.chat_server import (
     completion,
     one_call,
 )
+from tests.layout.asking import Settings, plan
 from ttom.config import PlannerConfig
 from ttom.errors import SetupError, UserError
-from ttom.layout.planning import Planned, plan_prompt
-
-PROMPT = "A red balloon moves from left to right"
-ASPECT = 1.5
-Settings = Callable[..., PlannerConfig]
-
-
-def plan(config: PlannerConfig, prompt: str = PROMPT) -> Planned:
-    return plan_prompt(prompt, ASPECT, config)
-
-
-def stages(server: ChatServer) -> list[str]:
-    return [request.stage for request in server.requests]
-
-
-def only(stage: str, behave: Callable[[Request], Any]) -> Callable[[Request, int], Any]:
-    """Misbehave in one stage."""
-    return lambda request, number: behave(request) if request.stage == stage else None
-
 
 # -- servers ----------------------------------------------------------------------------------------------------------
 

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
 
-from torch import nn
-
-
-class _Reader(Protocol):
-    stop: bool
-
-
-Processor = TypeVar("Processor", bound=_Reader)
+from torch import Tensor, nn
 
 
 class StopForward(Exception):
     """Raised inside the last target block once its map is read: nothing after it feeds the loss."""
+
+
+class MapReader:
+    """What attention processors that read object maps ``(B, N, S)`` share.
+
+    Args:
+        tokens: Text positions of each of the N objects.
+        stop: End the forward as soon as the maps are read.
+        see: Takes the maps; without it they are kept as ``maps`` until the next call.
+    """
+
+    def __init__(self, tokens: list[list[int]], *, stop: bool, see: Callable[[Tensor], None] | None = None) -> None:
+        self.tokens, self.stop, self.see = tokens, stop, see
+        self.maps: Tensor | None = None
+
+    def stand_in_for(self, original: Any) -> None:
+        """Take over what the user has set on the processor whose place this one takes."""
+
+    def read(self, maps: Tensor) -> None:
+        """Hand the maps over; raises StopForward if nothing else is wanted."""
+        if self.see is None:
+            self.maps = maps
+        else:
+            self.see(maps)
+        if self.stop:
+            raise StopForward
 
 
 class Prefix:
@@ -61,10 +81,45 @@ class _Reading(nn.Module):
             self.attention.processor = original
 
 
+def captured_maps(
+    transformer: nn.Module,
+    name: str,
+    reader: type[MapReader],
+    blocks: tuple[int, ...],
+    tokens: list[list[int]],
+    *,
+    prefix: Prefix | None = None,
+    see: Callable[[int, Tensor], None] | None = None,
+) -> AbstractContextManager[dict[int, MapReader]]:
+    """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
+
+    With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
+
+    Args:
+        transformer: A diffusers model.
+        name: Where a block's attention is, such as "blocks.{}.attn2".
+        reader: The family's processor.
+        blocks: Target blocks.
+        tokens: Text positions of each of the N objects.
+        prefix: Begin at its first block if it has been filled by an earlier forward, else fill it.
+        see: Is shown each block's maps.
+
+    Returns:
+        A context that gives the processor of each target block; after the forward its ``maps`` are ``(B, N, S)``,
+        unless ``see`` took them. The original processors are back when it ends, however it ends.
+    """
+    readers = {}
+    for b in blocks:
+        stop = see is None and b == max(blocks)
+        readers[b] = reader(tokens, stop=stop, see=partial(see, b) if see is not None else None)
+        readers[b].stand_in_for(transformer.get_submodule(name.format(b)).processor)
+    return _reading(transformer, name, readers, prefix)
+
+
 @contextmanager
-def reading(
-    transformer: Any, name: str, processors: dict[int, Processor], prefix: Prefix | None = None
-) -> Iterator[dict[int, Processor]]:
+def _reading(
+    transformer: Any, name: str, processors: dict[int, MapReader], prefix: Prefix | None
+) -> Iterator[dict[int, MapReader]]:
     """Within the context chosen attentions have our processors; StopForward ends the context quietly.
 
     The forward is the stock one, ended by an exception that this context swallows: hooks (offloading, LoRA scale,
@@ -72,15 +127,6 @@ def reading(
     another one meanwhile. The backward may run after the context. With gradient checkpointing the last target block is
     not computed twice: its activations are needed first, so dropping them would save nothing. Without a processor that
     stops, the forward goes to its end.
-
-    Args:
-        transformer: A diffusers model.
-        name: Where a block's attention is, such as "blocks.{}.attn2".
-        processors: What stands in for the attention's processor in each target block.
-        prefix: Begin at its first block if it has been filled by an earlier forward, else fill it.
-
-    Yields:
-        The processors.
     """
     stem, _, rest = name.partition(".{}.")
     originals, last = transformer.get_submodule(stem), max(processors)

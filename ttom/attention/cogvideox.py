@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial
-
 import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import apply_rotary_emb
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from ttom.attention.capture import Prefix, StopForward, reading
+from ttom.attention.capture import MapReader
 from ttom.attention.joint import joint_object_attention
 
-ATTENTION = "transformer_blocks.{}.attn1"
-"""A block's text-to-video attention in the transformer."""
 
-
-class CaptureProcessor:
+class CaptureProcessor(MapReader):
     """CogVideoX's joint attention processor that also reads the object maps ``(B, N, S)``.
 
     Its output equals ``CogVideoXAttnProcessor2_0``'s bit for bit. The maps go to ``see``, or without it are kept as
     ``maps`` until the next call. With ``stop`` it needs only query and key and raises StopForward instead of attending.
     """
-
-    def __init__(self, tokens: list[list[int]], *, stop: bool, see: Callable[[Tensor], None] | None = None) -> None:
-        self.tokens = tokens
-        self.stop = stop
-        self.see = see
-        self.maps: Tensor | None = None
 
     @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
     def __call__(
@@ -48,13 +35,7 @@ class CaptureProcessor:
             _rotated(norm(_heads(linear(states), attn.heads)), length, image_rotary_emb)
             for linear, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
         )
-        maps = joint_object_attention(query[:, :, length:], key, self.tokens)
-        if self.see is None:
-            self.maps = maps
-        else:
-            self.see(maps)
-        if self.stop:
-            raise StopForward
+        self.read(joint_object_attention(query[:, :, length:], key, self.tokens))
         output = functional.scaled_dot_product_attention(query, key, _heads(attn.to_v(states), attn.heads))
         output = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2, 3)))
         return output[:, length:], output[:, :length]
@@ -70,28 +51,3 @@ def _rotated(x: Tensor, length: int, rotary: tuple[Tensor, Tensor] | None) -> Te
     if rotary is None:
         return x
     return torch.cat([x[:, :, :length], apply_rotary_emb(x[:, :, length:], rotary)], dim=2)
-
-
-def captured_maps(
-    transformer: nn.Module,
-    blocks: tuple[int, ...],
-    tokens: list[list[int]],
-    *,
-    prefix: Prefix | None = None,
-    see: Callable[[int, Tensor], None] | None = None,
-) -> AbstractContextManager[dict[int, CaptureProcessor]]:
-    """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
-
-    With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
-
-    Returns:
-        A context (see ``reading``) that gives the processor of each target block; after the forward its ``maps``
-        are ``(B, N, S)``, unless ``see`` took them.
-    """
-    processors = {
-        b: CaptureProcessor(
-            tokens, stop=see is None and b == max(blocks), see=partial(see, b) if see is not None else None
-        )
-        for b in blocks
-    }
-    return reading(transformer, ATTENTION, processors, prefix)

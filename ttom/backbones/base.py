@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ttom.attention.capture import Prefix
+from ttom.attention.capture import MapReader, Prefix, captured_maps
 from ttom.backbones import tokens as tokens_of
 from ttom.backbones.protocol import See
 from ttom.config import RuntimeConfig
@@ -28,6 +28,8 @@ class PipelineBackbone:
     """How the pipeline was prepared (see runtime.py)."""
     attention: str
     """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
+    reader: type[MapReader]
+    """The attention processor that reads maps there."""
 
     def __init__(self, name: str, pipe: Any) -> None:
         self.name = name
@@ -162,8 +164,7 @@ class PipelineBackbone:
         prefix: Prefix | None = None,
         see: See | None = None,
     ) -> AbstractContextManager[dict[int, Any]]:
-        """Within the context a forward reads the maps of the blocks (see ttom/attention)."""
-        raise NotImplementedError
+        return captured_maps(self.transformer, self.attention, self.reader, blocks, tokens, prefix=prefix, see=see)
 
     def _grid(self, latents: Tensor) -> TokenGrid:
         raise NotImplementedError

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,10 +14,8 @@ from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 from diffusers.models.attention_processor import FusedCogVideoXAttnProcessor2_0
 from torch import Tensor
 
-from ttom.attention.capture import Prefix
-from ttom.attention.cogvideox import ATTENTION, captured_maps
+from ttom.attention.cogvideox import CaptureProcessor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
-from ttom.backbones.protocol import See
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
@@ -66,7 +63,8 @@ class CogVideoXBackbone(PipelineBackbone):
     """
 
     batched_guidance = True
-    attention = ATTENTION
+    attention = "transformer_blocks.{}.attn1"
+    reader = CaptureProcessor
 
     @property
     def _joined(self) -> int:
@@ -158,16 +156,6 @@ class CogVideoXBackbone(PipelineBackbone):
             return None
         height, width = (side * self.pipe.vae_scale_factor_spatial for side in latents.shape[3:])
         return self.pipe._prepare_rotary_positional_embeddings(height, width, latents.shape[1], self.device)
-
-    def _captured(
-        self,
-        blocks: tuple[int, ...],
-        tokens: list[list[int]],
-        *,
-        prefix: Prefix | None = None,
-        see: See | None = None,
-    ) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens, prefix=prefix, see=see)
 
     def _fused(self) -> bool:
         blocks = self.pipe.transformer.transformer_blocks

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from torch import Tensor
 
-from ttom.attention.capture import Prefix
-from ttom.attention.wan import ATTENTION, captured_maps
+from ttom.attention.wan import CaptureProcessor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
-from ttom.backbones.protocol import See
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
@@ -42,7 +39,8 @@ class WanBackbone(PipelineBackbone):
         UserError: A Wan 2.2 pipeline (two transformers, or a timestep per token), which is another sampling loop.
     """
 
-    attention = ATTENTION
+    attention = "blocks.{}.attn2"
+    reader = CaptureProcessor
 
     def __init__(self, name: str, pipe: Any) -> None:
         if pipe.config.expand_timesteps or pipe.transformer_2 is not None:
@@ -119,16 +117,6 @@ class WanBackbone(PipelineBackbone):
             encoder_hidden_states=text,
             return_dict=False,
         )[0]
-
-    def _captured(
-        self,
-        blocks: tuple[int, ...],
-        tokens: list[list[int]],
-        *,
-        prefix: Prefix | None = None,
-        see: See | None = None,
-    ) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, blocks, tokens, prefix=prefix, see=see)
 
     def _fused(self) -> bool:
         return any(getattr(block.attn2, "fused_projections", False) for block in self.pipe.transformer.blocks)

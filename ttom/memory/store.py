@@ -12,12 +12,9 @@ one happen under SQLite's write lock, so that one process never removes what ano
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ttom.errors import UserError
-from ttom.memory.entries import COLUMNS, SCHEMA, CorruptValue, Entry, Findings, as_entry
+from ttom.memory.connections import connect, connect_to_copy, is_ours
+from ttom.memory.entries import COLUMNS, CorruptValue, Entry, Findings, as_entry
 from ttom.memory.files import (
     FORMAT,
     VERSION,
@@ -44,8 +42,6 @@ from ttom.memory.files import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-BUSY_SECONDS = 60.0
-"""How long a process waits for another one's write."""
 UNFINISHED = "unfinished reindex to"
 """Start of the embedder's name while a memory gets other embeddings: no embedder is called so, hence none fits."""
 
@@ -68,7 +64,11 @@ class Store:
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         self.found = Findings()
         with told(self.folder):
-            self.db = self._connect_frozen() if read_only else self._connect()
+            if read_only:
+                self._copy = tempfile.TemporaryDirectory(prefix="ttom-memory-")
+                self.db = connect_to_copy(self.folder, Path(self._copy.name))
+            else:
+                self.db = connect(self.folder)
             self._check_keys()  # of the rows that were opened, not of those before
             if not read_only:
                 self.found = self._reconcile()
@@ -80,7 +80,7 @@ class Store:
         If another process makes one there at the same time, that one is opened.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
+        if folder.exists() and not (folder.is_dir() and all(map(is_ours, folder.iterdir()))):
             raise UserError(
                 f"{folder} exists and is no memory",
                 expected="a memory, or a new or empty folder",
@@ -326,41 +326,6 @@ class Store:
         self.meta = {**self.meta, "embedder": embedder, "dimension": dimension}
         write_whole(self.folder / "memory.json", json.dumps(self.meta, indent=1).encode())
 
-    def _connect(self) -> sqlite3.Connection:
-        for part in ("values", "."):
-            if not os.access(self.folder / part, os.W_OK):
-                raise PermissionError(errno.EACCES, "not writable", str(self.folder / part))
-        db = sqlite3.connect(self.folder / "entries.sqlite", timeout=BUSY_SECONDS, isolation_level=None)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.executescript(SCHEMA)
-        return db
-
-    def _connect_frozen(self) -> sqlite3.Connection:
-        """The entries as they are now, without touching the folder: WAL readers write side files beside the base."""
-        names = ("entries.sqlite", "entries.sqlite-wal")
-        self._copy = tempfile.TemporaryDirectory(prefix="ttom-memory-")
-        target = Path(self._copy.name)
-
-        def state() -> list[tuple[int, int] | None]:
-            files = [self.folder / name for name in names]
-            return [(f.stat().st_mtime_ns, f.stat().st_size) if f.exists() else None for f in files]
-
-        for _ in range(100):
-            before = state()
-            for name in names:
-                (target / name).unlink(missing_ok=True)
-                if (self.folder / name).exists():
-                    shutil.copyfile(self.folder / name, target / name)
-            if state() == before:
-                break
-            time.sleep(0.05)  # another process wrote meanwhile
-        else:
-            raise UserError(f"{self.folder} is being written all the time", remedy="open it again later")
-        db = sqlite3.connect(target / names[0], isolation_level=None)
-        db.executescript(SCHEMA)
-        return db
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """A transaction that holds the write lock."""
@@ -424,11 +389,6 @@ class Store:
         reason = "its value is missing"
         names = tuple(file.name for file in orphans)
         return Findings(names, {entry.id: reason for entry in missing if self.quarantine(entry, reason)})
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file in a folder is what making a memory there leaves at any moment."""
-    return path.name in ("values", "memory.json") or path.name.startswith((".part-", "entries.sqlite"))
 
 
 def _serialised(state: dict[str, Tensor]) -> bytes:
