@@ -3,7 +3,8 @@
 
 Stages in order: vae, detector, transformer (each goes on where an earlier call stopped), export, gates, evaluate.
 A stage whose result is there and newer than what it is made from is skipped; --from STAGE makes it and all later ones
-again, from nothing. Meant to take about an hour on one H100; it has not been run as a whole yet.
+again, from nothing. Meant to take about an hour on one H100; several GPUs share the two long trainings, which then take
+that much less.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 FAMILIES = ("wan", "cogvideox")
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = Path(__file__).resolve().parent
 WEIGHTS = ROOM / "detector.safetensors"
-MINUTES = {"vae": 8, "detector": 3, "transformer": 35}
-"""Training time of each model on one H100."""
+MINUTES = {"vae": 12, "detector": 3, "transformer": 29}
+"""Training time of each model, in minutes of one GPU (an H100 or better)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Stage:
         progress: Folder or file of a half-made stage, which the command goes on with.
         minutes: Training time after which it is complete; None if it does not train.
         install: Copies made of what it wrote: (from, to).
+        processes: How many run the command together, one a GPU.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Stage:
     progress: Path | None = None
     minutes: float | None = None
     install: tuple[tuple[Path, Path], ...] = ()
+    processes: int = 1
 
     def is_done(self) -> bool:
         if not self.result.exists() or self._is_stale(self.result):
@@ -75,27 +80,28 @@ def _seconds_trained(folder: Path) -> float:
     return json.loads(state.read_text())["seconds"] if state.exists() else float("inf")
 
 
-def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan") -> list[Stage]:
+def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan", gpus: int = 1) -> list[Stage]:
     """All stages: trainings write to `runs`, the export to `checkpoint`, the evaluation to `results`.
 
-    The detector, which all families share, is made with Wan.
+    The VAE and the transformer train on all GPUs at once, in that much less time. The detector, which all families
+    share, is made with Wan.
     """
     vae, detector, transformer = (runs / name for name in ("vae", "detector", "transformer"))
     which, model = (("--family", family), ("--model", str(checkpoint))) if family != "wan" else ((), ())
     vae_weights, transformer_weights = vae / "ema.safetensors", transformer / "ema.safetensors"
     exported, installed = checkpoint / "transformer/diffusion_pytorch_model.safetensors", WEIGHTS
 
-    def training(folder: Path, result: Path, *more: str, **rest: Any) -> Stage:
-        minutes = MINUTES[folder.name]
-        command = (f"train_{folder.name}", "--out", str(folder), "--minutes", str(minutes), *more)
-        return Stage(folder.name, command, result, progress=folder, minutes=minutes, **rest)
+    def training(folder: Path, result: Path, *more: str, processes: int = gpus, **rest: Any) -> Stage:
+        minutes = MINUTES[folder.name] / processes
+        command = (f"train_{folder.name}", "--out", str(folder), "--minutes", f"{minutes:g}", *more)
+        return Stage(folder.name, command, result, progress=folder, minutes=minutes, processes=processes, **rest)
 
     trained_detector = detector / "detector.safetensors"
     gates = checkpoint / "gates.json"
     evaluation = results / ("evaluate.json" if family == "wan" else f"evaluate-{family}.json")
     measures = ("--vae", str(checkpoint), "--model", str(checkpoint), "--out", str(gates))
     picture = ("--picture", str(evaluation.with_suffix(".png")))
-    shared = [training(detector, trained_detector, install=((trained_detector, installed),))]
+    shared = [training(detector, trained_detector, processes=1, install=((trained_detector, installed),))]
     return [
         training(vae, vae_weights, *which),
         *(shared if family == "wan" else []),
@@ -117,16 +123,16 @@ def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan") -> 
     ]
 
 
-def run_module(command: Sequence[str]) -> None:
-    """Run a module of this package; stops everything if it fails."""
-    done = subprocess.run([sys.executable, "-m", f"experiments.emojiworld.{command[0]}", *command[1:]], cwd=ROOT)
+def run_stage(stage: Stage) -> None:
+    """Run a stage's module, under torchrun if several processes share it; stops everything if it fails."""
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={stage.processes}"] if stage.processes > 1 else []
+    module = f"experiments.emojiworld.{stage.command[0]}"
+    done = subprocess.run([sys.executable, *launcher, "-m", module, *stage.command[1:]], cwd=ROOT)
     if done.returncode:
-        raise SystemExit(f"{command[0]} failed with exit code {done.returncode}; the same call goes on from here")
+        raise SystemExit(f"{stage.command[0]} failed with exit code {done.returncode}; the same call goes on from here")
 
 
-def make(
-    todo: Sequence[Stage], redo_from: str | None = None, run: Callable[[Sequence[str]], None] = run_module
-) -> list[str]:
+def make(todo: Sequence[Stage], redo_from: str | None = None, run: Callable[[Stage], None] = run_stage) -> list[str]:
     """Make the stages that are not done, in order; returns the names of those made."""
     made: list[str] = []
     redo = False
@@ -138,7 +144,7 @@ def make(
         stage.prepare(redo)
         print(f"{stage.name}: {shlex.join(stage.command)}", flush=True)
         started = time.monotonic()
-        run(stage.command)
+        run(stage)
         for source, target in stage.install:
             shutil.copyfile(source, target)
         made.append(stage.name)
@@ -158,7 +164,8 @@ def main() -> None:
     options = parser.parse_args()
     runs = ROOT / ("runs/emojiworld" if options.family == "wan" else f"runs/emojiworld-{options.family}")
     checkpoint = ROOT / f"ttom/checkpoints/emojiworld-{options.family}"
-    make(stages(runs, checkpoint, ROOM / "results", options.family), options.redo_from)
+    gpus = max(1, torch.cuda.device_count())
+    make(stages(runs, checkpoint, ROOM / "results", options.family, gpus), options.redo_from)
 
 
 if __name__ == "__main__":

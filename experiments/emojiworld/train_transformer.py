@@ -1,8 +1,8 @@
 """Train the transformer with its text encoder: python -m experiments.emojiworld.train_transformer --vae runs/.../vae
---out runs/emojiworld/transformer --minutes 12
+--out runs/emojiworld/transformer --minutes 12 (on several GPUs: torchrun --nproc-per-node N -m ...)
 
-First on single frames (a fifth of the tokens), which teach nouns, counts and relations; then on whole clips with some
-frames among them. Latents come from ring buffers in GPU memory that fresh scenes refill as training goes.
+First on single frames (a fifth of the tokens), which teach nouns, counts and relations; then on whole clips and
+frames by turns. Latents come from ring buffers in GPU memory that fresh scenes refill as training goes.
 """
 
 from __future__ import annotations
@@ -197,9 +197,9 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--frame-share", type=float, default=0.2, help="share of the time on single frames at first")
-    parser.add_argument("--frame-mix", type=float, default=0.25, help="share of the later steps on frames")
+    parser.add_argument("--frame-mix", type=float, default=0.5, help="share of the later steps on frames")
     parser.add_argument(
-        "--long-text", type=float, default=0.2, help="share of the clip steps with diffusers' own text length"
+        "--long-text", type=float, default=0.1, help="share of the clip steps with diffusers' own text length"
     )
     parser.add_argument(
         "--noise-shift",

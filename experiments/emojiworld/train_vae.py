@@ -1,4 +1,5 @@
 """Train the VAE: python -m experiments.emojiworld.train_vae --out runs/emojiworld/vae --minutes 8
+(on several GPUs: torchrun --nproc-per-node N -m ...)
 
 Whole 17-frame clips from the start (five-frame clips alone do not teach the long causal chain), half of them crowded
 with independent movers, and a loss on the change between frames: motion is what a small video VAE loses first.
@@ -18,7 +19,7 @@ from experiments.emojiworld.captions import paint
 from experiments.emojiworld.families import FAMILIES, Family
 from experiments.emojiworld.models import build_vae
 from experiments.emojiworld.nouns import NOUNS
-from experiments.emojiworld.training import Run, ScenePool
+from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
 from experiments.emojiworld.world import (
     FRAMES,
     HEIGHT,
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--family", default="wan", choices=FAMILIES)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--batch", type=int, default=32, help="clips a step")
+    parser.add_argument("--batch", type=int, default=32, help="clips a step and process")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=6)
@@ -99,19 +100,21 @@ def main() -> None:
     if options.plain and options.family != "wan":
         parser.error("--plain is for --family wan")
     family = FAMILIES[options.family]
+    device = join_processes()
     torch.manual_seed(options.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     vae = family.prepare_vae(build_vae(residual=False) if options.plain else family.build_vae()).to(device)
     run = Run(options.out, vae, lr=options.lr, minutes=options.minutes)
     renderer, times = Renderer(device), frame_times(FRAMES).to(device)
     compiled = losses if options.no_compile else torch.compile(losses, dynamic=False)
-    pool = ScenePool(make_scenes, options.batch, seed=options.seed + run.step, workers=options.workers)
+    seed = options.seed + run.step + run.rank * 1_000_003
+    torch.manual_seed(seed)
+    pool = ScenePool(make_scenes, options.batch, seed=seed, workers=options.workers)
     begun = run.seconds
     for packed in pool:
         video, labels = renderer({k: v.to(device, non_blocking=True) for k, v in packed.items()}, times)
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             parts = compiled(family, vae, video, foreground_weight(labels))
         run.update(parts.pop("total"), **parts)
         run.log(50)
@@ -119,7 +122,9 @@ def main() -> None:
             break
     pool.close()
     run.save()
-    print(f"{options.out}: {run.step} steps of {options.batch} clips in {run.seconds:.0f} s")
+    leave_processes()
+    if run.rank == 0:
+        print(f"{options.out}: {run.step} steps of {run.world * options.batch} clips in {run.seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,8 +33,7 @@ class House:
         self.clock += 10
         os.utime(path, (self.clock, self.clock))
 
-    def run(self, command: Sequence[str]) -> None:
-        stage = next(stage for stage in self.stages if stage.command == command)
+    def run(self, stage: Stage) -> None:
         if stage.name == "evaluate":
             self.seen_rows.append((self.results / "evaluate.rows.jsonl").exists())
             self.write(self.results / "evaluate.rows.jsonl")
@@ -116,6 +114,23 @@ def test_a_failure_stops(tmp_path: Path) -> None:
 
 def every_stage() -> list[Stage]:
     return [stage for family in FAMILIES for stage in stages(Path("r"), Path("c"), Path("e"), family)]
+
+
+def test_several_gpus_share_the_two_long_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(
+        make_all.subprocess, "run", lambda command, cwd: ran.append(command) or argparse.Namespace(returncode=0)
+    )
+    two = stages(tmp_path, tmp_path, tmp_path, gpus=2)
+    for stage in two:
+        make_all.run_stage(stage)
+    shared = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "experiments.emojiworld.train_vae"]
+    assert ran[0][1:6] == shared
+    assert [stage.name for stage in two if stage.processes == 2] == ["vae", "transformer"]
+    assert two[0].minutes == MINUTES["vae"] / 2
+    assert two[0].command[3:5] == ("--minutes", f"{MINUTES['vae'] / 2:g}")
+    assert ran[1][1:3] == ["-m", "experiments.emojiworld.train_detector"]
+    assert two[1].minutes == MINUTES["detector"]
 
 
 def test_a_family_makes_all_but_the_detector_which_they_share() -> None:
