@@ -34,8 +34,8 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-emojiworld: $(VENV)/.installed-dev ## train and measure the embedded checkpoint anew (one GPU; meant for about an hour)
-	@$(BIN)/python -m experiments.emojiworld.make_all
+emojiworld: $(VENV)/.installed-dev ## train and measure an embedded checkpoint anew (GPUs; about an hour of one): OPTIONS="--family cogvideox"
+	@$(BIN)/python -m experiments.emojiworld.make_all $(OPTIONS)
 
 pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld
 	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS) $(OPTIONS)

@@ -195,9 +195,8 @@ def test_presets_of_models(tiny_folder: Path, tmp_path: Path) -> None:
         assert preset_for(str(folder)) == preset
     (folder / "model_index.json").write_text("[")  # loading says so, not this
     assert preset_for(str(folder)) == "paper"
-    own = Path(checkpoints.__file__).parent / "emojiworld-wan"
-    if own.is_dir():
-        assert preset_for(str(own)) == "emojiworld"
+    for name in checkpoints.EMBEDDED:
+        assert preset_for(str(checkpoints.path(name))) == preset_for(name)
 
 
 def test_progress_counts_up_to_its_totals(runner: TTOM) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import PROMPT, SMALL
 from ttom import TTOM, UserError
+from ttom.checkpoints import EMBEDDED
 from ttom.cli import main
 from ttom.config import TTOConfig
 from ttom.presets import emojiworld
@@ -50,11 +51,15 @@ def test_every_model_has_a_place_of_its_own(tmp_path: Path, home: Path) -> None:
     assert cached_file(str(tmp_path / "a" / ".." / "a" / "wan")) == found[0]
 
 
-def test_the_embedded_checkpoint_brings_its_probe() -> None:
-    assert places("emojiworld-wan")[0].is_file()
+@pytest.mark.parametrize("model", EMBEDDED)
+def test_an_embedded_checkpoint_brings_its_probe(model: str) -> None:
+    assert places(model)[0].is_file()
     settings = replace(emojiworld(), tto=replace(emojiworld().tto, blocks="auto"))
-    resolved = resolve_blocks(settings, "emojiworld-wan").tto.blocks
-    assert resolved == tuple(json.loads(places("emojiworld-wan")[0].read_text())["recommended"])
+    resolved = resolve_blocks(settings, model).tto.blocks
+    assert resolved == tuple(json.loads(places(model)[0].read_text())["recommended"])
+
+
+def test_blocks_that_are_named_need_no_probe() -> None:
     assert resolve_blocks(emojiworld(), "no such model") == emojiworld()
 
 

@@ -38,9 +38,9 @@ def emojiworld() -> Settings:
 
 
 def emojiworld_cogvideox() -> Settings:
-    """EmojiWorld's CogVideoX checkpoint: as `emojiworld`, but for the block, the middle of six and not tuned yet."""
+    """EmojiWorld's CogVideoX checkpoint: as `emojiworld`, but for the blocks, chosen on the tuning prompts."""
     settings = emojiworld()
-    return replace(settings, tto=replace(settings.tto, blocks=(3,)))
+    return replace(settings, tto=replace(settings.tto, blocks=(3, 4)))
 
 
 def cogvideox() -> Settings:

@@ -13,6 +13,7 @@ from experiments.emojiworld.detector import Detection
 from experiments.emojiworld.nouns import INDEX, NOUNS
 from experiments.emojiworld.prompts import Prompt, prompts
 from experiments.emojiworld.world import split_of
+from ttom.checkpoints import EMBEDDED
 from ttom.layout.model import Layout
 from ttom.layout.rules import plan
 from ttom.presets import emojiworld
@@ -180,13 +181,14 @@ def test_rows_are_resumed_and_every_method_gets_the_same_layout(tmp_path, monkey
     assert len(file.read_text().splitlines()) == 6
 
 
-def test_a_row_of_the_embedded_checkpoint(tmp_path) -> None:
+@pytest.mark.parametrize("model", EMBEDDED)
+def test_a_row_of_the_embedded_checkpoint(tmp_path, model: str) -> None:
     """The whole path on the real checkpoint with few steps: every measure is there and the picture can be drawn."""
     from experiments.emojiworld.picture import draw
 
     prompt = prompts("tune", 1)[0]
     quick = {"sampler.steps": 2, "tto.guided_steps": 1, "tto.iterations": 2}
-    rows = [evaluate.make_row("emojiworld-wan", "cpu", 1, prompt, variant, quick, 0) for variant in ("base", "ttom")]
+    rows = [evaluate.make_row(model, "cpu", 1, prompt, variant, quick, 0) for variant in ("base", "ttom")]
     for row in rows:
         assert {"layout_miou", "presence", "flicker", "direction", "seconds"} <= set(json.loads(json.dumps(row)))
     assert rows[0]["loss_last"] is None and rows[1]["loss_last"] < rows[1]["loss_first"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ttom.errors import UserError
 
-EMBEDDED = ("emojiworld-wan",)
+EMBEDDED = ("emojiworld-wan", "emojiworld-cogvideox")
 """Names of the embedded checkpoints."""
 
 
