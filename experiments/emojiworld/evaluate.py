@@ -237,9 +237,10 @@ def provenance(options: argparse.Namespace, settings: Settings) -> dict[str, Any
 
     folder = path(options.model) if options.model in EMBEDDED else Path(options.model)
     device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
+    program = sys.modules["__main__"].__spec__  # of tune and others that use this, too
     return {
         **environment(device),
-        "command": "python -m " + " ".join([__spec__.name if __spec__ else "", *sys.argv[1:]]).strip(),
+        "command": " ".join(["python -m", program.name if program else sys.argv[0], *sys.argv[1:]]),
         "arguments": {key: str(value) for key, value in vars(options).items()},
         "checkpoint_sha256": digest(folder),
         "settings": asdict(settings),
