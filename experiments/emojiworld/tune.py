@@ -26,6 +26,9 @@ GRID: dict[str, tuple[Any, ...]] = {
     "tto.keep_after": (False, True),
     "adapter.rank": (8, 16, 32),
     "sampler.guidance_scale": (2.5, 4.0),
+    "tto.downsample": (1, 2),
+    "adapter.first_block": (0, 3, 5),
+    "sampler.cache_threshold": (None, 0.05, 0.1, 0.2),
 }
 """Settings and the values tried, each with all others as in the preset."""
 
@@ -38,6 +41,8 @@ def variants(settings: Settings, names: list[str]) -> dict[str, dict[str, Any]]:
         for value in GRID[name]:
             if getattr(getattr(settings, part), key) == value:
                 continue
+            if name == "adapter.first_block" and value > min(settings.tto.targets):
+                continue  # nothing before the map would be trained
             made[f"{name}={value}"] = {name: value}
             if name == "adapter.rank":  # the scale alpha / rank stays as it is, so that the rank alone changes
                 made[f"{name}={value}"]["adapter.alpha"] = settings.adapter.alpha / settings.adapter.rank * value
