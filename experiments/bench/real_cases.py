@@ -72,10 +72,6 @@ CASES = {
     "tto-3-24gib": Case("fit", runtime=SAVING, limit_gib=24, only=("wan-14b",)),
     "tto-3-12gib": Case("fit", runtime=SAVING, limit_gib=12, only=("cogvideox-5b",)),
     "tto-3-8gib": Case("fit", runtime={"checkpointing": True}, limit_gib=8, only=("wan-1.3b", "cogvideox-2b")),
-    # The whole of it.
-    "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
-    "pipeline-tiled": Case("pipeline", runtime={"offload": True, "vae_tiling": True}, only=SMALL),
-    "pipeline-streamed": Case("pipeline", runtime={"offload": True, "vae_tiling": True} | SAVING, only=LARGE),
     # Other ways to run a step.
     "step-streamed": Case("step", runtime={"resident_blocks": 4}, only=LARGE),
     "step-batched": Case("step", settings={"sampler.batched_guidance": True}, only=WAN),
@@ -85,8 +81,13 @@ CASES = {
     "tto-3-cudnn": Case("fit", runtime={"attention": "_native_cudnn"}, only=WAN),
     "step-fp8": Case("step", runtime={"fp8": True}),
     "tto-3-fp8": Case("fit", runtime={"fp8": True}),
-    "step-compiled": Case("step", runtime={"compile": True}),
-    "tto-3-compiled": Case("fit", runtime={"compile": True}),
     # As fast as a step can be with a cache: all but the first block are skipped.
     "step-cached": Case("step", settings={"sampler.cache_threshold": 1e12}),
+    # The whole of it.
+    "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
+    "pipeline-tiled": Case("pipeline", runtime={"offload": True, "vae_tiling": True}, only=SMALL),
+    "pipeline-streamed": Case("pipeline", runtime={"offload": True, "vae_tiling": True} | SAVING, only=LARGE),
+    # Compiled: their first calls take minutes.
+    "step-compiled": Case("step", runtime={"compile": True}),
+    "tto-3-compiled": Case("fit", runtime={"compile": True}),
 }

@@ -97,15 +97,15 @@ def measure_steps(backbone: Backbone, latents: torch.Tensor, text: TextEmbedding
 def measure_fit(
     backbone: Backbone, latents: torch.Tensor, text: TextEmbeddings, masks: ObjectMasks, settings: Settings, n: int
 ) -> Any:
-    """``n`` iterations of the LightningModule's fit after a first one, and the guided step after them.
+    """``n`` iterations of the LightningModule's fit after two that warm up, and the guided step after them.
 
-    An iteration lasts from one loss to the next: backward, update, forward.
+    An iteration lasts from one loss to the next: backward, update, forward. So the first backward is in the second.
     """
-    settings = replace(settings, tto=replace(settings.tto, guided_steps=1, iterations=n + 1))
+    settings = replace(settings, tto=replace(settings.tto, guided_steps=1, iterations=n + 2))
     meter = Meter(backbone.device)
 
     def mark(_phase: Any, done: int, _total: int, _loss: Any) -> None:
-        meter.mark("first" if done == 1 else "iteration")
+        meter.mark("warm-up" if done <= 2 else "iteration")
 
     with meter.watching(Sampler, "step", "guided step"):
         result = run_tto(backbone, latents, text, TOKENS, masks, settings, seed=0, progress=mark, finish=False)
@@ -126,11 +126,11 @@ def measure_bare(
     try:
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=settings.tto.lr, weight_decay=settings.tto.weight_decay)
         latents = backbone.reduced(latents, settings.tto.downsample)
-        for i in range(n + 1):
+        for i in range(n + 2):
             maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, TOKENS, settings.tto.targets)
             loss = alignment_loss(settings.tto.loss, maps, masks)
             losses.append(round(loss.item(), 6))
-            meter.mark("first" if i == 0 else "iteration")
+            meter.mark("warm-up" if i < 2 else "iteration")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -137,8 +137,8 @@ def _module(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Modul
                 module = getattr(transformers, name)(getattr(transformers, name).config_class(**config))
     finally:
         torch.set_default_dtype(before)
-    for parameter_name, parameter in module.named_parameters():
-        # As from_pretrained does with these in any precision.
+    for parameter_name, parameter in module.named_parameters() if hasattr(diffusers, name) else ():
+        # As diffusers' from_pretrained does with these in any precision.
         if set(parameter_name.split(".")) & set(getattr(module, "_keep_in_fp32_modules", None) or ()):
             parameter.data = parameter.data.float()
     return module.eval().requires_grad_(False)

@@ -52,7 +52,8 @@ def limit_memory(device: torch.device, gib: float | None) -> None:
     """Let torch's allocator have so much of the GPU; None for all of it."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(1.0 if gib is None else min(1.0, gib * 2**30 / total), device)
+        fraction = 1.0 if gib is None else min(1.0, gib * 2**30 / total)
+        torch.cuda.set_per_process_memory_fraction(fraction, device.index)  # a device without an index is refused
 
 
 def free_memory(device: torch.device) -> None:

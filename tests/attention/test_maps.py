@@ -182,3 +182,19 @@ def test_a_prefix_runs_once_and_changes_nothing(tiny: WanBackbone, first: int, c
     assert [calls.count(b) for b in range(4)] == [1 if b < first else 3 for b in range(4)]
     other = torch.randn_like(inputs(tiny)[0])
     assert not torch.equal(tiny.object_maps(other, *inputs(tiny)[1:], TOKENS, (3,), Prefix(first)), plain)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)])
+def test_the_gpus_kernels_equal_brute_force_at_wans_width(dtype: torch.dtype, tolerance: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key = (torch.randn(1, n, 4, 128, generator=generator).to("cuda", dtype) for n in (1560, 512))
+    weights = torch.randn(1, len(TOKENS), 1560, generator=generator).cuda()
+    results = []
+    for function, kind in ((object_attention, dtype), (brute_force, torch.float64)):
+        q, k = (x.to(kind).requires_grad_() for x in (query, key))
+        maps = function(q, k, TOKENS)
+        results.append((maps, *torch.autograd.grad((maps * weights).sum(), (q, k))))
+    for ours, theirs in zip(*results, strict=True):
+        assert ((ours.double() - theirs).norm() / theirs.norm()).item() < tolerance

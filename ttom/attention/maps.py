@@ -31,7 +31,7 @@ def object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) -> Ten
     columns = key.new_zeros(length, max(channels, len(tokens)))
     for n, positions in enumerate(tokens):
         columns[positions, n] = 1
-    values = columns.expand(batch, heads, *columns.shape)
+    values = columns.expand(batch, heads, *columns.shape).contiguous()  # cuDNN's kernels may refuse strides of 0
     shares = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), values)
     counts = torch.tensor([len(positions) for positions in tokens], device=key.device)
     return (shares[..., : len(tokens)].float().mean(dim=1) / counts).transpose(1, 2)

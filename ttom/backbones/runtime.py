@@ -97,8 +97,8 @@ def _place(backbone: PipelineBackbone, device: torch.device) -> None:
         if part is not None:
             part.to("cpu" if runtime.offload else device)
     if runtime.offload and pipe.text_encoder is not None:
-        # Layer by layer through the GPU: the text encoder is larger than some GPUs, and runs twice a video.
-        apply_group_offloading(pipe.text_encoder, onload_device=device, offload_type="leaf_level")
+        # The text encoder is larger than some GPUs.
+        _stream(pipe.text_encoder, device)
 
 
 def _stream_blocks(backbone: PipelineBackbone, device: torch.device, resident: int) -> None:
@@ -114,11 +114,19 @@ def _stream_blocks(backbone: PipelineBackbone, device: torch.device, resident: i
         transformer.to(device)
     finally:
         setattr(transformer, stem, blocks)
-    ahead = device.type == "cuda"
     for block in blocks[resident:]:
-        apply_group_offloading(
-            block, onload_device=device, offload_type="leaf_level", use_stream=ahead, record_stream=ahead
-        )
+        _stream(block, device)
+
+
+def _stream(module: nn.Module, device: torch.device) -> None:
+    """Let a module's layers come through the GPU one by one, the next one copied while one computes.
+
+    Without record_stream the CPU waits for each layer: else it would run ahead of the GPU by many, whose weights would
+    all be there.
+    """
+    apply_group_offloading(
+        module, onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda", record_stream=False
+    )
 
 
 def _set_attention(transformer: Any, name: str) -> None:
