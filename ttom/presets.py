@@ -40,7 +40,7 @@ def emojiworld() -> Settings:
 def emojiworld_cogvideox() -> Settings:
     """EmojiWorld's CogVideoX checkpoint: as `emojiworld`, but for the blocks, chosen on the tuning prompts."""
     settings = emojiworld()
-    return replace(settings, tto=replace(settings.tto, blocks=(3, 4)))
+    return replace(settings, tto=replace(settings.tto, blocks=(2, 3, 4)))
 
 
 def cogvideox() -> Settings:
