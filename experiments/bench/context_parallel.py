@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import torch.distributed as dist
 from diffusers import ContextParallelConfig
 from torch import Tensor
 
-from experiments.bench.generate import spread
+from experiments.bench.real_measure import Meter
 from experiments.bench.real_models import MODELS, TOKENS, Model, build, text_embedding
 from experiments.emojiworld.training import join_processes, leave_processes
 from ttom import provenance
@@ -38,7 +37,7 @@ class Work:
     def __init__(self, model: Model, device: torch.device, block: int) -> None:
         # A tiny model's gradients are to show that they are equal, not what rounding does.
         self.backbone = build(model, str(device), torch.float32 if model.tiny else torch.bfloat16)
-        self.device, self.block = device, (block,)
+        self.block = (block,)
         self.latents = self.backbone.initial_latents(model.size, 0)
         self.text = text_embedding(model, device, self.backbone.dtype, 0)
         self.timestep = torch.tensor(900.0, device=device)
@@ -71,22 +70,14 @@ class Work:
 
 
 def measured(work: Callable[[], Any], device: torch.device, runs: int) -> dict[str, Any]:
-    """Seconds of so many calls after a first one, and the peak memory; all processes begin together."""
-    taken = []
-    provenance.reset_peak(device)
-    for _ in range(runs + 1):
+    """Seconds and peak memory of so many calls, and of a first one; all processes begin together."""
+    meter = Meter(device)
+    for i in range(runs + 1):
         dist.barrier()
-        _wait(device)
-        started = time.perf_counter()
+        meter.mark(None)
         work()
-        _wait(device)
-        taken.append(time.perf_counter() - started)
-    return {"seconds": spread(taken[1:]), "peak_gib": round((provenance.peak_bytes(device) or 0) / 2**30, 2)}
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        meter.mark("call" if i else "warm-up")
+    return meter.report()
 
 
 def compare(model: Model, device: torch.device, block: int, runs: int) -> dict[str, Any]:

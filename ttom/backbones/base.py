@@ -5,6 +5,7 @@ Dimension letters: see ttom/types.py.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
 
 
-class PipelineBackbone:
+class PipelineBackbone(ABC):
     """The part of ``Backbone`` that does not depend on the model's family. The pipeline is left as it is."""
 
     batched_guidance = False
@@ -83,8 +84,8 @@ class PipelineBackbone:
             self.pipe.tokenizer, self._clean(prompt), self._clean(phrase), max_sequence_length
         )
 
-    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor: ...
 
     def object_maps(
         self,
@@ -166,12 +167,12 @@ class PipelineBackbone:
     ) -> AbstractContextManager[dict[int, Any]]:
         return captured_maps(self.transformer, self.attention, self.reader, blocks, tokens, prefix=prefix, see=see)
 
-    def _grid(self, latents: Tensor) -> TokenGrid:
-        raise NotImplementedError
+    @abstractmethod
+    def _grid(self, latents: Tensor) -> TokenGrid: ...
 
+    @abstractmethod
     def _fused(self) -> bool:
         """Whether a fused projection stands in for to_k and to_v."""
-        raise NotImplementedError
 
 
 def check_frames(frames: int, every: int) -> None:
