@@ -15,6 +15,11 @@ from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 
 GIB = 2**30
+COMPILED_FORMS = 32
+"""So many forms of a block torch.compile may make: with a LoRA or its map read, with gradients, two videos in a batch, ...
+
+CogVideoX needs nine or more in one run; after torch's 8 the rest would run uncompiled.
+"""
 
 
 def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) -> None:
@@ -47,6 +52,8 @@ def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) ->
     if runtime.vae_tiling:
         pipe.vae.enable_tiling()
     if runtime.compile:
+        limits = torch._dynamo.config
+        limits.recompile_limit = max(limits.recompile_limit, COMPILED_FORMS)
         # As diffusers' compile_repeated_blocks does, which CogVideoX's transformer is not made for.
         for block in backbone.blocks:
             block.compile(dynamic=False)
