@@ -170,6 +170,34 @@ def test_weights_are_float32_on_a_bfloat16_model(tiny_folder: Path) -> None:
     assert backbone.dtype == torch.bfloat16 and prediction(backbone).dtype == torch.bfloat16
 
 
+def test_a_bfloat16_model_computes_and_keeps_the_lora_in_bfloat16(tiny_folder: Path) -> None:
+    """To within rounding of the layer in float64, its gradients too; no float32 copy of the video tokens is kept."""
+    backbone = load_backbone(str(tiny_folder), device="cpu", dtype="bfloat16")
+    adapter = LoraAdapter(backbone, CONFIG, (3,), seed=0)
+    adapter.attach()
+    fill(adapter)
+    name, kept = "blocks.0.attn2.to_q", []
+    layer, named = backbone.transformer.get_submodule(name), adapter.named_parameters()
+    first, second = named[f"{name}.lora_A.weight"], named[f"{name}.lora_B.weight"]
+    x = torch.randn(1, 50, first.shape[1], dtype=torch.bfloat16, generator=torch.Generator().manual_seed(0))
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append((tensor.shape, tensor.dtype))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = layer(x)
+    assert {dtype for shape, dtype in kept if 50 in shape} == {torch.bfloat16}
+    weight, bias, a, b = (t.detach().double() for t in (layer.weight, layer.bias, first, second))
+    a.requires_grad_(), b.requires_grad_()
+    expected = x.double() @ (weight + CONFIG.alpha / CONFIG.rank * b @ a).T + bias
+    ours = (output, *torch.autograd.grad(output.float().square().sum(), (first, second)))
+    theirs = (expected, *torch.autograd.grad(expected.square().sum(), (a, b)))
+    assert ours[1].dtype == torch.float32
+    for our, their in zip(ours, theirs, strict=True):
+        assert (our.double() - their).norm() / their.norm() < 0.02
+
+
 def test_fused_projections_are_refused(tiny: WanBackbone) -> None:
     tiny.transformer.fuse_qkv_projections()
     with pytest.raises(UserError, match="fused"):

@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ttom.backbones.protocol import Backbone
 from ttom.config import AdapterConfig
@@ -21,7 +22,7 @@ NAME = "ttom"
 
 
 class LoraAdapter:
-    """A LoRA on the text-to-video attention of a backbone (section 4.1 of the paper), in float32 or better.
+    """A LoRA on the text-to-video attention of a backbone (section 4.1 of the paper), kept in float32 or better.
 
     Only tensors that gradient reaches are trained and exported: all projections of the blocks from config.first_block
     to before the last target block, query and key in that block. LoRAs that the user loaded before stay active and
@@ -136,7 +137,8 @@ class LoraAdapter:
 
     def _weights(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
         layer: Any = self.backbone.transformer.get_submodule(name)
-        return layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+        first, second = (linear[NAME].parametrizations.weight.original for linear in (layer.lora_A, layer.lora_B))
+        return first, second
 
     def _layers(self) -> list[tuple[BaseTunerLayer, list[str]]]:
         """Each LoRA layer with the names of the user's adapters that were active in it."""
@@ -150,11 +152,25 @@ class LoraAdapter:
         for name in self.targets:
             layer: Any = self.backbone.transformer.get_submodule(name)
             for linear in (layer.lora_A[NAME], layer.lora_B[NAME]):
-                # Steps of AdamW are lost in bfloat16 weights, whatever the model itself is kept in.
-                linear.to(linear.weight.dtype if linear.weight.dtype.itemsize > 4 else torch.float32)
+                # Steps of AdamW are lost in bfloat16 weights, so these are kept in float32 and rounded where they are
+                # used: peft would else turn the video tokens to float32, and keep them so for the backward.
+                dtype = self.backbone.dtype
+                linear.to(dtype if dtype.itemsize > 4 else torch.float32)
+                parametrize.register_parametrization(linear, "weight", _As(dtype), unsafe=True)
             first, second = self._weights(name)
             first.copy_(torch.randn(first.shape, generator=generator) / self.config.rank)
             second.zero_()
+
+
+class _As(nn.Module):
+    """A weight as it is used: in the number format of the model."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.to(self.dtype)
 
 
 class _Snapshot:

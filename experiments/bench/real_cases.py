@@ -51,6 +51,7 @@ class Case:
 WAN, COGVIDEOX = ("wan-14b", "wan-1.3b"), ("cogvideox-5b", "cogvideox-2b")
 LARGE, SMALL = ("wan-14b", "cogvideox-5b"), ("wan-1.3b", "cogvideox-2b")
 SAVING = {"checkpointing": True, "resident_blocks": 4}
+WHOLE = {"offload": True, "vae_tiling": True}
 
 CASES = {
     # The plain run, and what Lightning costs.
@@ -85,8 +86,9 @@ CASES = {
     "step-cached": Case("step", settings={"sampler.cache_threshold": 1e12}),
     # The whole of it.
     "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
-    "pipeline-tiled": Case("pipeline", runtime={"offload": True, "vae_tiling": True}, only=SMALL),
-    "pipeline-streamed": Case("pipeline", runtime={"offload": True, "vae_tiling": True} | SAVING, only=LARGE),
+    "pipeline-24gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=24, only=("wan-14b",)),
+    "pipeline-12gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=12, only=("cogvideox-5b",)),
+    "pipeline-8gib": Case("pipeline", runtime=WHOLE | {"checkpointing": True}, limit_gib=8, only=SMALL),
     # Compiled: their first calls take minutes.
     "step-compiled": Case("step", runtime={"compile": True}),
     "tto-3-compiled": Case("fit", runtime={"compile": True}),

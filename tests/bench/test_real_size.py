@@ -50,7 +50,7 @@ def test_operations_are_those_of_a_formula() -> None:
 
 
 ROWS = {
-    "wan-14b": "tto-3 tto-3-bare tto-half-late tto-3-24gib pipeline-streamed step-cudnn step-cached",
+    "wan-14b": "tto-3 tto-3-bare tto-half-late tto-3-24gib pipeline-24gib step-cudnn step-cached",
     "cogvideox-5b": "tto-3 tto-3-bare tto-3-small tto-3-12gib pipeline step-fp8",
 }
 

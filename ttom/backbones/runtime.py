@@ -16,7 +16,7 @@ from ttom.errors import UserError
 
 GIB = 2**30
 COMPILED_FORMS = 32
-"""So many forms of a block torch.compile may make: with a LoRA or its map read, with gradients, two videos in a batch, ...
+"""Forms of a block that torch.compile may make: with a LoRA, with its map read, with gradients, for two videos, ...
 
 CogVideoX needs nine or more in one run; after torch's 8 the rest would run uncompiled.
 """
