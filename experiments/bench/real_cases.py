@@ -88,7 +88,7 @@ CASES = {
     "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
     "pipeline-24gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=24, only=("wan-14b",)),
     "pipeline-12gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=12, only=("cogvideox-5b",)),
-    "pipeline-8gib": Case("pipeline", runtime=WHOLE | {"checkpointing": True}, limit_gib=8, only=SMALL),
+    "pipeline-8gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=8, only=SMALL),
     # Compiled: their first calls take minutes.
     "step-compiled": Case("step", runtime={"compile": True}),
     "tto-3-compiled": Case("fit", runtime={"compile": True}),

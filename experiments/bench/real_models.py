@@ -103,16 +103,17 @@ def build(model: Model, device: str, dtype: torch.dtype, *, text_encoder: bool =
     """The pipeline's backbone with random weights, made where they are needed: no copy of them on the CPU.
 
     The tokenizer is EmojiWorld's, whose ids are valid in any larger vocabulary. Without ``text_encoder`` there is
-    none, and embeddings must be given. The VAE is float32, as `load_backbone` has it.
+    none, and embeddings must be given. The VAE is in the number format that `load_backbone` gives it.
     """
     torch.manual_seed(0)
     parts: dict[str, Any] = {"scheduler": _scheduler(model)}
     parts["transformer"] = _module(model.config("transformer"), device, dtype)
-    parts["vae"] = _module(model.config("vae"), device, torch.float32)
+    pipeline, adapter = ADAPTERS[model.pipeline]
+    in_float32 = getattr(adapter, "vae_in_float32", True)
+    parts["vae"] = _module(model.config("vae"), device, torch.float32 if in_float32 else dtype)
     parts["text_encoder"] = _module(model.config("text_encoder"), device, dtype) if text_encoder else None
     tokenizer = checkpoints.path("emojiworld-wan") / "tokenizer"
     parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(tokenizer) if text_encoder else None
-    pipeline, adapter = ADAPTERS[model.pipeline]
     pipe = pipeline(**parts)
     pipe.set_progress_bar_config(disable=True)
     return adapter(model.transformer, pipe)

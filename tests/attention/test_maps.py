@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from traceback import walk_tb
+
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ttom.attention import capture
 from ttom.attention.capture import Prefix
 from ttom.attention.maps import object_attention
 from ttom.attention.wan import CaptureProcessor
@@ -99,6 +102,21 @@ def test_model_maps_equal_brute_force_over_the_stock_forward(double: WanBackbone
     for i, block in enumerate((1, 3)):
         torch.testing.assert_close(maps[i].flatten(1)[None], brute_force(*seen[block], TOKENS), rtol=1e-9, atol=1e-12)
     assert maps[0].std() > 0 and not torch.allclose(maps[0], maps[1])
+
+
+def test_the_ended_forward_keeps_no_activations(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever still has the exception that ended it does not have them by way of its frames."""
+    kept: list[BaseException] = []
+
+    class Kept(capture.StopForward):
+        def __init__(self) -> None:
+            kept.append(self)
+
+    monkeypatch.setattr(capture, "StopForward", Kept)
+    tiny.object_maps(*inputs(tiny), TOKENS, (3,))
+    frames = [frame for frame, _ in walk_tb(kept[0].__traceback__) if "diffusers" in frame.f_code.co_filename]
+    assert len(frames) > 2
+    assert not [value for frame in frames for value in frame.f_locals.values() if isinstance(value, torch.Tensor)]
 
 
 def test_block_order_is_the_callers(tiny: WanBackbone) -> None:

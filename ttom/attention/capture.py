@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -141,8 +142,10 @@ def _reading(
         setattr(transformer, stem, nn.ModuleList(blocks))
         transformer._gradient_checkpointing_func = _all_but(blocks[-1], again)
         yield processors
-    except StopForward:
-        pass
+    except StopForward as stop:
+        # Its traceback holds the forward's frames, and these hold activations. Seen on a GPU to wait for the garbage
+        # collector: 1.7 GiB of Wan 14B, twice that at times.
+        traceback.clear_frames(stop.__traceback__)
     finally:
         setattr(transformer, stem, originals)
         transformer._gradient_checkpointing_func = again

@@ -42,8 +42,8 @@ def load_backbone(
     Args:
         model: Name of an embedded checkpoint, a local diffusers folder, or a Hub id ``owner/name``.
         device: ``auto`` takes CUDA when there is one.
-        dtype: Of transformer and text encoder; the VAE is always float32. ``auto`` is bfloat16 for large models on
-            CUDA, else float32 (small folders, the embedded checkpoint, and the CPU).
+        dtype: Of transformer and text encoder, and of CogVideoX's VAE; Wan's VAE is always float32. ``auto`` is
+            bfloat16 for large models on CUDA, else float32 (small folders, the embedded checkpoint, and the CPU).
         runtime: How the model is to run; the defaults if None.
 
     Raises:
@@ -59,9 +59,8 @@ def load_backbone(
     with no_progress_bars():
         pipeline, adapter = _adapter(model, source)
         try:
-            pipe = pipeline.from_pretrained(
-                source, dtype={"default": weights, "vae": torch.float32}, use_safetensors=True
-            )
+            vae = torch.float32 if getattr(adapter, "vae_in_float32", True) else weights
+            pipe = pipeline.from_pretrained(source, dtype={"default": weights, "vae": vae}, use_safetensors=True)
         except (OSError, ValueError) as error:
             raise UserError(f"the model {model!r} cannot be loaded: {_first_line(error)}") from error
     # transformers may keep the precision the text encoder is stored in.

@@ -25,6 +25,8 @@ class PipelineBackbone(ABC):
     """The part of ``Backbone`` that does not depend on the model's family. The pipeline is left as it is."""
 
     batched_guidance = False
+    vae_in_float32 = True
+    """Load the VAE in float32 whatever the rest is in."""
     runtime = RuntimeConfig()
     """How the pipeline was prepared (see runtime.py)."""
     attention: str

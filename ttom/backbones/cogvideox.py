@@ -63,6 +63,7 @@ class CogVideoXBackbone(PipelineBackbone):
     """
 
     batched_guidance = True
+    vae_in_float32 = False  # its authors run it as the rest; that halves what decoding takes
     attention = "transformer_blocks.{}.attn1"
     reader = CaptureProcessor
 
