@@ -20,6 +20,7 @@ from experiments.bench.memory import timed
 from experiments.bench.real_models import TOKENS
 from ttom import TTOM, provenance
 from ttom.adapter import LoraAdapter
+from ttom.attention.capture import Prefix
 from ttom.backbones import Backbone
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.losses import alignment_loss
@@ -122,12 +123,14 @@ def measure_bare(
     sampler = Sampler(backbone, text, settings.sampler)
     adapter = LoraAdapter(backbone, settings.adapter, settings.tto.targets, seed=0)
     adapter.attach()
-    meter, losses = Meter(backbone.device), []
+    meter, losses, prefix = Meter(backbone.device), [], Prefix(settings.adapter.first_block)
     try:
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=settings.tto.lr, weight_decay=settings.tto.weight_decay)
         latents = backbone.reduced(latents, settings.tto.downsample)
         for i in range(n + 2):
-            maps = backbone.object_maps(latents, sampler.timesteps[0], text.positive, TOKENS, settings.tto.targets)
+            maps = backbone.object_maps(
+                latents, sampler.timesteps[0], text.positive, TOKENS, settings.tto.targets, prefix
+            )
             loss = alignment_loss(settings.tto.loss, maps, masks)
             losses.append(round(loss.item(), 6))
             meter.mark("warm-up" if i < 2 else "iteration")

@@ -43,9 +43,9 @@ def test_operations_are_those_of_a_formula() -> None:
     mlp, keys_values = 2 * 2 * tokens * width * ffn, 2 * 2 * text * width**2
     block = 6 * square + mlp + keys_values + itself + cross
     assert counted["step"] == pytest.approx(2 * 30 * block, rel=5e-3)
-    # Forward: three blocks, and the fourth as far as its second query. Backward (attention counts twice, frozen
-    # matrices once): from there to the first block's cross-attention, where the first LoRA is.
-    forward = 3 * block + 5 * square + itself
+    # Forward: from the first block's cross-attention (its self-attention is kept), where the first LoRA is, to the
+    # fourth's second query. Backward (attention counts twice, frozen matrices once): from there to there.
+    forward = 3 * block - 4 * square - itself + 5 * square + itself
     backward = 5 * square + 2 * itself + 2 * (6 * square + mlp + 2 * (itself + cross)) + square + mlp + 2 * cross
     assert counted["iteration"] == pytest.approx(forward + backward, rel=1e-2)
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -42,14 +43,16 @@ class MapReader:
 
 
 class Prefix:
-    """What enters a block, kept so that further forwards at the same latents, timestep and text begin there.
+    """What does not change between forwards at the same latents, timestep and text, kept from the first of them.
 
-    The blocks before ``first`` must give the same every time, so nothing in them may be trained.
+    That is all before block ``first``, and in this block the self-attention before its text-to-video attention, if the
+    family has such. So nothing in them may be trained.
     """
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.attended: Any = None
 
 
 class _Kept(nn.Module):
@@ -64,6 +67,37 @@ class _Kept(nn.Module):
             self.prefix.inputs = args, kwargs
         args, kwargs = self.prefix.inputs
         return self.block(*args, **kwargs)
+
+
+class _Once(nn.Module):
+    """A self-attention whose output is that of its first call."""
+
+    def __init__(self, attention: Any, prefix: Prefix) -> None:
+        super().__init__()
+        self.attention, self.prefix = attention, prefix
+
+    @torch.compiler.disable  # in a compiled block too: else that is compiled twice, for the first call and the others
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.prefix.attended is None:
+            self.prefix.attended = self.attention(*args, **kwargs)
+        return self.prefix.attended
+
+
+class _AttendedOnce(nn.Module):
+    """A block whose self-attention computes once, also when gradient checkpointing runs the block again."""
+
+    def __init__(self, block: nn.Module, owner: nn.Module, name: str, prefix: Prefix) -> None:
+        super().__init__()
+        self.block, self.owner, self.name = block, owner, name
+        self.once = _Once(getattr(owner, name), prefix)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        original = getattr(self.owner, self.name)
+        try:
+            setattr(self.owner, self.name, self.once)
+            return self.block(*args, **kwargs)
+        finally:
+            setattr(self.owner, self.name, original)
 
 
 class _Reading(nn.Module):
@@ -90,6 +124,7 @@ def captured_maps(
     tokens: list[list[int]],
     *,
     prefix: Prefix | None = None,
+    self_attention: str | None = None,
     see: Callable[[int, Tensor], None] | None = None,
 ) -> AbstractContextManager[dict[int, MapReader]]:
     """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
@@ -102,7 +137,8 @@ def captured_maps(
         reader: The family's processor.
         blocks: Target blocks.
         tokens: Text positions of each of the N objects.
-        prefix: Begin at its first block if it has been filled by an earlier forward, else fill it.
+        prefix: Use what it keeps if it has been filled by an earlier forward, else fill it.
+        self_attention: Name in a block of the attention before that at ``name``; None if there is no other.
         see: Is shown each block's maps.
 
     Returns:
@@ -114,12 +150,16 @@ def captured_maps(
         stop = see is None and b == max(blocks)
         readers[b] = reader(tokens, stop=stop, see=partial(see, b) if see is not None else None)
         readers[b].stand_in_for(transformer.get_submodule(name.format(b)).processor)
-    return _reading(transformer, name, readers, prefix)
+    return _reading(transformer, name, readers, prefix, self_attention)
 
 
 @contextmanager
 def _reading(
-    transformer: Any, name: str, processors: dict[int, MapReader], prefix: Prefix | None
+    transformer: Any,
+    name: str,
+    processors: dict[int, MapReader],
+    prefix: Prefix | None,
+    self_attention: str | None,
 ) -> Iterator[dict[int, MapReader]]:
     """Within the context chosen attentions have our processors; StopForward ends the context quietly.
 
@@ -134,7 +174,10 @@ def _reading(
     blocks = list(originals[: last + 1] if processors[last].stop else originals)
     for b, processor in processors.items():
         blocks[b] = _Reading(originals[b], originals[b].get_submodule(rest), processor)
-    if prefix is not None:
+    if prefix is not None and self_attention is not None:
+        owner = originals[prefix.first]
+        blocks[prefix.first] = _AttendedOnce(blocks[prefix.first], owner, self_attention, prefix)
+    if prefix is not None and prefix.first > 0:
         blocks[prefix.first] = _Kept(blocks[prefix.first], prefix)
         blocks = blocks[prefix.first :] if prefix.inputs is not None else blocks
     again = transformer._gradient_checkpointing_func

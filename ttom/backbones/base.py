@@ -33,6 +33,8 @@ class PipelineBackbone(ABC):
     """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
     reader: type[MapReader]
     """The attention processor that reads maps there."""
+    self_attention: str | None = None
+    """Name in a block of the attention between video tokens, if that comes before the other and no LoRA is in it."""
 
     def __init__(self, name: str, pipe: Any) -> None:
         self.name = name
@@ -167,7 +169,8 @@ class PipelineBackbone(ABC):
         prefix: Prefix | None = None,
         see: See | None = None,
     ) -> AbstractContextManager[dict[int, Any]]:
-        return captured_maps(self.transformer, self.attention, self.reader, blocks, tokens, prefix=prefix, see=see)
+        where = (self.transformer, self.attention, self.reader, blocks, tokens)
+        return captured_maps(*where, prefix=prefix, self_attention=self.self_attention, see=see)
 
     @abstractmethod
     def _grid(self, latents: Tensor) -> TokenGrid: ...

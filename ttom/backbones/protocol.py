@@ -134,7 +134,7 @@ class Backbone(Protocol):
         Entry = share of a video token's attention that a text token receives, mean over heads and over the phrase's
         tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and video tokens
         in joint attention. Differentiable; float32. With a prefix, which belongs to these latents, timestep and text,
-        the blocks before its first run once only (a backbone may also run them every time).
+        what lies before the first LoRA is computed once only (a backbone may also compute it every time).
         """
         ...
 

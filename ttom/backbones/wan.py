@@ -40,6 +40,7 @@ class WanBackbone(PipelineBackbone):
     """
 
     attention = "blocks.{}.attn2"
+    self_attention = "attn1"
     reader = CaptureProcessor
 
     def __init__(self, name: str, pipe: Any) -> None:

@@ -114,5 +114,5 @@ class TestTimeOptimization(LightningModule):
             self.sampler.text.positive,
             self.tokens,
             self.config.targets,
-            prefix=self._prefix if self._prefix.first > 0 else None,
+            prefix=self._prefix,
         )
