@@ -22,7 +22,7 @@ import torch.distributed as dist
 from diffusers import ContextParallelConfig
 from torch import Tensor
 
-from experiments.bench.real_measure import Meter
+from experiments.bench.real_measure import Meter, free_memory
 from experiments.bench.real_models import MODELS, TOKENS, Model, build, text_embedding
 from experiments.emojiworld.training import join_processes, leave_processes
 from ttom import provenance
@@ -115,6 +115,7 @@ def main(arguments: list[str] | None = None) -> None:
     result["provenance"] = provenance.environment(device) | {"arguments": {k: str(v) for k, v in vars(options).items()}}
     for name in options.models:
         model = MODELS[name].small() if options.tiny else MODELS[name]
+        free_memory(device)  # the model before this one
         result["models"][name] = compare(model, device, options.block, options.runs)
         if dist.get_rank() == 0:
             options.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -72,6 +73,13 @@ class Meter:
             "seconds": {phase: spread(values) for phase, values in self.seconds.items()},
             "peak_gib": {phase: round(value / 2**30, 2) for phase, value in self.peak.items()},
         }
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what nothing holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def masks_for(grid: TokenGrid, device: torch.device) -> ObjectMasks:

@@ -10,20 +10,27 @@ counted, over the rate of a large matrix product in the same number format, meas
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import tempfile
 import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
 
 from experiments.bench.generate import matmul_rate
 from experiments.bench.real_cases import CASES, Case
-from experiments.bench.real_measure import masks_for, measure_bare, measure_fit, measure_pipeline, measure_steps
+from experiments.bench.real_measure import (
+    free_memory,
+    masks_for,
+    measure_bare,
+    measure_fit,
+    measure_pipeline,
+    measure_steps,
+)
 from experiments.bench.real_models import MODELS, Model, build, operations, text_embedding
 from experiments.bench.real_table import phase_of, table
 from ttom.backbones import Backbone
@@ -56,12 +63,6 @@ def limit_memory(device: torch.device, gib: float | None) -> None:
         torch.cuda.set_per_process_memory_fraction(fraction, device.index)  # a device without an index is refused
 
 
-def free_memory(device: torch.device) -> None:
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def row(name: str, model: Model, device: torch.device, runs: int) -> dict[str, Any]:
     """Build the model and measure one case; what went wrong is a result too, and the next row may follow."""
     case, started = CASES[name], time.perf_counter()
@@ -78,7 +79,7 @@ def row(name: str, model: Model, device: torch.device, runs: int) -> dict[str, A
         found |= measure(case, model, backbone, runs)
     except Exception as error:
         traceback.print_exc()
-        found["failed"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        found["failed"] = f"{type(error).__name__}: {shorten(str(error), 200)}"
     finally:
         limit_memory(device, None)
         backbone = None

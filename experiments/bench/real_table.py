@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments.bench.real_cases import CASES
+
 STEPS, ITERATIONS = 50, 40
 """Of a whole run (section 4.1 of the paper: 5 guided steps of 8 iterations)."""
 SHOWN = ("encode", "iteration", "guided step", "step", "decode")
@@ -21,10 +23,11 @@ def table(result: dict[str, Any]) -> str:
     ]
     for model in dict.fromkeys(row["model"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["model"] == model]
+        rows.sort(key=lambda row: list(CASES).index(row["case"]))
         lines += [f"## {model}", "", "| case | block | seconds | floor | ratio | peak GiB | share of a run | call |"]
         lines += ["|---|---|---|---|---|---|---|---|"]
         lines += ["| " + " | ".join(_cells(row, _plain_step(rows))) + " |" for row in rows]
-        lines.append("")
+        lines += ["", *(_whole(row) for row in rows if "memory" in row), ""]
     return "\n".join(lines)
 
 
@@ -33,6 +36,7 @@ def _origin(number: int, call: dict[str, Any]) -> str:
     rate = call["matmul_operations_per_second"] / 1e12
     device = f"{call['device_name']} (matrix product {rate:.0f} TFLOP/s)"
     commit = (call["commit"] or "unknown commit")[:12] + (" with changes" if call["dirty"] else "")
+    commit += f" ({call['note']})" if "note" in call else ""
     return f"Call {number}: {call['date']}, {device}, {commit}, {versions}."
 
 
@@ -48,7 +52,7 @@ def _plain_step(rows: list[dict[str, Any]]) -> float | None:
 
 
 def _cells(row: dict[str, Any], step: float | None) -> list[str]:
-    block = ", ".join(map(str, row["blocks"]))
+    block = ", ".join(map(str, row["blocks"])) if CASES[row["case"]].measure != "step" else "-"
     if "failed" in row:
         return [row["case"], block, row["failed"], "-", "-", "-", "-", str(row["call"])]
     phase = phase_of(row)
@@ -58,3 +62,20 @@ def _cells(row: dict[str, Any], step: float | None) -> list[str]:
     share = f"{ITERATIONS * seconds / (STEPS * step):.1%}" if phase == "iteration" and step else "-"
     peaks = ", ".join(f"{name} {value:g}" for name, value in row["peak_gib"].items() if name in SHOWN)
     return [row["case"], block, *times, peaks, share, str(row["call"])]
+
+
+def _whole(row: dict[str, Any]) -> str:
+    """What the stages of a whole pipeline took, and the memory's operations on one adapter."""
+    seconds = {phase: row["seconds"][phase]["median"] for phase in ("encode", "iteration", "step", "decode")}
+    memory = row["memory"]
+    parts = [f"{phase} {value:.2f} s" for phase, value in seconds.items()]
+    operations = [
+        f"{name.removesuffix('_milliseconds')} {value['median']:.0f} ms"
+        for name, value in memory.items()
+        if name != "bytes"
+    ]
+    limit = f" within {row['limit_gib']} GiB" if row["limit_gib"] else ""
+    return (
+        f"- {row['case']}{limit}: {', '.join(parts)}. Memory, an adapter of {memory['bytes'] / 1e6:.1f} MB: "
+        f"{', '.join(operations)} (average and svd fuse two)."
+    )
