@@ -74,7 +74,7 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
         return
     remedy = "a smaller model"
     outside = _bytes(backbone.transformer) - sum(map(_bytes, blocks))
-    # A quarter of the memory for weights: Wan 14B's optimisation takes 12 GiB beside 3 GiB of them (docs/performance.md).
+    # A quarter of the memory for weights: Wan 14B's optimisation needs 12 GiB beside 3 of them (docs/performance.md).
     resident = int((free / 4 - outside) // max(map(_bytes, blocks)))
     if not runtime.offload and transformer <= free:
         remedy = "--runtime.offload"
