@@ -33,17 +33,17 @@ FLOW_SHIFT = 2.0
 TextEncoder = TypeVar("TextEncoder", UMT5EncoderModel, T5EncoderModel)
 
 
-def build_vae(residual: bool = True) -> AutoencoderKLWan:
-    """4x in space, 4x in time; "residual" is the shortcut of Wan 2.2's VAE, which learns motion faster."""
+def build_vae() -> AutoencoderKLWan:
+    """4x in space, 4x in time, with the residual shortcuts of Wan 2.2's VAE."""
     return AutoencoderKLWan(
-        base_dim=16 if residual else 20,
-        decoder_base_dim=16 if residual else 24,
+        base_dim=16,
+        decoder_base_dim=16,
         z_dim=LATENT_CHANNELS,
-        dim_mult=[1, 4, 4] if residual else [1, 2, 4],
+        dim_mult=[1, 4, 4],
         num_res_blocks=1,
         attn_scales=[],
         temperal_downsample=[True, True],
-        is_residual=residual,
+        is_residual=True,
         latents_mean=[0.0] * LATENT_CHANNELS,
         latents_std=[1.0] * LATENT_CHANNELS,
         scale_factor_temporal=4,

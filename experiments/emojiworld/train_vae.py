@@ -17,7 +17,6 @@ from torch import Tensor
 
 from experiments.emojiworld.captions import paint
 from experiments.emojiworld.families import FAMILIES, Family
-from experiments.emojiworld.models import build_vae
 from experiments.emojiworld.nouns import NOUNS
 from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
 from experiments.emojiworld.world import (
@@ -93,18 +92,15 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=6)
-    parser.add_argument("--plain", action="store_true", help="Wan 2.1's VAE blocks instead of the residual ones of 2.2")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
     options = parser.parse_args()
-    if options.plain and options.family != "wan":
-        parser.error("--plain is for --family wan")
     family = FAMILIES[options.family]
     device = join_processes()
     torch.manual_seed(options.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    vae = family.prepare_vae(build_vae(residual=False) if options.plain else family.build_vae()).to(device)
+    vae = family.prepare_vae(family.build_vae()).to(device)
     run = Run(options.out, vae, lr=options.lr, minutes=options.minutes)
     renderer, times = Renderer(device), frame_times(FRAMES).to(device)
     compiled = losses if options.no_compile else torch.compile(losses, dynamic=False)

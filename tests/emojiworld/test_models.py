@@ -47,11 +47,11 @@ def test_padding_and_end_token(tokenizer: PreTrainedTokenizerFast) -> None:
     assert [sum(row) for row in mask] == [3, 1]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["residual", "plain"])
-def vaes(request: pytest.FixtureRequest) -> tuple[AutoencoderKLWan, AutoencoderKLWan]:
+@pytest.fixture(scope="module")
+def vaes() -> tuple[AutoencoderKLWan, AutoencoderKLWan]:
     """A VAE with random weights as stock, and a copy for whole clips."""
     torch.manual_seed(0)
-    stock = build_vae(residual=request.param).eval()
+    stock = build_vae().eval()
     return stock, whole_clip.use_whole_clips(copy.deepcopy(stock))
 
 
