@@ -40,9 +40,9 @@ emojiworld: $(VENV)/.installed-dev ## train and measure an embedded checkpoint a
 pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld
 	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS) $(OPTIONS)
 
-probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end up: MODEL=emojiworld-wan OPTIONS="--limit 20"
+probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end up: MODEL=emojiworld-wan OPTIONS="--limit 20" (KEEP=1: as the embedded model's own)
 	@$(BIN)/$(if $(filter 1,$(WORKERS)),python,torchrun --nproc-per-node $(WORKERS)) -m probes.run --model $(MODEL) $(OPTIONS)
-	@test ! -d ttom/checkpoints/$(MODEL) || { mkdir -p probes/results/$(MODEL) && \
+	@test -z "$(KEEP)" -o ! -d ttom/checkpoints/$(MODEL) || { mkdir -p probes/results/$(MODEL) && \
 		cp runs/probe/$(MODEL)/probe.* probes/results/$(MODEL)/ && cp runs/probe/$(MODEL)/probe.json ttom/checkpoints/$(MODEL)/; }
 
 env-grounding: .venv-grounding/.installed ## build the environment of groundingdino-py and sam2, for --masks worker (several GB)
