@@ -12,7 +12,6 @@ import torch
 from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ttom.backbones.protocol import Backbone
 from ttom.config import AdapterConfig
@@ -137,8 +136,7 @@ class LoraAdapter:
 
     def _weights(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
         layer: Any = self.backbone.transformer.get_submodule(name)
-        first, second = (linear[NAME].parametrizations.weight.original for linear in (layer.lora_A, layer.lora_B))
-        return first, second
+        return layer.lora_A[NAME].kept, layer.lora_B[NAME].kept
 
     def _layers(self) -> list[tuple[BaseTunerLayer, list[str]]]:
         """Each LoRA layer with the names of the user's adapters that were active in it."""
@@ -151,26 +149,32 @@ class LoraAdapter:
         generator = torch.Generator("cpu").manual_seed(self.seed)
         for name in self.targets:
             layer: Any = self.backbone.transformer.get_submodule(name)
-            for linear in (layer.lora_A[NAME], layer.lora_B[NAME]):
-                # Steps of AdamW are lost in bfloat16 weights, so these are kept in float32 and rounded where they are
-                # used: peft would else turn the video tokens to float32, and keep them so for the backward.
-                dtype = self.backbone.dtype
-                linear.to(dtype if dtype.itemsize > 4 else torch.float32)
-                parametrize.register_parametrization(linear, "weight", _As(dtype), unsafe=True)
+            for linears in (layer.lora_A, layer.lora_B):
+                linears[NAME] = _Rounded(linears[NAME].weight, self.backbone.dtype)
             first, second = self._weights(name)
             first.copy_(torch.randn(first.shape, generator=generator) / self.config.rank)
             second.zero_()
 
 
-class _As(nn.Module):
-    """A weight as it is used: in the number format of the model."""
+class _Rounded(nn.Module):
+    """A linear layer whose weight is kept in float32 or better, and rounded to the model's format where it is used.
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    Steps of AdamW would be lost in bfloat16 weights. With float32 weights peft would turn the video tokens to float32,
+    and keep them so for the backward.
+    """
+
+    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         super().__init__()
+        self.kept = nn.Parameter(weight.to(dtype if dtype.itemsize > 4 else torch.float32))
         self.dtype = dtype
 
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight.to(self.dtype)
+    @property
+    def weight(self) -> Tensor:
+        """As peft sees it."""
+        return self.kept.to(self.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight)
 
 
 class _Snapshot:

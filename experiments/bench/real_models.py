@@ -18,7 +18,7 @@ from experiments.bench.generate import count_operations
 from ttom import checkpoints
 from ttom.adapter import LoraAdapter
 from ttom.attention.capture import Prefix
-from ttom.backbones import ADAPTERS, Backbone
+from ttom.backbones import ADAPTERS, Backbone, vae_dtype
 from ttom.config import Settings
 from ttom.presets import cogvideox, paper
 from ttom.types import VideoSize
@@ -109,8 +109,7 @@ def build(model: Model, device: str, dtype: torch.dtype, *, text_encoder: bool =
     parts: dict[str, Any] = {"scheduler": _scheduler(model)}
     parts["transformer"] = _module(model.config("transformer"), device, dtype)
     pipeline, adapter = ADAPTERS[model.pipeline]
-    in_float32 = getattr(adapter, "vae_in_float32", True)
-    parts["vae"] = _module(model.config("vae"), device, torch.float32 if in_float32 else dtype)
+    parts["vae"] = _module(model.config("vae"), device, vae_dtype(adapter, dtype))
     parts["text_encoder"] = _module(model.config("text_encoder"), device, dtype) if text_encoder else None
     tokenizer = checkpoints.path("emojiworld-wan") / "tokenizer"
     parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(tokenizer) if text_encoder else None

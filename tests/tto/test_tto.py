@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,12 +20,13 @@ from torch import Tensor
 
 from tests.tiny import tiny_pipeline
 from ttom.adapter import LoraAdapter
+from ttom.attention.capture import Prefix
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import UserError
 from ttom.losses import alignment_loss
 from ttom.sampler import Sampler
-from ttom.tto import fit
+from ttom.tto import fit, module
 from ttom.tto.fit import TTOResult, run_tto
 from ttom.tto.module import TestTimeOptimization
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
@@ -114,6 +117,30 @@ def test_later_adapters_and_checkpointing_equal_the_plain_loop(
     steps = 2 * 5  # of both branches
     iterations = 2 * (1 if first else 3 + 3 * checkpointing) + (0 if first else 1)
     assert len(calls) == steps + iterations
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_the_iterations_share_is_gone_before_a_step(
+    tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    made: list[weakref.ref[Prefix]] = []
+    held: list[bool] = []
+
+    class Watched(Prefix):
+        def __init__(self, block: int) -> None:
+            super().__init__(block)
+            made.append(weakref.ref(self))
+
+    def step(*inputs: Any) -> Tensor:
+        alive = [prefix for prefix in (reference() for reference in made) if prefix is not None]
+        held.append(any(prefix.attended is not None or prefix.inputs is not None for prefix in alive))
+        return original(*inputs)
+
+    original = Sampler.step
+    monkeypatch.setattr(Sampler, "step", step)
+    monkeypatch.setattr(module, "Prefix", Watched)
+    Sample(tiny, replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=first))).run()
+    assert made and held == [False] * 5
 
 
 def test_an_adapter_after_the_first_target_block_is_refused() -> None:

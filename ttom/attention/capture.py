@@ -83,37 +83,20 @@ class _Once(nn.Module):
         return self.prefix.attended
 
 
-class _AttendedOnce(nn.Module):
-    """A block whose self-attention computes once, also when gradient checkpointing runs the block again."""
+class _With(nn.Module):
+    """A block in which one part has a stand-in while it runs, also when gradient checkpointing runs it again."""
 
-    def __init__(self, block: nn.Module, owner: nn.Module, name: str, prefix: Prefix) -> None:
+    def __init__(self, block: nn.Module, owner: Any, name: str, stand_in: Any) -> None:
         super().__init__()
-        self.block, self.owner, self.name = block, owner, name
-        self.once = _Once(getattr(owner, name), prefix)
+        self.block, self.owner, self.name, self.stand_in = block, owner, name, stand_in
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         original = getattr(self.owner, self.name)
         try:
-            setattr(self.owner, self.name, self.once)
+            setattr(self.owner, self.name, self.stand_in)
             return self.block(*args, **kwargs)
         finally:
             setattr(self.owner, self.name, original)
-
-
-class _Reading(nn.Module):
-    """A block whose attention has our processor while it runs, also when gradient checkpointing runs it again."""
-
-    def __init__(self, block: nn.Module, attention: Any, processor: Any) -> None:
-        super().__init__()
-        self.block, self.attention, self.processor = block, attention, processor
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        original = self.attention.processor
-        try:
-            self.attention.processor = self.processor
-            return self.block(*args, **kwargs)
-        finally:
-            self.attention.processor = original
 
 
 def captured_maps(
@@ -171,12 +154,14 @@ def _reading(
     """
     stem, _, rest = name.partition(".{}.")
     originals, last = transformer.get_submodule(stem), max(processors)
+    assert prefix is None or prefix.first <= min(processors), "a target block would be left out"
     blocks = list(originals[: last + 1] if processors[last].stop else originals)
     for b, processor in processors.items():
-        blocks[b] = _Reading(originals[b], originals[b].get_submodule(rest), processor)
+        blocks[b] = _With(originals[b], originals[b].get_submodule(rest), "processor", processor)
     if prefix is not None and self_attention is not None:
-        owner = originals[prefix.first]
-        blocks[prefix.first] = _AttendedOnce(blocks[prefix.first], owner, self_attention, prefix)
+        first = originals[prefix.first]
+        once = _Once(getattr(first, self_attention), prefix)
+        blocks[prefix.first] = _With(blocks[prefix.first], first, self_attention, once)
     if prefix is not None and prefix.first > 0:
         blocks[prefix.first] = _Kept(blocks[prefix.first], prefix)
         blocks = blocks[prefix.first :] if prefix.inputs is not None else blocks

@@ -59,8 +59,8 @@ def load_backbone(
     with no_progress_bars():
         pipeline, adapter = _adapter(model, source)
         try:
-            vae = torch.float32 if getattr(adapter, "vae_in_float32", True) else weights
-            pipe = pipeline.from_pretrained(source, dtype={"default": weights, "vae": vae}, use_safetensors=True)
+            dtypes = {"default": weights, "vae": vae_dtype(adapter, weights)}
+            pipe = pipeline.from_pretrained(source, dtype=dtypes, use_safetensors=True)
         except (OSError, ValueError) as error:
             raise UserError(f"the model {model!r} cannot be loaded: {_first_line(error)}") from error
     # transformers may keep the precision the text encoder is stored in.
@@ -68,6 +68,11 @@ def load_backbone(
     backbone = adapter(model, pipe)
     prepare(backbone, target, runtime or RuntimeConfig())
     return backbone
+
+
+def vae_dtype(adapter: Any, weights: torch.dtype) -> torch.dtype:
+    """The number format of a family's VAE where the transformer's is ``weights``; float32 unless the family differs."""
+    return torch.float32 if getattr(adapter, "vae_in_float32", True) else weights
 
 
 def _source(model: str) -> str:

@@ -134,7 +134,8 @@ class Backbone(Protocol):
         Entry = share of a video token's attention that a text token receives, mean over heads and over the phrase's
         tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and video tokens
         in joint attention. Differentiable; float32. With a prefix, which belongs to these latents, timestep and text,
-        what lies before the first LoRA is computed once only (a backbone may also compute it every time).
+        what lies before the first LoRA may be computed once only: Wan keeps all blocks before the prefix's first and
+        this one's self-attention, CogVideoX the blocks; another backbone may compute everything every time.
         """
         ...
 

@@ -15,6 +15,8 @@ from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 
 GIB = 2**30
+RESIDENT = 4
+"""Resident blocks to advise: up to the target block 3 of the presets for published models."""
 COMPILED_FORMS = 32
 """Forms of a block that torch.compile may make: with a LoRA, with its map read, with gradients, for two videos, ...
 
@@ -74,13 +76,13 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
         return
     remedy = "a smaller model"
     outside = _bytes(backbone.transformer) - sum(map(_bytes, blocks))
-    # A quarter of the memory for weights: Wan 14B's optimisation needs 12 GiB beside 3 of them (docs/performance.md).
-    resident = int((free / 4 - outside) // max(map(_bytes, blocks)))
-    if not runtime.offload and transformer <= free:
+    resident = outside + sum(map(_bytes, blocks[:RESIDENT]))
+    # Weights and as much again for what is computed with them; streamed, Wan 14B takes 12 GiB beside 3 GiB of weights.
+    if not runtime.offload and 2 * transformer <= free:
         remedy = "--runtime.offload"
-    elif resident >= 1:
+    elif 4 * resident <= free:
         remedy = "--runtime.offload --runtime.vae-tiling --runtime.checkpointing "
-        remedy += f"--runtime.resident-blocks {min(resident, len(blocks))}"
+        remedy += f"--runtime.resident-blocks {RESIDENT}" + (", without --runtime.compile" if runtime.compile else "")
     raise UserError(
         f"the weights of {backbone.name!r} need {needed / GIB:.1f} GiB, and the GPU has {free / GIB:.1f} GiB free",
         expected="room for the weights that stay on the GPU, and for what is computed with them",

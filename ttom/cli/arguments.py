@@ -39,7 +39,8 @@ class Generate:
     device: Device = "auto"
     """"auto" takes a GPU if there is one."""
     dtype: Dtype = "auto"
-    """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
+    """Number format of transformer, text encoder and CogVideoX's VAE (Wan's is always float32); "auto" is bfloat16 for
+    large models on a GPU, else float32."""
     preset: PresetName | None = None
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
@@ -70,7 +71,8 @@ class Stream:
     device: Device = "auto"
     """"auto" takes a GPU if there is one."""
     dtype: Dtype = "auto"
-    """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
+    """Number format of transformer, text encoder and CogVideoX's VAE (Wan's is always float32); "auto" is bfloat16 for
+    large models on a GPU, else float32."""
     preset: PresetName | None = None
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False

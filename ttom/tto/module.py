@@ -67,7 +67,6 @@ class TestTimeOptimization(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.losses.append([])
-        self._prefix = Prefix(self.adapter.config.first_block)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
         """-1 ends the guided step's iterations."""
@@ -103,6 +102,7 @@ class TestTimeOptimization(LightningModule):
         if self.current_epoch == self.config.guided_steps - 1:
             with torch.no_grad():
                 self.maps_after = self._maps().mean(dim=0)
+        self._prefix = Prefix(self.adapter.config.first_block)  # the steps need the room
         self.latents = self.sampler.step(self.current_epoch, self.latents)
 
     def _maps(self) -> Tensor:
