@@ -16,26 +16,14 @@ Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-@dataclass(frozen=True)
-class Generate:
-    """Turn a prompt into a video that follows a layout.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every command that makes videos takes."""
 
-    Writes video.mp4, overlay.mp4 (the planned boxes drawn), attention.png, layout.json and report.json.
-    The defaults below are those of the preset, which --preset or the model chooses.
-    """
-
-    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
-    """What the video shows."""
     method: Method = "ttom"
     """"ttom" steers attention towards the layout; "base" is the plain model."""
     model: str = DEFAULT_MODEL
     """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
-    layout: Annotated[Path | None, arg(metavar="FILE")] = None
-    """A layout file to follow instead of planning one from the prompt."""
-    seed: int = 0
-    """Seed of the noise and of the adapter's start; the same seed gives the same video."""
-    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/latest")
-    """Folder for the results."""
     device: Device = "auto"
     """"auto" takes a GPU if there is one."""
     dtype: Dtype = "auto"
@@ -49,8 +37,26 @@ class Generate:
     settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
 
-@dataclass(frozen=True)
-class Stream:
+@dataclass(frozen=True, kw_only=True)
+class Generate(Run):
+    """Turn a prompt into a video that follows a layout.
+
+    Writes video.mp4, overlay.mp4 (the planned boxes drawn), attention.png, layout.json and report.json.
+    The defaults below are those of the preset, which --preset or the model chooses.
+    """
+
+    prompt: Annotated[Positional[str], arg(metavar="PROMPT")]
+    """What the video shows."""
+    layout: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A layout file to follow instead of planning one from the prompt."""
+    seed: int = 0
+    """Seed of the noise and of the adapter's start; the same seed gives the same video."""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/latest")
+    """Folder for the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Run):
     """Turn a file of prompts into videos, in its order, with one model and one memory.
 
     Makes a folder for each prompt with what `generate` writes, and stream.jsonl with one line a prompt. Called again it
@@ -60,25 +66,10 @@ class Stream:
     prompts: Annotated[Positional[Path], arg(metavar="PROMPTS")]
     """Prompts: .txt (one a line; # starts a comment), .jsonl (objects with "prompt" and optionally "id", "seed" and
     "layout") or .csv (columns of these names)."""
-    method: Method = "ttom"
-    """"ttom" steers attention towards the layout; "base" is the plain model."""
-    model: str = DEFAULT_MODEL
-    """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
     seed: int = 0
     """Seed of the prompts that bring none of their own."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/stream")
     """Folder for the results."""
-    device: Device = "auto"
-    """"auto" takes a GPU if there is one."""
-    dtype: Dtype = "auto"
-    """Number format of transformer, text encoder and CogVideoX's VAE (Wan's is always float32); "auto" is bfloat16 for
-    large models on a GPU, else float32."""
-    preset: PresetName | None = None
-    """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
-    quiet: FlagCreatePairsOff[bool] = False
-    """Show no progress."""
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    settings: Annotated[Settings, arg(name="")] = field(default_factory=Settings)
 
 
 @dataclass(frozen=True)
