@@ -8,7 +8,7 @@ from typing import Any, Literal
 from experiments.bench.real_models import Model
 from ttom.config import Settings
 
-Measure = Literal["step", "fit", "bare", "pipeline"]
+Measure = Literal["step", "fit", "bare", "decode", "pipeline"]
 Target = int | Literal["quarter", "half"]
 
 
@@ -17,8 +17,8 @@ class Case:
     """One row for each model.
 
     Attributes:
-        measure: Denoising steps; iterations of the LightningModule's fit; the same in a bare loop; or short videos from
-            prompt to pixels, with text encoder, VAE and a memory.
+        measure: Denoising steps; iterations of the LightningModule's fit; the same in a bare loop; decoding a whole
+            video; or short videos from prompt to pixels, with text encoder, VAE and a memory.
         target: Block whose map the loss reads: by index, or so deep in the transformer.
         settings: What differs from the preset, by dotted name; "target-2" is the second block before the target.
         runtime: What differs from the defaults of RuntimeConfig.
@@ -84,6 +84,9 @@ CASES = {
     "tto-3-fp8": Case("fit", runtime={"fp8": True}),
     # As fast as a step can be with a cache: all but the first block are skipped.
     "step-cached": Case("step", settings={"sampler.cache_threshold": 1e12}),
+    # Decoding by itself. A family's models share a VAE.
+    "decode": Case("decode", only=SMALL),
+    "decode-tiled": Case("decode", runtime={"vae_tiling": True}, only=SMALL),
     # The whole of it.
     "pipeline": Case("pipeline", runtime={"offload": True, "checkpointing": True}),
     "pipeline-24gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=24, only=("wan-14b",)),

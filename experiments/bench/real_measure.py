@@ -150,6 +150,15 @@ def measure_bare(
     return meter.report() | {"losses": losses}
 
 
+def measure_decode(backbone: Backbone, latents: torch.Tensor, n: int) -> Any:
+    """``n`` decodings of a video's latents after one that warms up."""
+    meter = Meter(backbone.device)
+    for i in range(n + 1):
+        backbone.decode(latents)
+        meter.mark("decode" if i else "warm-up")
+    return meter.report()
+
+
 PROMPTS = (
     "A balloon moves from left to right above a house",
     "A bird moves from left to right above a bus",  # to the memory the same

@@ -27,6 +27,7 @@ from experiments.bench.real_measure import (
     free_memory,
     masks_for,
     measure_bare,
+    measure_decode,
     measure_fit,
     measure_pipeline,
     measure_steps,
@@ -46,8 +47,10 @@ def measure(case: Case, model: Model, backbone: Backbone, runs: int) -> dict[str
     if case.measure == "pipeline":
         with tempfile.TemporaryDirectory() as folder:
             return measure_pipeline(backbone, settings, RuntimeConfig(**case.runtime), Path(folder) / "memory")
-    positive, negative = (text_embedding(model, device, backbone.dtype, seed) for seed in (0, 1))
-    text, latents = TextEmbeddings(positive, negative), backbone.initial_latents(model.size, 0)
+    latents = backbone.initial_latents(model.size, 0)
+    if case.measure == "decode":
+        return measure_decode(backbone, latents, runs)
+    text = TextEmbeddings(*(text_embedding(model, device, backbone.dtype, seed) for seed in (0, 1)))
     if case.measure == "step":
         return measure_steps(backbone, latents, text, settings, runs)
     masks = masks_for(backbone.token_grid(model.size).reduced(settings.tto.downsample), device)
@@ -93,10 +96,11 @@ def add_floors(result: dict[str, Any], tiny: bool) -> None:
     """Put beside each row the operations of its work and the seconds that they take at its call's rate.
 
     Rows that have them keep them: the code may do less since. Rows with a cache get none: they do less than that work.
+    Nor do rows that only decode: the VAE's operations are not counted.
     """
     for found in result["rows"]:
         case = CASES[found["case"]]
-        if {"failed", "floor"} & found.keys() or "sampler.cache_threshold" in case.settings:
+        if {"failed", "floor"} & found.keys() or "sampler.cache_threshold" in case.settings or case.measure == "decode":
             continue
         model = MODELS[found["model"]].small() if tiny else MODELS[found["model"]]
         settings = replace(case.resolved(model), sampler=model.settings.sampler)

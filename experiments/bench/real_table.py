@@ -41,8 +41,8 @@ def _origin(number: int, call: dict[str, Any]) -> str:
 
 
 def phase_of(row: dict[str, Any]) -> str:
-    """What a row's figure is about: a step or an iteration."""
-    return "step" if "step" in row["seconds"] else "iteration"
+    """What a row's figure is about: a step, an iteration, or the decoding where there is neither."""
+    return next(phase for phase in ("step", "iteration", "decode") if phase in row["seconds"])
 
 
 def _plain_step(rows: list[dict[str, Any]]) -> float | None:
@@ -52,7 +52,7 @@ def _plain_step(rows: list[dict[str, Any]]) -> float | None:
 
 
 def _cells(row: dict[str, Any], step: float | None) -> list[str]:
-    block = ", ".join(map(str, row["blocks"])) if CASES[row["case"]].measure != "step" else "-"
+    block = ", ".join(map(str, row["blocks"])) if CASES[row["case"]].measure not in ("step", "decode") else "-"
     if "failed" in row:
         return [row["case"], block, row["failed"], "-", "-", "-", "-", str(row["call"])]
     phase = phase_of(row)
