@@ -106,15 +106,16 @@ def measure_steps(backbone: Backbone, latents: torch.Tensor, text: TextEmbedding
 def measure_fit(
     backbone: Backbone, latents: torch.Tensor, text: TextEmbeddings, masks: ObjectMasks, settings: Settings, n: int
 ) -> Any:
-    """``n`` iterations of the LightningModule's fit after two that warm up, and the guided step after them.
+    """``n`` iterations of the LightningModule's fit after three that warm up, and the guided step after them.
 
-    An iteration lasts from one loss to the next: backward, update, forward. So the first backward is in the second.
+    An iteration lasts from one loss to the next: backward, update, forward. So the first backward is in the second, and
+    in the third the first one of a forward that begins at the first LoRA, which compiled blocks compile anew.
     """
-    settings = replace(settings, tto=replace(settings.tto, guided_steps=1, iterations=n + 2))
+    settings = replace(settings, tto=replace(settings.tto, guided_steps=1, iterations=n + 3))
     meter = Meter(backbone.device)
 
     def mark(_phase: Any, done: int, _total: int, _loss: Any) -> None:
-        meter.mark("warm-up" if done <= 2 else "iteration")
+        meter.mark("warm-up" if done <= 3 else "iteration")
 
     with meter.watching(Sampler, "step", "guided step"):
         result = run_tto(backbone, latents, text, TOKENS, masks, settings, seed=0, progress=mark, finish=False)
@@ -135,13 +136,13 @@ def measure_bare(
     try:
         optimizer = torch.optim.AdamW(adapter.parameters(), lr=settings.tto.lr, weight_decay=settings.tto.weight_decay)
         latents = backbone.reduced(latents, settings.tto.downsample)
-        for i in range(n + 2):
+        for i in range(n + 3):
             maps = backbone.object_maps(
                 latents, sampler.timesteps[0], text.positive, TOKENS, settings.tto.targets, prefix
             )
             loss = alignment_loss(settings.tto.loss, maps, masks)
             losses.append(round(loss.item(), 6))
-            meter.mark("warm-up" if i < 2 else "iteration")
+            meter.mark("warm-up" if i < 3 else "iteration")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
