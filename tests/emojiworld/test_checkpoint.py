@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from experiments.emojiworld.models import build_tokenizer
 from ttom import checkpoints
+from ttom.provenance import digest
 
 MEGABYTE = 1_000_000
 STOCK = """
@@ -75,6 +76,16 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 def test_size(folder: Path) -> None:
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 24 * MEGABYTE
+
+
+def test_its_probe_and_results_are_of_these_weights(folder: Path) -> None:
+    """Weights that are trained anew make what was measured with the old ones stale: probe, evaluation, memory."""
+    family, weights = folder.name.removeprefix("emojiworld-"), digest(folder)
+    suffix = "" if family == "wan" else f"-{family}"
+    results = Path(__file__).resolve().parents[2] / "experiments/emojiworld/results"
+    files = [folder / "probe.json", *(results / f"{name}{suffix}.json" for name in ("evaluate", "memory_gain"))]
+    for file in files:
+        assert f'"checkpoint_sha256": "{weights}"' in file.read_text(), file
 
 
 def test_only_safetensors_and_json(folder: Path) -> None:

@@ -139,13 +139,22 @@ def test_tuning_changes_one_setting_at_a_time() -> None:
     assert f"tto.lr={settings.tto.lr}" not in made
 
 
-def test_best_variant_keeps_presence() -> None:
-    def cell(presence: float, miou: float) -> dict:
-        return {"presence": {"mean": presence}, "layout_miou": {"mean": miou}}
+def test_best_variant_keeps_presence_direction_and_relation() -> None:
+    def cell(miou: float, presence: float = 0.9, direction: float = 0.9) -> dict:
+        found = {"presence": presence, "direction": direction, "relation": 1.0, "layout_miou": miou}
+        return {name: {"mean": value} for name, value in found.items()}
 
-    summary = {"base": cell(0.9, 0.1), "preset": cell(0.9, 0.3), "loud": cell(0.5, 0.8)}
+    summary = {
+        "base": cell(0.1),
+        "preset": cell(0.3),
+        "loud": cell(0.8, presence=0.5),
+        "lost": cell(0.7, direction=0.8),
+    }
     assert tune.best(summary) == "preset"
-    assert tune.best({**summary, "preset": cell(0.7, 0.3)}) == "base"
+    assert tune.best({**summary, "one wrong": cell(0.6, direction=0.85)}) == "one wrong"
+    assert tune.best({**summary, "preset": cell(0.3, presence=0.7)}) == "base"
+    still = {name: {key: cell[key] for key in ("presence", "layout_miou")} for name, cell in summary.items()}
+    assert tune.best(still) == "lost"  # prompts of counts alone have no direction
 
 
 def test_rows_are_resumed_and_every_method_gets_the_same_layout(tmp_path, monkeypatch) -> None:
