@@ -104,12 +104,13 @@ def compare(model: Model, device: torch.device, block: int, runs: int) -> dict[s
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", nargs="+", choices=WAN, default=WAN)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+    parser.add_argument("--models", nargs="+", choices=WAN, default=WAN, help="both by default")
     parser.add_argument("--block", type=int, default=3, help="target block of the iteration")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=3, help="forwards or iterations that are timed in a row")
     parser.add_argument("--tiny", action="store_true", help="small parts of the same classes, to try it on a CPU")
     options = parser.parse_args(arguments)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     device = torch.device(join_processes())
     result: dict[str, Any] = {"processes": dist.get_world_size(), "models": {}}
     result["provenance"] = provenance.environment(device) | {"arguments": {k: str(v) for k, v in vars(options).items()}}

@@ -37,7 +37,7 @@ from experiments.bench.real_table import phase_of, table
 from ttom.backbones import Backbone
 from ttom.backbones.runtime import prepare
 from ttom.config import RuntimeConfig
-from ttom.provenance import environment
+from ttom.provenance import device_name, environment
 from ttom.types import TextEmbeddings
 
 
@@ -115,25 +115,47 @@ def write(result: dict[str, Any], out: Path) -> None:
     out.with_suffix(".md").write_text(table(result))
 
 
-def main(arguments: list[str] | None = None) -> None:
+def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """The options, and what the file holds already; exits with a message where they do not go together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="JSON file; the table is written beside it")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="all by default")
+    parser.add_argument(
+        "--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help="all by default: %(choices)s"
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no row is begun after so many")
     parser.add_argument("--runs", type=int, default=3, help="steps or iterations that are timed in a row")
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1, ...; cpu with --tiny")
     parser.add_argument("--tiny", action="store_true", help="small parts of the same classes, to try it on a CPU")
     parser.add_argument("--floors", action="store_true", help="measure nothing, only count the floors (no GPU needed)")
     options = parser.parse_args(arguments)
-    end, device = time.monotonic() + 60 * options.minutes, torch.device(options.device)
+    if options.runs < 1:
+        parser.error(f"--runs is {options.runs}; expected at least 1")
     result: dict[str, Any] = {"calls": [], "rows": []}
     if options.out.exists():
         result = json.loads(options.out.read_text())
+    elif options.floors:
+        parser.error(f"--floors adds to rows that are there, and there is no {options.out}")
+    if any(call["arguments"]["tiny"] != str(options.tiny) for call in result["calls"]):
+        parser.error(f"{options.out} has rows of the other size; --tiny goes into a file of its own")
+    if options.floors:
+        return options, result
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"--device is {options.device}, and there is no CUDA GPU; to try it: --tiny --device cpu")
+    here = device_name(options.device)
+    others = {call["device_name"] for call in result["calls"]} - {here}
+    if others:
+        parser.error(f"{options.out} has rows of {', '.join(others)}, and this is {here}; take a file for each device")
+    return options, result
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options, result = parse(arguments)
     if options.floors:
         add_floors(result, options.tiny)
         write(result, options.out)
         return
+    end, device = time.monotonic() + 60 * options.minutes, torch.device(options.device)
     done = {(known["model"], known["case"]) for known in result["rows"] if "failed" not in known}
     wanted = [(name, case) for name in options.models for case in options.cases]
     wanted = [(n, c) for n, c in wanted if (n, c) not in done and (not CASES[c].only or n in CASES[c].only)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ import torch
 from experiments.bench import real_size
 from experiments.bench.real_cases import CASES
 from experiments.bench.real_models import MODELS, build, operations
+from ttom.backbones.runtime import check_fits
 from ttom.config import RuntimeConfig
+from ttom.errors import UserError
 from ttom.types import TokenGrid
 
 PARAMETERS = {"wan-14b": 14.29e9, "wan-1.3b": 1.42e9, "cogvideox-5b": 5.57e9, "cogvideox-2b": 1.694e9}
@@ -53,7 +56,7 @@ def test_operations_are_those_of_a_formula() -> None:
 ROWS = {
     "wan-14b": "tto-3 tto-3-bare tto-half-late tto-3-24gib pipeline-24gib step-cudnn step-cached",
     "wan-1.3b": "decode decode-tiled",
-    "cogvideox-5b": "tto-3 tto-3-bare tto-3-small tto-3-12gib pipeline step-fp8",
+    "cogvideox-5b": "tto-3 tto-3-bare tto-3-small tto-3-12gib pipeline-8gib step-fp8",
 }
 
 
@@ -73,7 +76,7 @@ def test_rows_at_tiny_size(name: str, tmp_path: Path) -> None:
     assert rows["step"]["call"] == 0 and {row["call"] for row in result["rows"]} == {0, 1}
     for case, row in rows.items():
         if CASES[case].runtime.get("attention"):
-            assert "RuntimeError" in row["failed"]  # kernels of GPUs: a row that fails keeps the others from nothing
+            assert "UserError" in row["failed"]  # kernels of GPUs: a row that fails keeps the others from nothing
             continue
         assert "failed" not in row, row
         measured = CASES[case].measure
@@ -115,3 +118,64 @@ def test_floors_are_added_afterwards(tmp_path: Path) -> None:
         model = MODELS["wan-1.3b"].small()
         counted = operations(model, CASES[case].resolved(model))[phase]
         assert floors[case] == {"operations": counted, "seconds": round(counted / rate, 6)}
+
+
+def test_what_does_not_go_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "real.json"
+
+    def refused(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            real_size.main(["--out", str(out), *arguments])
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    assert "expected at least 1" in refused("--runs", "0")
+    assert "there is no" in refused("--floors") and not out.exists()
+    given = ["--models", "wan-1.3b", "--cases", "decode", "--device", "cpu", "--runs", "1"]
+    real_size.main(["--out", str(out), *given, "--tiny"])
+    before = out.read_text()
+    assert "a file of its own" in refused(*given)
+    assert "a file of its own" in refused("--floors")
+    result = json.loads(before)
+    result["calls"][0]["device_name"] = "another GPU"
+    out.write_text(json.dumps(result))
+    assert "has rows of another GPU" in refused(*given, "--tiny")
+
+
+def test_the_allocator_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    total = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: total)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda fraction, _: given.append(fraction))
+    for gib in (8, 100, None):
+        real_size.limit_memory(torch.device("cuda", 0), gib)
+    real_size.limit_memory(torch.device("cpu"), 8)
+    assert given == [0.1, 1.0, 1.0]
+
+
+RESULT = Path(real_size.__file__).parent / "results" / "real_size.json"
+FREE = (5.5, 7.5, 11.5, 15.5, 23.5, 31.5, 47.5)
+"""GiB free on GPUs that are sold, a little for CUDA itself taken off."""
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_a_small_gpu_is_advised_was_measured_to_fit(name: str) -> None:
+    """The optimisation at block 3 with checkpointing, and decoding in tiles; all but 4 blocks streamed if need be."""
+    rows = {row["case"]: row for row in json.loads(RESULT.read_text())["rows"] if row["model"] == name}
+    streamed = next(row["peak_gib"] for case, row in rows.items() if case.startswith("pipeline"))
+    backbone = build(MODELS[name], "meta", torch.bfloat16, text_encoder=True)
+    whole, blocks = (
+        sum(p.nbytes for p in part.parameters()) / 2**30 for part in (backbone.transformer, backbone.blocks)
+    )
+    decoding = streamed["decode"] - (whole - blocks * (1 - 4 / backbone.num_blocks))
+    kept = max(rows["tto-3-checkpointing"]["peak_gib"]["iteration"], whole + decoding)
+    advised = []
+    for free in FREE:
+        try:
+            check_fits(backbone, int(free * 2**30))
+        except UserError as error:
+            if "a smaller model" not in str(error):
+                assert "--runtime.offload --runtime.vae-tiling --runtime.checkpointing" in str(error)
+                advised.append(max(streamed.values()) if "resident-blocks 4" in str(error) else kept)
+                assert advised[-1] <= free, (name, free, str(error))
+    assert advised

@@ -186,19 +186,43 @@ def test_out_where_nobody_may_write(fails: Fails, small: list[str], no_work: Non
     assert "cannot write to /proc/ttom" in fails("generate", PROMPT, "--out", "/proc/ttom", *small)
 
 
+SMALLER = "fewer --sampler.frames, a smaller --sampler.height and --sampler.width"
+ON_GPU = torch.OutOfMemoryError("CUDA out of memory.")
+
+
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+    ("error", "options", "remedy"),
+    [
+        (
+            ON_GPU,
+            [],
+            "--runtime.checkpointing, --runtime.vae-tiling, --runtime.offload, few --runtime.resident-blocks, ",
+        ),
+        (ON_GPU, ["--runtime.checkpointing", "--runtime.offload"], "--runtime.vae-tiling, few "),
+        (
+            RuntimeError("can't allocate memory"),
+            ["--runtime.vae-tiling"],
+            "--runtime.checkpointing, --dtype bfloat16, ",
+        ),
+    ],
 )
 def test_too_little_memory(
-    fails: Fails, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    fails: Fails,
+    small: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    options: list[str],
+    remedy: str,
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr("ttom.pipeline.steer", refuse)
-    message = fails("generate", PROMPT, "--out", str(tmp_path), *small)
+    message = fails("generate", PROMPT, "--out", str(tmp_path), *small, *options)
     assert "the memory does not suffice" in message
-    assert "fewer --sampler.frames" in message
+    assert f"try: {remedy}" in message
+    assert message.rstrip().endswith(SMALLER)
 
 
 def test_plan_into_a_bad_place(fails: Fails, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ttom import outputs
-from ttom.cli.arguments import Generate
+from ttom.cli.arguments import Generate, Run
 from ttom.cli.progress import ProgressDisplay
 from ttom.errors import UserError
 from ttom.layout.model import Layout, load_layout
@@ -25,7 +25,7 @@ def generate(command: Generate) -> None:
     runner = TTOM(
         command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
     )
-    with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error():
+    with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error(command):
         result = runner.generate(
             command.prompt,
             method=command.method,
@@ -58,18 +58,30 @@ def _say_done(report: dict, folder: Path) -> None:
 
 
 @contextmanager
-def memory_as_user_error() -> Iterator[None]:
-    """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's."""
+def memory_as_user_error(command: Run) -> Iterator[None]:
+    """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's.
+
+    The message names those settings that help there and are not made yet.
+    """
     try:
         yield
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
+        runtime, on_gpu = command.runtime, type(error).__name__ == "OutOfMemoryError"
+        if not on_gpu and "can't allocate memory" not in str(error):
             raise
+        left = {
+            "--runtime.checkpointing": not runtime.checkpointing,
+            "--runtime.vae-tiling": not runtime.vae_tiling,
+            "--runtime.offload": on_gpu and not runtime.offload,
+            "few --runtime.resident-blocks": on_gpu and runtime.resident_blocks is None,
+            "--dtype bfloat16": command.dtype == "float32" or (command.dtype == "auto" and not on_gpu),
+            "fewer --sampler.frames": True,
+            "a smaller --sampler.height and --sampler.width": True,
+        }
         raise UserError(
             f"the memory does not suffice: {str(error).splitlines()[0]}",
             expected="a video and a model that fit the device's memory",
-            remedy="--runtime.checkpointing, --runtime.offload, --runtime.vae-tiling, few --runtime.resident-blocks; "
-            "fewer --sampler.frames, a smaller --sampler.height and --sampler.width, or --dtype bfloat16",
+            remedy=", ".join(setting for setting, helps in left.items() if helps),
         ) from error
 
 
