@@ -149,7 +149,7 @@ class Probing:
         seed = self.seed(prompt)
         named = {"key": self.key(), "prompt": prompt.text, "seed": seed, "steps": self.steps}
         try:
-            with memory_as_user_error():
+            with memory_as_user_error(self.command.dtype, None):
                 return named | self._measure(prompt.text, seed)
         except SetupError:  # it would meet all the others too
             raise

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ttom.errors import UserError
-from ttom.layout.model import Layout
-from ttom.layout.words import KNOWN_NOUNS
+from ttom.layout.model import Layout, ObjectGroup
+from ttom.layout.words import KNOWN_NOUNS, find_phrase
 
 if TYPE_CHECKING:
     from ttom.backbones.protocol import Backbone
@@ -31,8 +31,11 @@ def check_seed(seed: int) -> None:
 
 
 def check_words(backbone: Backbone, layout: Layout) -> None:
-    """Raise UserError if the model has no token for a word of an object's phrase; says which, and near ones."""
-    unknown = [word for group in layout.groups() for word in backbone.unknown_words(group.phrase)]
+    """Raise UserError if the model has no token for an object's noun; says for which, and near ones.
+
+    Other words of its phrase ("red") may be unknown: its maps are then those of the words that are known.
+    """
+    unknown = [word for group in layout.groups() for word in backbone.unknown_words(_noun(group))]
     unknown = list(dict.fromkeys(unknown))
     if not unknown:
         return
@@ -46,6 +49,12 @@ def check_words(backbone: Backbone, layout: Layout) -> None:
         expected=f"objects named by words of its vocabulary ({len(known)} words){examples}",
         remedy="; ".join(hints) or "another noun, or another model with --model",
     )
+
+
+def _noun(group: ObjectGroup) -> str:
+    """The noun as the phrase spells it; its last word where the layout calls the object otherwise."""
+    spans = find_phrase(group.phrase, group.noun)
+    return group.phrase[slice(*spans[-1])] if spans else group.phrase.split()[-1]
 
 
 def _listed(words: list[str]) -> str:

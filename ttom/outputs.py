@@ -33,6 +33,13 @@ _TEMPORARY = ".ttom-"
 def check_folder(folder: Path) -> None:
     """Raise UserError if files could not be written to the folder; leaves nothing behind, not even the folder."""
     remedy = "name another folder with --out"
+    try:
+        folder.absolute().stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # no right to look there, a name too long
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write to {folder}: {reason}", remedy=remedy) from None
     for place in (folder, *folder.absolute().parents):
         if place.is_dir():
             break

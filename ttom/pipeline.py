@@ -326,6 +326,7 @@ class TTOM:
             "seed": seed,
             "video_prompt": sample.prompt,
             "unknown_words": backbone.unknown_words(sample.prompt),
+            "cut_off": backbone.cut_off(sample.prompt, settings.sampler.max_sequence_length),
             "layout_source": layout.source if layout is not None else None,
             "planner": sample.planner,
             "sampler": asdict(settings.sampler),

@@ -83,13 +83,13 @@ def preset_for(model: str) -> str:
     That of EMBEDDED for an embedded checkpoint by name or folder, "cogvideox" or "cogvideox15" for another CogVideoX
     pipeline by the folder's files or the Hub id, else "paper".
     """
-    folder = Path(model).expanduser()
-    own = folder.exists() and folder.resolve().parent == Path(checkpoints.__file__).resolve().parent
-    embedded = folder.resolve().name if own else model
+    folder = checkpoints.local_folder(model)
+    own = folder is not None and folder.resolve().parent == Path(checkpoints.__file__).resolve().parent
+    embedded = folder.resolve().name if own and folder is not None else model
     if embedded in EMBEDDED:
         return EMBEDDED[embedded]
     name = model.lower()
-    if folder.exists():
+    if folder is not None:
         name = _read(folder / "model_index.json").get("_class_name", "").lower()
         if _read(folder / "transformer" / "config.json").get("patch_size_t"):
             name = name.replace("cogvideox", "cogvideox1.5")

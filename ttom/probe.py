@@ -22,9 +22,9 @@ NAME = "probe.json"
 
 def cached_file(model: str) -> Path:
     """Where the probe of a model is kept on this machine; folders by their place, Hub ids by their name."""
-    folder = Path(model).expanduser()
-    name = str(folder.resolve()) if folder.is_dir() else model
-    words = re.sub(r"[^\w.-]+", "-", Path(name).name if folder.is_dir() else name).strip("-")
+    folder = checkpoints.local_folder(model)
+    name = str(folder.resolve()) if folder is not None else model
+    words = re.sub(r"[^\w.-]+", "-", Path(name).name if folder is not None else name).strip("-")
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return Path("~/.cache/ttom/probes").expanduser() / f"{words}-{digest}.json"
 
@@ -34,8 +34,8 @@ def places(model: str) -> list[Path]:
 
     First probe.json in the model's own folder (embedded checkpoints bring one), then the one on this machine.
     """
-    own = checkpoints.path(model) if model in checkpoints.EMBEDDED else Path(model).expanduser()
-    return [*([own / NAME] if own.is_dir() else []), cached_file(model)]
+    own = checkpoints.path(model) if model in checkpoints.EMBEDDED else checkpoints.local_folder(model)
+    return [*([own / NAME] if own is not None else []), cached_file(model)]
 
 
 def recommended_blocks(model: str, file: str | None = None) -> tuple[int, ...]:

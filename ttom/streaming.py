@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def _prompt(path: Path, number: int, line: int, row: dict[str, Any]) -> StreamPr
         text.strip(),
         id=None if name is None else str(name).strip() or None,
         seed=None if seed is None else _seed(where, seed),
-        layout=None if layout is None else path.parent / Path(layout).expanduser(),
+        layout=None if layout is None else path.parent / os.path.expanduser(layout),
     )
 
 

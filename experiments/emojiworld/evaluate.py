@@ -243,6 +243,7 @@ def provenance(options: argparse.Namespace, settings: Settings) -> dict[str, Any
         "command": " ".join(["python -m", program.name if program else sys.argv[0], *sys.argv[1:]]),
         "arguments": {key: str(value) for key, value in vars(options).items()},
         "checkpoint_sha256": digest(folder),
+        "seeds": "the number of the prompt, from 0",
         "settings": asdict(settings),
     }
 

@@ -148,10 +148,11 @@ def _base(options: argparse.Namespace, device: str) -> Callable[[list[Scene], li
 
 
 def _provenance(options: argparse.Namespace, device: str) -> dict:
-    from ttom.provenance import environment
+    from ttom.provenance import digest, environment
 
     arguments = {key: os.path.relpath(v) if isinstance(v, Path) else str(v) for key, v in vars(options).items()}
-    return {**environment(device), "arguments": arguments}
+    measured = {"checkpoint_sha256": digest(options.model)} if options.model else {}
+    return {**environment(device), **measured, "arguments": arguments}
 
 
 if __name__ == "__main__":

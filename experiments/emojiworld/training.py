@@ -100,6 +100,8 @@ class Run:
         try:
             import wandb
         except ImportError:
+            if os.environ.get("WANDB_API_KEY"):
+                print("no W&B log although there is a key: wandb is not installed (pip install wandb)", flush=True)
             return None
         mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         return wandb.init(

@@ -38,6 +38,20 @@ def test_errors_name_the_phrase(tiny: WanBackbone) -> None:
     assert tiny.phrase_tokens("a dog above a dog", "dog", 5) == [1]  # the first occurrence is left
 
 
+def test_words_without_a_token_are_left_out_of_a_phrase(tiny: WanBackbone) -> None:
+    prompt = "A crimson dog and a zebra"
+    assert tiny.phrase_tokens(prompt, "crimson dog", 12) == tiny.phrase_tokens(prompt, "dog", 12)
+    assert len(tiny.phrase_tokens(prompt, "zebra", 12)) == 1  # it has no others
+
+
+def test_what_is_cut_off(tiny: WanBackbone) -> None:
+    """Of eight tokens and one that ends the text."""
+    prompt = "two dogs and a red balloon."
+    assert tiny.cut_off(prompt, 9) == "" and tiny.cut_off(prompt, 64) == ""
+    assert tiny.cut_off(prompt, 8) == ""  # a full stop is no loss
+    assert tiny.cut_off(prompt, 7) == "balloon." and tiny.cut_off(prompt, 5) == "a red balloon."
+
+
 def test_unknown_and_known_words(tiny: WanBackbone) -> None:
     assert tiny.unknown_words("A zebra, two dogs, a zebra and a Giraffe!") == ["zebra", "Giraffe"]
     known = tiny.known_words()

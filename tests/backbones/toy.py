@@ -135,6 +135,9 @@ class ToyBackbone:
     def unknown_words(self, text: str) -> list[str]:
         return tokens_of.unknown_words(self.pipe.tokenizer, text)
 
+    def cut_off(self, text: str, max_sequence_length: int) -> str:
+        return tokens_of.cut_off(self.pipe.tokenizer, text, max_sequence_length)
+
     def known_words(self) -> list[str]:
         return tokens_of.known_words(self.pipe.tokenizer)
 

@@ -71,6 +71,23 @@ def test_words_that_the_model_does_not_know_are_noted(
     assert capsys.readouterr().err == "note: the model does not know 'nebula'; nothing in the video comes of it\n"
 
 
+def test_what_is_not_encoded_is_noted(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = "2 dogs above a house " + "and a cat " * 9 + "at sunset"
+    assert main(["generate", prompt, "--out", str(tmp_path), *small]) == 0
+    length = json.loads((tmp_path / "report.json").read_text())["sampler"]["max_sequence_length"]
+    notes = capsys.readouterr().err
+    assert f"note: the model reads {length} tokens of the prompt, not '" in notes and "at sunset'" in notes
+    assert "'2'" not in notes  # the layout has two dogs
+    assert json.loads((tmp_path / "report.json").read_text())["cut_off"].endswith("at sunset")
+
+
+def test_an_unknown_adjective_is_no_obstacle(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "A crimson dog above a house", "--out", str(tmp_path), *small]) == 0
+    assert "note: the model does not know 'crimson'" in capsys.readouterr().err
+
+
 def test_a_long_prompt_in_any_script_draws_quietly(
     small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,20 +111,25 @@ def test_base_without_a_layout_clears_what_an_earlier_run_left(small: list[str],
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "report.json", "video.mp4"]
 
 
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_in_the_optimisation(
-    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sent: signal.Signals,
 ) -> None:
     seen: list[str] = []
 
     def press(self: ProgressDisplay, stage: str, *_: Any) -> None:
         seen.append(stage)
         if stage == "optimize" and seen.count("optimize") == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), sent)
 
     monkeypatch.setattr(ProgressDisplay, "__call__", press)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(sent)
     assert main(["generate", PROMPT, "--out", str(tmp_path / "out"), *small]) == 130
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(sent) is before
     assert "interrupted" in capsys.readouterr().err
     assert "decode" not in seen
     assert not (tmp_path / "out").exists()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import diffusers
 import pytest
+import torch
 from safetensors import safe_open
 
 from experiments.emojiworld.models import build_tokenizer
-from ttom import checkpoints
+from ttom import TTOM, checkpoints
 from ttom.provenance import digest
 
 MEGABYTE = 1_000_000
@@ -133,3 +136,24 @@ def test_stock_diffusers_loads_and_samples_it(folder: Path, tmp_path: Path) -> N
     assert seen["finite"] and seen["std"] > 0.01 and 0 <= seen["low"] < seen["high"] <= 1
     assert seen["ours"] == []
     assert seen["classes"] == [PARTS[folder.name][part] for part in ("text_encoder", "transformer", "vae", "scheduler")]
+
+
+def test_base_equals_stock_diffusers_as_it_loads_by_itself(folder: Path) -> None:
+    """Without a dtype: what the folder says of itself counts."""
+    pipe = getattr(diffusers, PARTS[folder.name]["pipeline"]).from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    size = {"height": 32, "width": 48, "max_sequence_length": 64}
+    theirs = pipe(
+        "A dog",
+        **size,
+        num_frames=9,
+        num_inference_steps=2,
+        guidance_scale=2.5,
+        generator=torch.Generator().manual_seed(3),
+        output_type="latent",
+    ).frames
+    runner = TTOM(folder.name, device="cpu")
+    sampler = replace(runner.settings.sampler, **size, frames=9, steps=2, guidance_scale=2.5)
+    tto = replace(runner.settings.tto, guided_steps=1)
+    ours = runner.generate("A dog", "base", 3, settings=replace(runner.settings, sampler=sampler, tto=tto)).latents
+    assert torch.equal(ours, theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     assert load_layout(path) == layout
     assert json.loads(path.read_text())["version"] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["layout.json"], "the temporary file is gone"
+
+
+def test_the_readme_shows_a_layout_file(tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    (shown,) = re.findall(r"```json\n(.*?)```", readme, re.S)
+    (tmp_path / "layout.json").write_text(shown)
+    layout = load_layout(tmp_path / "layout.json")
+    assert [item.noun for item in layout.objects] == ["balloon", "house"]
 
 
 def test_saving_replaces_the_old_file_and_reports_a_missing_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,16 +80,16 @@ def _source(model: str) -> str:
     """Folder or Hub id that diffusers can load."""
     if model in checkpoints.EMBEDDED:
         return str(checkpoints.path(model))
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if not (folder / "model_index.json").is_file():
+    folder = checkpoints.local_folder(model)
+    if folder is not None:
+        if not os.path.isfile(folder / "model_index.json"):
             raise UserError(
                 f"the folder {model!r} is no diffusers pipeline: it has no model_index.json",
                 expected="a folder written by a diffusers pipeline's save_pretrained",
             )
         return str(folder)
     owner, _, name = model.partition("/")
-    if not owner or not name or "/" in name or owner in (".", "..", "~") or folder.exists():
+    if not owner or not name or "/" in name or owner in (".", "..", "~") or os.path.exists(os.path.expanduser(model)):
         raise UserError(
             f"unknown model {model!r}",
             expected=f"an embedded name ({', '.join(checkpoints.EMBEDDED)}), a pipeline folder, or a Hub id owner/name",
@@ -107,7 +108,8 @@ def _adapter(model: str, source: str) -> tuple[Any, Callable[[str, Any], Backbon
             remedy="check the name and the network, or download it and pass the folder",
         ) from error
     if found not in ADAPTERS:
-        raise UserError(f"{model!r} is a {found}", expected=f"a text-to-video {' or '.join(ADAPTERS)}")
+        what = f"is a {found}" if found else "has a model_index.json that names no pipeline"
+        raise UserError(f"{model!r} {what}", expected=f"a text-to-video {' or '.join(ADAPTERS)}")
     return ADAPTERS[found]
 
 

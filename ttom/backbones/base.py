@@ -79,6 +79,9 @@ class PipelineBackbone(ABC):
     def unknown_words(self, text: str) -> list[str]:
         return tokens_of.unknown_words(self.pipe.tokenizer, self._clean(text))
 
+    def cut_off(self, text: str, max_sequence_length: int) -> str:
+        return tokens_of.cut_off(self.pipe.tokenizer, self._clean(text), max_sequence_length)
+
     def known_words(self) -> list[str]:
         return tokens_of.known_words(self.pipe.tokenizer)
 

@@ -88,6 +88,10 @@ class Backbone(Protocol):
         """Words of the text for which the tokenizer has no token (always empty for subword tokenizers)."""
         ...
 
+    def cut_off(self, text: str, max_sequence_length: int) -> str:
+        """The end of the text that is not encoded because it is too long; empty if all of it is."""
+        ...
+
     def known_words(self) -> list[str]:
         """Whole words in the tokenizer's vocabulary, for suggestions; empty where any text can be tokenised."""
         ...

@@ -12,7 +12,8 @@ from ttom.layout.words import find_phrase
 def phrase_positions(tokenizer: Any, text: str, phrase: str, max_sequence_length: int) -> list[int]:
     """Positions of the phrase's tokens in the text as the pipeline encodes it (padded, cut, with special tokens).
 
-    Every occurrence counts, singular or plural, all pieces of a split word.
+    Every occurrence counts, singular or plural, all pieces of a split word; of words that the vocabulary lacks none, if
+    it has others of the phrase.
 
     Args:
         tokenizer: A fast tokenizer (it must return offsets).
@@ -30,14 +31,7 @@ def phrase_positions(tokenizer: Any, text: str, phrase: str, max_sequence_length
             expected="an object phrase in the prompt's own words",
             remedy="name the object in the prompt, or change the phrase in the layout",
         )
-    offsets = tokenizer(
-        text,
-        padding="max_length",
-        max_length=max_sequence_length,
-        truncation=True,
-        add_special_tokens=True,
-        return_offsets_mapping=True,
-    )["offset_mapping"]
+    ids, offsets = _encoded(tokenizer, text, max_sequence_length)
     kept = max(end for _, end in offsets)  # characters of the text that were not cut away
     whole = [span for span in spans if span[1] <= kept]
     # Special and padding tokens have empty offsets; a SentencePiece token may begin with the space before its word.
@@ -48,7 +42,27 @@ def phrase_positions(tokenizer: Any, text: str, phrase: str, max_sequence_length
             expected="every object phrase within --sampler.max-sequence-length",
             remedy="shorten the prompt, or raise --sampler.max-sequence-length as far as the model allows",
         )
-    return positions
+    return [i for i in positions if ids[i] != tokenizer.unk_token_id] or positions
+
+
+def cut_off(tokenizer: Any, text: str, max_sequence_length: int) -> str:
+    """The end of the text that the pipeline cuts away; empty if it encodes every word."""
+    _, offsets = _encoded(tokenizer, text, max_sequence_length)
+    rest = text[max(end for _, end in offsets) :].strip()
+    return rest if re.search(r"\w", rest) else ""
+
+
+def _encoded(tokenizer: Any, text: str, max_sequence_length: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids and their characters in the text, as the pipeline encodes it."""
+    encoded = tokenizer(
+        text,
+        padding="max_length",
+        max_length=max_sequence_length,
+        truncation=True,
+        add_special_tokens=True,
+        return_offsets_mapping=True,
+    )
+    return encoded["input_ids"], encoded["offset_mapping"]
 
 
 def _whole_word_model(tokenizer: Any) -> bool:

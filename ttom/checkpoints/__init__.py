@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ttom.errors import UserError
@@ -26,3 +27,9 @@ def path(name: str) -> Path:
             remedy="install the package again, with its data files",
         )
     return folder
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that the name of a model means; None if there is none, or none that we may look at."""
+    folder = Path(os.path.expanduser(model))  # unlike Path's own methods these do not raise for what is not there
+    return folder if os.path.isdir(folder) else None

@@ -1,14 +1,17 @@
 """Read the arguments, run the command, turn errors into messages and exit codes.
 
-Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C,
+Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C or SIGTERM,
 141 the reader of our output went away.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -35,6 +38,8 @@ Command = Generate | Stream | Plan | Memory
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 BAD_INPUT = 2
+_PLACES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS, errno.ENOSPC)
+"""What the system may say of a place that the user named, wherever we meet it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"ttom {ttom.__version__}")
         return 0
+    here = threading.current_thread() is threading.main_thread()  # where signals can be handled
+    handler = signal.signal(signal.SIGTERM, _stop) if here else None
     try:
         command = _resolved(parse(arguments))
         _run(command)
@@ -56,7 +63,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`, a pager) has seen enough. Python would complain again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
+    except OSError as error:
+        if error.errno not in _PLACES or error.filename is None:
+            raise
+        print(f"ttom: cannot use {error.filename}: {error.strerror}\ntry: another file or folder", file=sys.stderr)
+        return BAD_INPUT
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
     return 0
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    """What a job scheduler, docker or `timeout` asks for ends like Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def _resolved(command: Command) -> Command:

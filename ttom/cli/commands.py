@@ -8,10 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 from ttom import outputs
-from ttom.cli.arguments import Generate, Run
+from ttom.cli.arguments import Generate
 from ttom.cli.progress import ProgressDisplay
+from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 from ttom.layout.model import Layout, load_layout
 from ttom.pipeline import TTOM
@@ -25,7 +28,7 @@ def generate(command: Generate) -> None:
     runner = TTOM(
         command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
     )
-    with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error(command):
+    with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error(command.dtype, command.runtime):
         result = runner.generate(
             command.prompt,
             method=command.method,
@@ -35,10 +38,21 @@ def generate(command: Generate) -> None:
             progress=progress,
         )
     folder = result.save(command.out)
-    unknown = ", ".join(repr(word) for word in result.report["unknown_words"])
-    if unknown:
-        print(f"note: the model does not know {unknown}; nothing in the video comes of it", file=sys.stderr)
+    for note in _notes(result.report):
+        print(f"note: {note}", file=sys.stderr)
     _say_done(result.report, folder)
+
+
+def _notes(report: dict[str, Any]) -> Iterator[str]:
+    """What of the prompt does not reach the model."""
+    # How many there are, the layout says where the model cannot read it.
+    counted = report["method"] == "ttom"
+    unknown = [word for word in report["unknown_words"] if not (counted and word.isdigit())]
+    if unknown:
+        yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the video comes of it"
+    if report["cut_off"]:
+        length = report["sampler"]["max_sequence_length"]
+        yield f"the model reads {length} tokens of the prompt, not {shorten(report['cut_off'], 80)!r}"
 
 
 def file_layout(path: Path) -> Layout:
@@ -58,23 +72,23 @@ def _say_done(report: dict, folder: Path) -> None:
 
 
 @contextmanager
-def memory_as_user_error(command: Run) -> Iterator[None]:
+def memory_as_user_error(dtype: str, runtime: RuntimeConfig | None) -> Iterator[None]:
     """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's.
 
-    The message names those settings that help there and are not made yet.
+    The message names the settings that help there and are not made yet; no --runtime where a command has none.
     """
     try:
         yield
     except RuntimeError as error:
-        runtime, on_gpu = command.runtime, type(error).__name__ == "OutOfMemoryError"
+        on_gpu = type(error).__name__ == "OutOfMemoryError"
         if not on_gpu and "can't allocate memory" not in str(error):
             raise
         left = {
-            "--runtime.checkpointing": not runtime.checkpointing,
-            "--runtime.vae-tiling": not runtime.vae_tiling,
-            "--runtime.offload": on_gpu and not runtime.offload,
-            "few --runtime.resident-blocks": on_gpu and runtime.resident_blocks is None,
-            "--dtype bfloat16": command.dtype == "float32" or (command.dtype == "auto" and not on_gpu),
+            "--runtime.checkpointing": runtime and not runtime.checkpointing,
+            "--runtime.vae-tiling": runtime and not runtime.vae_tiling,
+            "--runtime.offload": runtime and on_gpu and not runtime.offload,
+            "few --runtime.resident-blocks": runtime and on_gpu and runtime.resident_blocks is None,
+            "--dtype bfloat16": dtype == "float32" or (dtype == "auto" and not on_gpu),
             "fewer --sampler.frames": True,
             "a smaller --sampler.height and --sampler.width": True,
         }

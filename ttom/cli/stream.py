@@ -75,7 +75,7 @@ def stream(command: Stream) -> None:
 def _make(job: _Job, runner: TTOM, command: Stream, display: _Display) -> dict[str, Any]:
     """Make the video of a prompt, or learn why it cannot be made; what the record says of it."""
     try:
-        with memory_as_user_error(command):
+        with memory_as_user_error(command.dtype, command.runtime):
             result = runner.generate(
                 job.prompt.text,
                 method=command.method,

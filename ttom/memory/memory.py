@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class Memory:
     def open(cls, config: MemoryConfig, embedder: TextEmbedder, signature: str | None) -> Memory:
         """Open the memory at config.path; in mode "readwrite" a new or empty folder becomes one."""
         assert config.path is not None
-        folder = Path(config.path).expanduser()
+        folder = Path(os.path.expanduser(config.path))
         if config.mode == "readwrite" and not (folder / "memory.json").exists():
             store = Store.create(folder, embedder=embedder.identity, dimension=embedder.dimension)
         else:
