@@ -63,7 +63,11 @@ def load_backbone(
             dtypes = {"default": weights, "vae": vae_dtype(adapter, weights)}
             pipe = pipeline.from_pretrained(source, dtype=dtypes, use_safetensors=True)
         except (OSError, ValueError) as error:
-            raise UserError(f"the model {model!r} cannot be loaded: {_first_line(error)}") from error
+            raise UserError(
+                f"the model {model!r} cannot be loaded: {_first_line(error)}",
+                expected="a pipeline whose every part is there and whole, its weights as safetensors",
+                remedy="download it again, or save it with a pipeline's save_pretrained",
+            ) from error
     # transformers may keep the precision the text encoder is stored in.
     pipe.text_encoder.to(weights)
     backbone = adapter(model, pipe)

@@ -67,6 +67,7 @@ class PipelineBackbone(ABC):
             raise UserError(
                 f"--tto.blocks names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
                 expected=f"indices from 0 to {self.num_blocks - 1}",
+                remedy=f"--tto.blocks {min(3, self.num_blocks - 1)}, or `python -m probes.run` to find the best ones",
             )
         resident = self.runtime.resident_blocks
         if resident is not None and max(blocks) >= resident:
