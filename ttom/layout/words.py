@@ -30,7 +30,7 @@ QUANTIFIERS = {  # word sequences that stand where a number stands
 SINGULAR_DETERMINERS = frozenset("a an each every another".split())
 OPEN_DETERMINERS = frozenset("the this these those some".split())
 POSSESSIVES = frozenset("its their his her my your our".split())
-ABSENCE = frozenset("no zero".split())
+ABSENCE = frozenset("no zero without".split())
 DETERMINERS = SINGULAR_DETERMINERS | OPEN_DETERMINERS | POSSESSIVES | ABSENCE
 
 PREPOSITIONS = frozenset(
@@ -39,6 +39,11 @@ PREPOSITIONS = frozenset(
     out outside over past per round through throughout to together toward towards under underneath until upon
     via with within without overhead away forward forwards backward backwards ahead apart""".split()
 )
+PLACES = frozenset(  # prepositions that say where a thing is by another thing
+    """above below over under underneath beneath behind beside near past on onto atop between alongside towards
+    toward""".split()
+)
+RELATIVES = frozenset("that which who".split())
 CONJUNCTIONS = frozenset("and or but while whereas when as then where because before after if yet although".split())
 OPENERS = frozenset("and or but while whereas when as with then where".split())
 AUXILIARIES = frozenset("is are was were be been being has have had does do did can could will would may might".split())
@@ -47,6 +52,7 @@ DIRECTIONS = frozenset(
     """left right up down leftward leftwards rightward rightwards upward upwards downward downwards skyward skywards
     aloft""".split()
 )
+WARDS = frozenset(word for word in DIRECTIONS if "ward" in word)  # "a leftwards moving car"
 ADVERBS = frozenset(
     """very quite too so almost just not also still back fast high low hard together apart slow straight far close
     again once twice soon now here""".split()
@@ -75,6 +81,14 @@ SCENERY = frozenset(
     moonlight starlight light darkness night day morning afternoon evening noon summer winter autumn spring
     background foreground distance scenery backdrop world place surface carpet rug countertop counter cloud
     clouds crowd hour time stage ice""".split()
+)
+ABSTRACT = frozenset(  # what no box can hold: "leaving a scent", "at a slow pace"
+    """scent smell aroma sound noise music song melody rhythm pace speed motion movement direction way manner style
+    mood atmosphere feeling glow gleam shine reflection reflections shadow shadows ripple ripples trail trails
+    pattern patterns color colour colors colours shape detail details meal lunch dinner breakfast moment while bit
+    lot kind sort type row line circle pair force gravity speed height end beginning life love joy peace silence
+    power energy gaze touch help turn ride walk run jump flight dance game race photoshoot session concert
+    soil dirt dust mud smoke steam fog mist gust blow burst flurry spin view perspective angle""".split()
 )
 
 # Heads that a verb-like or plural-like ending would hide, and nouns common in prompts (for ambiguous endings).
