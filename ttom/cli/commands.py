@@ -13,7 +13,7 @@ from ttom import outputs
 from ttom.cli.arguments import Generate, Run
 from ttom.cli.progress import ProgressDisplay
 from ttom.errors import UserError
-from ttom.layout.model import Layout, load_layout
+from ttom.layout.model import NOT_PLANNED, Layout, load_layout
 from ttom.pipeline import TTOM
 
 
@@ -35,6 +35,10 @@ def generate(command: Generate) -> None:
             progress=progress,
         )
     folder = result.save(command.out)
+    if command.method == "ttom" and layout is None and result.layout is not None:
+        for note in result.layout.notes:
+            if note.startswith(NOT_PLANNED):
+                print(f"note: {note}", file=sys.stderr)
     unknown = ", ".join(repr(word) for word in result.report["unknown_words"])
     if unknown:
         print(f"note: the model does not know {unknown}; nothing in the video comes of it", file=sys.stderr)

@@ -19,14 +19,32 @@ _STEPS: dict[str, Cell] = {  # from the reference to the subject; what is nearer
 
 
 def arrange(relations: Sequence[Relation], places: Sequence[Place], others: Sequence[Mention]) -> dict[Mention, Cell]:
-    """A cell for each object: of the relations, of the places, and others, which stand at the right.
+    """A cell for each object: of the relations, of the places, and others, which stand where there is room.
 
     Raises:
         UserError: the relations do not hold together ("a cat is left of a dog, and the dog is left of the cat").
     """
-    cells: dict[Mention, Cell] = {}
+    cells = _by_relations(relations)
+    if relations:  # what is "on the left" is left of all that is related
+        for mention in others:
+            cells.setdefault(mention, _at_right(cells))
+        for place in places:
+            cells[place.subject] = _beyond(cells, place)
     for place in places:
-        cells[place.subject] = _free(cells, (place.column, place.row), (1, 0))
+        if place.subject not in cells:
+            cells[place.subject] = _free(cells, (place.column, place.row), (1, 0))
+    for mention in others:  # in the middle
+        if mention not in cells:
+            cells[mention] = _free(cells, (0, 0), (0, 1))
+    if len(cells) > 1:
+        cells = _without_gaps(cells)
+    _check(relations, cells)
+    return cells
+
+
+def _by_relations(relations: Sequence[Relation]) -> dict[Mention, Cell]:
+    """Each related thing beside one that has a cell already; further on where another is in the way."""
+    cells: dict[Mention, Cell] = {}
     pending = list(relations)
     while pending:
         relation = next((r for r in pending if r.subject in cells or r.reference in cells), pending[0])
@@ -40,12 +58,14 @@ def arrange(relations: Sequence[Relation], places: Sequence[Place], others: Sequ
         elif relation.subject not in cells:
             column, row = cells[relation.reference]
             cells[relation.subject] = _free(cells, (column + x, row + y), (x, y))
-    for mention in others:
-        cells.setdefault(mention, _at_right(cells))
-    if len(cells) > 1:
-        cells = _without_gaps(cells)
-    _check(relations, cells)
     return cells
+
+
+def _beyond(cells: dict[Mention, Cell], place: Place) -> Cell:
+    """The cell at the middle of the place's side, further out than all others."""
+    columns, rows = zip(*cells.values(), strict=True)
+    column = {-1: min(columns) - 1, 0: 0, 1: max(columns) + 1}[place.column]
+    return column, {-1: min(rows) - 1, 0: 0, 1: max(rows) + 1}[place.row]
 
 
 def _free(cells: dict[Mention, Cell], start: Cell, step: Cell) -> Cell:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ttom.layout import words
 from ttom.layout.mentions import Mention
+from ttom.layout.model import NOT_PLANNED
 from ttom.layout.reading import Reading
 
 
@@ -20,12 +21,12 @@ def left_out_notes(reading: Reading, shown: Sequence[Mention]) -> list[str]:
         if not (has_box or again) and _is_thing(mention) and not _is_background(reading, mention.end):
             phrases.append(mention.phrase)
     phrases += _bare_things(reading)
-    return [f"{phrase}: no box, left to the video model" for phrase in dict.fromkeys(phrases)]
+    return [f"{NOT_PLANNED}{phrase} has no box, it is left to the video model" for phrase in dict.fromkeys(phrases)]
 
 
 def _is_thing(mention: Mention) -> bool:
-    if mention.kind == "possessive":  # "its wings" are a part of something, "her umbrella" is a thing
-        return mention.determiner != "its" and mention.noun in words.KNOWN_NOUNS | words.COMPOUNDS
+    if mention.kind == "possessive":  # "its wings" are a part of something, "its puppy" is a thing
+        return mention.noun in words.KNOWN_NOUNS | words.COMPOUNDS
     return not (mention.is_frame or mention.is_scenery or mention.head in words.ABSTRACT)
 
 
@@ -41,6 +42,8 @@ def _bare_things(reading: Reading) -> list[str]:
     for index, token in enumerate(reading.tokens):
         known = words.singular(token.text) in words.KNOWN_NOUNS and token.text not in words.ADJECTIVES
         known = known and words.verb_base(token.text) is None and reading.word(index - 1) not in words.ABSENCE
-        if known and not reading.in_mention(index) and not _is_background(reading, index + 1):
+        after = reading.word(index + 1)
+        modifies = words.is_content(after) and words.verb_base(after) is None and not words.is_participle(after)
+        if known and not (modifies or reading.in_mention(index) or _is_background(reading, index + 1)):
             found.append(token.text)
     return found

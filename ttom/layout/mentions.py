@@ -110,13 +110,18 @@ def _mention_at(prompt: str, tokens: list[Token], index: int, *, telegraphic: bo
     if kind == "bare" and not _may_start_bare(tokens, index, telegraphic=telegraphic, joined=joined):
         return None
     plural = kind == "number" and count > 1
-    joined = index >= 1 and tokens[index - 1].text == "and"
-    taken = _phrase_words(tokens, start, plural=plural, singular=_is_singular(tokens, index, kind), joined=joined)
+    after_and = index >= 1 and tokens[index - 1].text == "and"
+    taken = _phrase_words(tokens, start, plural=plural, singular=_is_singular(tokens, index, kind), joined=after_and)
+    if kind == "bare" and after_and:
+        taken = _to_first_noun(tokens, taken)
     if not taken:
         return None
     first, last = taken[0], taken[-1]
     texts = [tokens[i].text for i in taken]
     noun = _head_noun(texts)
+    starts = index == 0 or tokens[index - 1].text == "."
+    if kind == "bare" and not starts and noun.split()[-1] in words.ABSTRACT:  # "a boat at sea, Van Gogh style"
+        return None
     if words.singular(noun) in words.PAIRED and tokens[index].text == "a":
         count = 1  # "a pair of sunglasses" is one thing
     return Mention(
@@ -164,7 +169,8 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
         ("absent", words.ABSENCE),
     ):
         if text in group:
-            return kind, 1, index + 1
+            both = text == "without" and following[1:2] and following[1] in words.DETERMINERS  # "without a hat"
+            return kind, 1, index + (2 if both else 1)
     return "bare", 1, index
 
 
@@ -195,11 +201,14 @@ def _may_start_bare(tokens: list[Token], index: int, *, telegraphic: bool, joine
         return not text.endswith("ing") or text in words.ING_NOUNS or _noun_ahead(tokens, index)
     known = _noun_ahead(tokens, index)
     if before in ("while", "and", "whereas", "or", ","):
-        if before == "," and words.is_participle(following):  # not a list: "in the sky, stars twinkling"
-            return False
-        return known or (telegraphic and _is_free_noun(text)) or (joined and _is_free_noun(text, plural=False))
+        if before == "," and (words.is_participle(text) or words.is_participle(following)):
+            return False  # not a list: "in the sky, stars twinkling", "an oasis, featuring palm trees"
+        # "a duck and ducklings swim", but "a duck and quacks"; "sofa, lamp", but "shop, frozen in time"
+        sure = joined and (not words.is_plural(text) or words.verb_base(following) is not None)
+        listed = telegraphic and before == "," and following in (",", "and", ".")
+        return known or ((sure or listed) and _is_free_noun(text))
     if before in words.PLACES or (before in ("of", "to") and _ends_place(tokens, index)):
-        return known or (telegraphic and _is_free_noun(text))
+        return known or (telegraphic and before != "over" and _is_free_noun(text))  # "over coffee" is no place
     return words.verb_base(before) is not None and known
 
 
@@ -216,10 +225,10 @@ def _noun_ahead(tokens: list[Token], index: int) -> bool:
     return False
 
 
-def _is_free_noun(text: str, *, plural: bool = True) -> bool:
-    """Whether an unlisted word can hardly be anything but a noun: "badger", but not "runs", "walking" or "old"."""
-    verb_like = words.verb_base(text) is not None or words.is_participle(text) or words.is_adjective(text)
-    return not verb_like and (plural or not words.is_plural(text))
+def _is_free_noun(text: str) -> bool:
+    """Whether an unlisted word may be a noun: "badger", but not "runs", "walking", "old" or "axe's"."""
+    other = words.is_participle(text) or words.is_adjective(text) or text.endswith("'s")
+    return words.verb_base(text) is None and not other
 
 
 def _ends_place(tokens: list[Token], index: int) -> bool:
@@ -256,6 +265,20 @@ def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bo
         index += 1
         if not singular and _is_plural_head(tokens, index - 1, taken):
             break
+    return taken
+
+
+def _to_first_noun(tokens: list[Token], taken: list[int]) -> list[int]:
+    """ "a father and daughter | carve pumpkins": without a determiner the verb may be any word, so the phrase ends with
+    its first noun, and goes on only to a known one."""
+    for end, index in enumerate(taken[:-1], start=1):
+        rest = [words.singular(tokens[i].text) for i in taken[end:]]
+        if (
+            _may_be_noun(tokens[index].text)
+            and rest[0] not in words.KNOWN_NOUNS
+            and " ".join(rest) not in words.COMPOUNDS
+        ):
+            return taken[: max(end, _compound_length(tokens, taken[0]))]
     return taken
 
 

@@ -10,13 +10,18 @@ from ttom.layout import words
 from ttom.layout.cells import Cell, arrange
 from ttom.layout.leftout import left_out_notes
 from ttom.layout.mentions import Mention
+from ttom.layout.model import NOT_PLANNED
 from ttom.layout.motion import DIAGONAL, Mover, find_movers
 from ttom.layout.reading import REMEDY, Reading, is_object
 from ttom.layout.relations import Place, Relation, find_between, find_places, find_relations
 
 _EXAMPLE = 'an English sentence, such as "A balloon moves to the left"'
 _TO_AND_FRO = re.compile(r"\bback and forth\b|\bup and down\b|\bside to side\b|\b(?:left and right|right and left)\b")
-_NEGATION = re.compile(r"\b(?:not(?!\s+only\b)|never|cannot|neither|nor)\b|\b\w+n['’]t\b")
+_NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor)\b|\b\w+n['’]t\b")
+_TWO_SIDES = re.compile(
+    r"\b(?:above|below|under|beneath|over|behind)\s+and\s+(?:on\s+|to\s+)?(?:the\s+)?(?:left|right)(?:\s+side)?\s+of\b"
+    r"|\b(?:left|right)\s+(?:of\s+)?and\s+(?:above|below|under|beneath|over|behind)\b"
+)
 _CLAUSE_STARTS = (".", ";", "while", "and", "whereas", "but")
 
 
@@ -53,6 +58,7 @@ def parse(prompt: str) -> Scene:
     for pattern, what, expected in (
         (_NEGATION, "what is negated", "a prompt that says what is to be seen, and where"),
         (_TO_AND_FRO, "a motion", "one direction an object"),
+        (_TWO_SIDES, "a place", "one side of a thing: left, right, above or below"),
         (DIAGONAL, "a motion", "one direction an object: left, right, up or down"),
     ):
         found = pattern.search(reading.text)
@@ -77,7 +83,10 @@ def _motion_scene(reading: Reading, movers: list[Mover], notes: list[str]) -> Sc
     statics = [mention for mention in dict.fromkeys(statics) if mention not in moving]
     notes = notes + [_relation_note(relation) for relation in relations]
     notes += [f"{mention.phrase}: stays in place" for mention in statics] + _count_notes([*moving, *statics])
-    notes += [f'"{relation.text}" is not planned for what moves' for relation in find_between(reading, moving)[:1]]
+    notes += [
+        f'{NOT_PLANNED}"{relation.text}", as {relation.subject.phrase} moves'
+        for relation in find_between(reading, moving)[:1]
+    ]
     notes += left_out_notes(reading, [*moving, *statics])
     return Scene(tuple(movers), tuple(statics), tuple(relations), {}, tuple(notes))
 
@@ -103,7 +112,7 @@ def _static_scene(reading: Reading, notes: list[str]) -> Scene:
     relations += find_relations(reading, [*objects, *standing], in_motion=False)
     # "three cups on a table": the count is what is asked for
     relations = [relation for relation in relations if not (relation.kind == "on" and relation.subject.count >= 2)]
-    places = [] if relations else find_places(reading, objects)
+    places = find_places(reading, objects)
     if relations or places:
         return _placed_scene(reading, relations, places, shown, notes)
     if not shown:
@@ -122,11 +131,15 @@ def _placed_scene(
 ) -> Scene:
     """Objects in a grid, those of no relation or place beside the others."""
     placed = [mention for relation in relations for mention in (relation.subject, relation.reference)]
+    unfit = [p for p in places if relations and (p.subject in placed or p.column == p.row == 0)]
+    places = [place for place in places if place not in unfit]
     placed = list(dict.fromkeys([*placed, *(place.subject for place in places)]))
     others = [m for m in shown if not any(m.first <= known.first < m.end for known in placed)]
+    others = [m for m in others if m.kind != "bare" or m.noun in words.KNOWN_NOUNS | words.COMPOUNDS]
     cells = arrange(relations, places, others)
     notes = notes + [_relation_note(relation) for relation in relations]
     notes += [f'{place.subject.phrase}: in its part of the picture: "{place.text}"' for place in places]
+    notes += [f'{NOT_PLANNED}"{place.text}", as a relation places {place.subject.phrase}' for place in unfit]
     notes += [f"{mention.phrase}: stays in place, beside the others" for mention in others]
     notes += _count_notes([*placed, *others]) + left_out_notes(reading, list(cells))
     return Scene((), (), tuple(relations), cells, tuple(notes))

@@ -18,8 +18,10 @@ SIDE = (  # group 1: which side of the picture
     rf"(?:\s+of\s+the\s+(?:{_FRAME})\b)?"
 )
 CORNER = r"(?:the\s+)?(top|upper|bottom|lower)[- ](left|right)\b"
+SIDE_OF = re.compile(r"(?:on|to|at)\s+the\s+(?:left|right)(?:[- ]hand)?(?:\s+side)?\s+of\b")
+_OF_THING = r"(?!(?:[- ]hand)?(?:\s+(?:side|edge|end|corner|part|half))?\s+of\b)"  # "on the left side of a house"
 _PART = rf"(?:{CORNER}(?:[- ]hand)?(?:\s+corner)?|{SIDE}|(?:the\s+)?(middle|cent(?:er|re))\b)"
-ABSOLUTE = re.compile(rf"\b(?:on|at|in)\s+{_PART}(?:\s+of\s+the\s+(?:{_FRAME})\b)?(?!\s+of\b)")
+ABSOLUTE = re.compile(rf"\b(?:on|at|in|to)\s+{_PART}(?:\s+of\s+the\s+(?:{_FRAME})\b)?{_OF_THING}")
 
 
 def is_object(mention: Mention) -> bool:
@@ -46,8 +48,7 @@ class Reading:
         for mention in self.mentions:
             if self.is_subject(mention):
                 self.subjects.append(mention)
-        relative = [m for m in self.mentions if self.word(m.end) in words.RELATIVES and m not in self.subjects]
-        self.relatives = [m for m in relative if not m.is_frame]
+        self.relatives = [m for m in self.mentions if m not in self.subjects and self._has_relative_clause(m)]
 
     def word(self, index: int) -> str:
         return self.tokens[index].text if 0 <= index < len(self.tokens) else "."
@@ -61,6 +62,11 @@ class Reading:
 
     def in_mention(self, index: int) -> bool:
         return any(mention.first <= index < mention.end for mention in self.mentions)
+
+    def _has_relative_clause(self, mention: Mention) -> bool:
+        """'a bird that flies left', and beside the camera, which is never seen, 'on a dog running left'."""
+        filmed = any(m.is_camera for m in self.subjects) and words.is_participle(self.word(mention.end))
+        return is_object(mention) and (filmed or self.word(mention.end) in words.RELATIVES)
 
     def first_of(self, mention: Mention) -> Mention:
         """The phrase that first named the thing: "a dog" for "the dog"; the phrase itself if it names a new thing."""
@@ -97,7 +103,14 @@ class Reading:
         if before not in ("and", "or"):
             return True
         new_clause = self.word(mention.first - 2) == ","  # ", and a bird"
+        if self._ends_between(mention):
+            return False
         return new_clause or self.subject_joined_to(mention) is not None or self._has_predicate(mention)
+
+    def _ends_between(self, mention: Mention) -> bool:
+        """Whether it is the dog of "between a cat and a dog"."""
+        other = next((m for m in self.mentions if m.end == mention.first - 1), None)
+        return other is not None and self.word(other.first - 1) == "between"
 
     def subject_joined_to(self, mention: Mention, *, by: tuple[str, ...] = ("and", "or")) -> Mention | None:
         """The subject before "and": "a cat" for the dog of "a cat and a dog run", also of "a cat, and a dog"."""
@@ -129,7 +142,10 @@ class Reading:
         if word in words.AUXILIARIES or word in words.DIRECTIONS or word in ("that", "which", "who"):
             return True
         if word in words.PREPOSITIONS and index < len(self.tokens):
-            return ABSOLUTE.match(self.text, self.tokens[index].start) is not None
+            place = ABSOLUTE.match(self.text, self.tokens[index].start) or SIDE_OF.match(
+                self.text, self.tokens[index].start
+            )
+            return word in words.PLACES or place is not None
         return words.is_content(word)
 
     def subject_before(self, index: int, *, after: int | None = None) -> Mention | None:

@@ -61,7 +61,8 @@ def find_places(reading: Reading, objects: list[Mention]) -> list[Place]:
     for match in ABSOLUTE.finditer(reading.text):
         subject = reading.subject_before(reading.token_at(match.start()))
         subject = reading.first_of(subject) if subject is not None else None
-        if subject is None or subject not in objects or subject in places:
+        of_thing = any(m.first < reading.token_at(match.end()) < m.end for m in reading.mentions)
+        if subject is None or subject not in objects or subject in places or of_thing:  # "on the left shoe"
             continue
         words_of = [word for word in match.groups() if word]
         column = next((_COLUMNS[word] for word in words_of if word in _COLUMNS), 0)
@@ -73,7 +74,7 @@ def find_places(reading: Reading, objects: list[Mention]) -> list[Place]:
 def find_relations(reading: Reading, subjects: list[Mention], *, in_motion: bool) -> list[Relation]:
     """Relations whose subject is among ``subjects`` and whose reference is a thing, the strongest first.
 
-    "Above a cat and a dog" is two relations, and so is "a cat and a dog above a bird". One of each pair of objects.
+    "Above a cat and a dog" is two relations, and so is "a cat and a dog above a bird".
     """
     found: list[tuple[int, int, Relation]] = []
     for pattern, kind, rank in _RELATIONS:
@@ -91,11 +92,13 @@ def find_relations(reading: Reading, subjects: list[Mention], *, in_motion: bool
                 for other in references:
                     relation = Relation(kind, reading.first_of(one), reading.first_of(other), match.group())
                     found.append((rank, match.start(), relation))
-    pairs: dict[frozenset[Mention], Relation] = {}
-    for _, _, relation in sorted(found, key=lambda item: item[:2]):
-        if relation.subject != relation.reference:
-            pairs.setdefault(frozenset((relation.subject, relation.reference)), relation)
-    return list(pairs.values())
+    relations: list[Relation] = []
+    for rank, _, relation in sorted(found, key=lambda item: item[:2]):
+        pair = {relation.subject, relation.reference}
+        known = any({other.subject, other.reference} == pair for other in relations)
+        if len(pair) == 2 and not (known and rank == 2):  # "next to a cat, left of the cat"
+            relations.append(relation)
+    return relations
 
 
 def _can_be_reference(reading: Reading, thing: Mention, kind: str, pattern: str, *, in_motion: bool) -> bool:

@@ -72,7 +72,7 @@ SCENERY = frozenset(
     water waters waterfall harbor harbour bay lagoon creek canal swamp pool beach shore coast sand desert dune
     forest wood woods jungle rainforest savanna savannah park garden yard backyard field meadow pasture
     prairie farm orchard vineyard valley canyon cliff hill hillside slope mountain mountains landscape
-    countryside island moon planet earth ground land grass lawn floor ceiling pavement sidewalk street road
+    countryside island moon mars planet earth ground land grass lawn floor ceiling pavement sidewalk street road
     roadway path trail highway freeway lane track racetrack avenue alley intersection crosswalk runway
     corridor hallway city town village square plaza downtown skyline cityscape neighborhood suburb market room
     kitchen bedroom bathroom office factory classroom lab laboratory library museum gallery gym stadium arena
@@ -96,7 +96,7 @@ NOUNS_IN_S = frozenset(
     """bus gas lens canvas atlas christmas pancreas iris tennis chess cactus octopus walrus hippopotamus platypus
     rhinoceros virus crocus lotus campus circus citrus glass grass dress compass mattress goddess waitress
     actress princess fortress albatross cross boss moss bass class business wilderness sports alas news chaos
-    cosmos ibis chrysalis oasis basis bronchus campus abacus asparagus hummus thermos""".split()
+    cosmos ibis chrysalis oasis basis bronchus campus abacus asparagus mars hummus thermos""".split()
 )
 PAIRED = frozenset(
     """sunglasses glasses eyeglasses goggles spectacles scissors pants jeans trousers shorts binoculars headphones
@@ -143,7 +143,7 @@ ADJECTIVES = frozenset(
     electric robotic metallic plastic historic majestic classic romantic magic exotic rustic single lone stray
     striped spotted colorful colourful elderly lovely friendly lively lonely delicate elegant brilliant
     vibrant giant pleasant miniature mini grand noble deep high low open empty full whole real tame rough
-    sharp steep narrow wide broad heavy crisp ripe raw bare blind deaf lazy busy crowded transparent
+    sharp steep narrow wide broad heavy clear crisp ripe raw bare blind deaf lazy busy crowded transparent
     translucent luxury luxurious rubber metal ceramic crystal""".split()
 )
 ADJECTIVE_ENDINGS = ("ful", "ous", "less", "ish", "able", "ible", "ern")
