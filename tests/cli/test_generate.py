@@ -59,7 +59,7 @@ def test_generate_names_what_the_layout_leaves_out(
 ) -> None:
     prompt = "A red balloon moves from left to right in a blue house"
     assert main(["generate", prompt, "--out", str(tmp_path / "out"), *small]) == 0
-    assert "note: not planned: blue house has no box" in capsys.readouterr().err
+    assert "note: not planned: blue house (no box" in capsys.readouterr().err
 
 
 def test_layout_file_is_followed(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ def left_out_notes(reading: Reading, shown: Sequence[Mention]) -> list[str]:
         if not (has_box or again) and _is_thing(mention) and not _is_background(reading, mention.end):
             phrases.append(mention.phrase)
     phrases += _bare_things(reading)
-    return [f"{NOT_PLANNED}{phrase} has no box, it is left to the video model" for phrase in dict.fromkeys(phrases)]
+    return [f"{NOT_PLANNED}{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
 
 
 def _is_thing(mention: Mention) -> bool:
