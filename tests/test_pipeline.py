@@ -52,7 +52,7 @@ def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> No
     report = json.loads(json.dumps(steered.report, allow_nan=False))
     assert set(report) == {
         "prompt", "model", "method", "seed", "unknown_words", "layout_source", "sampler", "tto", "seconds",
-        "peak_bytes", "provenance", "memory", "video_prompt", "planner",
+        "peak_bytes", "provenance", "memory", "video_prompt", "planner", "cut_off",
     }  # fmt: skip
     assert report["model"] == runner.model
     assert set(report["sampler"]) == {item.name for item in fields(SamplerConfig)}

@@ -51,6 +51,15 @@ def test_generate_writes_all_files(small: list[str], tmp_path: Path, capsys: pyt
     assert (report["prompt"], report["method"], report["seed"]) == (PROMPT, "ttom", 3)
     assert report["layout_source"] == "rules"
     assert report["provenance"]["settings"]["given"]["tto.blocks"] == [1, 2]
+    assert report["planner"]["notes"] == list(layout.notes)
+
+
+def test_generate_names_what_the_layout_leaves_out(
+    small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "A red balloon moves from left to right in a blue house"
+    assert main(["generate", prompt, "--out", str(tmp_path / "out"), *small]) == 0
+    assert "note: not planned: blue house (no box" in capsys.readouterr().err
 
 
 def test_layout_file_is_followed(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,41 +6,10 @@ import itertools
 
 import pytest
 
+from tests.layout.seen import ASPECT, TIMES, boxes, center, direction, overlap, summary
 from ttom.errors import UserError
-from ttom.layout.model import Box, Layout, check_layout
+from ttom.layout.model import check_layout
 from ttom.layout.rules import plan
-
-ASPECT = 1.5
-TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-def _summary(layout: Layout) -> dict[str, int]:
-    return {group.phrase.lower(): len(group.objects) for group in layout.groups()}
-
-
-def _boxes(layout: Layout, phrase: str, time: float) -> list[Box]:
-    found = [item.box_at(time) for item in layout.objects if item.phrase.lower() == phrase]
-    assert found, f"no {phrase!r} in {_summary(layout)}"
-    return [box for box in found if box is not None]
-
-
-def _center(layout: Layout, phrase: str, time: float = 0.5) -> tuple[float, float]:
-    boxes = _boxes(layout, phrase, time)
-    return sum(b.center[0] for b in boxes) / len(boxes), sum(b.center[1] for b in boxes) / len(boxes)
-
-
-def _direction(layout: Layout, phrase: str) -> str:
-    (x0, y0), (x1, y1) = _center(layout, phrase, 0.0), _center(layout, phrase, 1.0)
-    if max(abs(x1 - x0), abs(y1 - y0)) < 0.1:
-        return "still"
-    if abs(x1 - x0) > abs(y1 - y0):
-        return "right" if x1 > x0 else "left"
-    return "down" if y1 > y0 else "up"
-
-
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
-
 
 MOTION = {
     "A balloon moves from left to right above a house": {"balloon": "right", "house": "still"},
@@ -81,7 +50,7 @@ MOTION = {
 @pytest.mark.parametrize("prompt", MOTION)
 def test_motion(prompt: str) -> None:
     layout = plan(prompt, aspect=ASPECT)
-    assert {phrase: _direction(layout, phrase) for phrase in _summary(layout)} == MOTION[prompt]
+    assert {phrase: direction(layout, phrase) for phrase in summary(layout)} == MOTION[prompt]
 
 
 RELATIONS = {
@@ -109,8 +78,8 @@ RELATIONS = {
 def test_relations(prompt: str) -> None:
     subject, kind, reference = RELATIONS[prompt]
     layout = plan(prompt, aspect=ASPECT)
-    assert set(_summary(layout)) == {subject, reference}
-    (xs, ys), (xr, yr) = _center(layout, subject), _center(layout, reference)
+    assert set(summary(layout)) == {subject, reference}
+    (xs, ys), (xr, yr) = center(layout, subject), center(layout, reference)
     dx, dy = xs - xr, ys - yr
     found = ("left" if dx < 0 else "right") if abs(dx) > abs(dy) else ("above" if dy < 0 else "below")
     assert found == kind
@@ -138,7 +107,7 @@ COUNTS = {
 
 @pytest.mark.parametrize("prompt", COUNTS)
 def test_counts(prompt: str) -> None:
-    assert _summary(plan(prompt, aspect=ASPECT)) == COUNTS[prompt]
+    assert summary(plan(prompt, aspect=ASPECT)) == COUNTS[prompt]
 
 
 @pytest.mark.parametrize(
@@ -171,11 +140,11 @@ def test_boxes_are_square_inside_and_apart(aspect: float) -> None:
         layout = plan(prompt, aspect=aspect, seed=seed)
         check_layout(layout, prompt)
         for time in TIMES:
-            boxes = [item.box_at(time) for item in layout.objects]
-            assert all(boxes), prompt
-            for a, b in itertools.combinations([box for box in boxes if box is not None], 2):
-                assert _overlap(a, b) == 0, (prompt, aspect, time)
-            for box in boxes:
+            all_boxes = [item.box_at(time) for item in layout.objects]
+            assert all(all_boxes), prompt
+            for a, b in itertools.combinations([box for box in all_boxes if box is not None], 2):
+                assert overlap(a, b) == 0, (prompt, aspect, time)
+            for box in all_boxes:
                 assert box is not None
                 assert box.width * aspect == pytest.approx(box.height, rel=0.02), prompt
 
@@ -183,9 +152,9 @@ def test_boxes_are_square_inside_and_apart(aspect: float) -> None:
 @pytest.mark.parametrize("count", range(1, 25))
 def test_any_count_fits_without_overlap(count: int) -> None:
     layout = plan(f"{count} robots", aspect=ASPECT)
-    boxes = [item.key_frames[0].box for item in layout.objects]
-    assert len(boxes) == count
-    assert all(_overlap(a, b) == 0 for a, b in itertools.combinations(boxes, 2))
+    all_boxes = [item.key_frames[0].box for item in layout.objects]
+    assert len(all_boxes) == count
+    assert all(overlap(a, b) == 0 for a, b in itertools.combinations(all_boxes, 2))
 
 
 def test_sizes_and_ways() -> None:
@@ -195,11 +164,11 @@ def test_sizes_and_ways() -> None:
     six = plan("six cats", aspect=ASPECT).objects[0].key_frames[0].box
     assert 0.27 <= six.height <= 0.33
     rolling = plan("a ball rolls left", aspect=ASPECT)
-    assert _center(rolling, "ball", 0.0)[0] == pytest.approx(0.82, abs=0.03)
-    assert _center(rolling, "ball", 1.0)[0] == pytest.approx(0.18, abs=0.03)
+    assert center(rolling, "ball", 0.0)[0] == pytest.approx(0.82, abs=0.03)
+    assert center(rolling, "ball", 1.0)[0] == pytest.approx(0.18, abs=0.03)
     rising = plan("a balloon rises", aspect=ASPECT)
-    assert _center(rising, "balloon", 0.0)[1] == pytest.approx(0.78, abs=0.03)
-    assert _center(rising, "balloon", 1.0)[1] == pytest.approx(0.22, abs=0.03)
+    assert center(rising, "balloon", 0.0)[1] == pytest.approx(0.78, abs=0.03)
+    assert center(rising, "balloon", 1.0)[1] == pytest.approx(0.22, abs=0.03)
 
 
 @pytest.mark.parametrize(("words", "sign"), [("above", -1), ("over", -1), ("below", 1), ("beneath", 1)])
@@ -207,27 +176,27 @@ def test_sizes_and_ways() -> None:
 def test_a_mover_stays_above_or_below_its_reference(words: str, sign: int, motion: str) -> None:
     layout = plan(f"A drone {motion} {words} a lighthouse", aspect=ASPECT)
     for time in TIMES:
-        drone, house = _boxes(layout, "drone", time)[0], _boxes(layout, "lighthouse", time)[0]
+        drone, house = boxes(layout, "drone", time)[0], boxes(layout, "lighthouse", time)[0]
         assert (drone.y0 >= house.y1) if sign > 0 else (drone.y1 <= house.y0)
 
 
 @pytest.mark.parametrize("words", ["in front of", "behind"])
 def test_depth_overlaps_a_little(words: str) -> None:
     layout = plan(f"A fox {words} a wheelbarrow", aspect=ASPECT)
-    fox, barrow = _boxes(layout, "fox", 0.5)[0], _boxes(layout, "wheelbarrow", 0.5)[0]
-    share = _overlap(fox, barrow) / (fox.width * fox.height)
+    fox, barrow = boxes(layout, "fox", 0.5)[0], boxes(layout, "wheelbarrow", 0.5)[0]
+    share = overlap(fox, barrow) / (fox.width * fox.height)
     assert 0.1 < share < 0.5
     assert (fox.y1 > barrow.y1) == (words == "in front of"), "the nearer one stands lower"
 
 
 def test_the_goal_waits_at_the_far_end() -> None:
     layout = plan("A frisbee flies left towards a waiting child", aspect=ASPECT)
-    assert _center(layout, "waiting child")[0] < 0.4
+    assert center(layout, "waiting child")[0] < 0.4
 
 
 def test_a_touching_on() -> None:
     layout = plan("A vase on a stool", aspect=ASPECT)
-    vase, stool = _boxes(layout, "vase", 0.5)[0], _boxes(layout, "stool", 0.5)[0]
+    vase, stool = boxes(layout, "vase", 0.5)[0], boxes(layout, "stool", 0.5)[0]
     assert 0 <= stool.y0 - vase.y1 < 0.03
 
 

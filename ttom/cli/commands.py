@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 from ttom import outputs
 from ttom.cli.arguments import Generate
 from ttom.cli.progress import ProgressDisplay
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError
-from ttom.layout.model import Layout, load_layout
-from ttom.pipeline import TTOM
+from ttom.layout.model import NOT_PLANNED, Layout, load_layout
+from ttom.pipeline import TTOM, Result
 
 
 def generate(command: Generate) -> None:
@@ -38,16 +37,19 @@ def generate(command: Generate) -> None:
             progress=progress,
         )
     folder = result.save(command.out)
-    for note in _notes(result.report):
+    for note in _notes(result):
         print(f"note: {note}", file=sys.stderr)
     _say_done(result.report, folder)
 
 
-def _notes(report: dict[str, Any]) -> Iterator[str]:
-    """What of the prompt does not reach the model."""
+def _notes(result: Result) -> Iterator[str]:
+    """What of the prompt does not reach the layout or the model."""
+    report = result.report
+    planned = report["method"] == "ttom"
+    if planned and result.layout is not None and result.layout.source != "file":
+        yield from (note for note in result.layout.notes if note.startswith(NOT_PLANNED))
     # How many there are, the layout says where the model cannot read it.
-    counted = report["method"] == "ttom"
-    unknown = [word for word in report["unknown_words"] if not (counted and word.isdigit())]
+    unknown = [word for word in report["unknown_words"] if not (planned and word.isdigit())]
     if unknown:
         yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the video comes of it"
     if report["cut_off"]:

@@ -1,9 +1,11 @@
 """Noun phrases of a prompt, found without a part-of-speech tagger.
 
-A phrase starts at a determiner or a number ("a", "the", "three", "several"), or bare at the start of a clause ("Book
-falls", "while dogs run"). Its words are then taken until something that cannot belong to it: a closed-class word, an
-adverb, a direction, or a verb. A verb is known by its place and ending: after "a dog", a word in -s, -ing or -ed ends
-the phrase; after "three", the first plural does.
+A phrase starts at a determiner or a number ("a", "the", "three", "several"), or bare where only a noun can stand: at
+the start of a clause ("Book falls", "while dogs run"), in a list ("a cat and dog"), after a preposition of place or a
+verb ("dog above cat", "dog chases cat"); there a listed noun, or any in a prompt that has no determiner at all. Its
+words are then taken until something that cannot belong to it: a closed-class word, an adverb, a direction, or a verb.
+A verb is known by its place and ending: after "a dog", a word in -s, -ing or -ed ends the phrase; after "three", the
+first plural does.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from ttom.errors import UserError
 from ttom.layout import words
 
 MAX_COUNT = 24
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+|[.,;:!?]")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+|[.,;:!?\n]")
 _TENS = range(20, 100, 10)
 
 
@@ -61,14 +63,23 @@ class Mention:
         return self.head in words.SCENERY and self.noun not in words.COMPOUNDS
 
     @property
+    def is_camera(self) -> bool:
+        """Whether it is who looks, which moves ("the camera pans left") but is never seen."""
+        return self.noun == "camera" and self.phrase.lower() == "camera"
+
+    @property
     def is_frame(self) -> bool:
         """Whether it names the picture or a part of it ("the screen", "the left side")."""
         return self.head in words.FRAME_WORDS or self.head in words.SIDE_WORDS
 
 
 def tokenize(prompt: str) -> list[Token]:
-    """Words, whole numbers and punctuation marks, in order."""
-    return [Token(match.group().lower().replace("’", "'"), *match.span()) for match in _TOKEN.finditer(prompt)]
+    """Words, whole numbers and punctuation marks, in order; a new line ends a sentence."""
+    marks = {"’": "'", "\n": "."}
+    return [
+        Token(re.sub("[’\n]", lambda mark: marks[mark.group()], match.group().lower()), *match.span())
+        for match in _TOKEN.finditer(prompt.rstrip())
+    ]
 
 
 def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
@@ -78,9 +89,11 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
         UserError: a number is larger than a picture can show.
     """
     mentions: list[Mention] = []
+    telegraphic = not any(_determiner(tokens, index)[0] != "bare" for index in range(len(tokens)))
     index = 0
     while index < len(tokens):
-        mention = _mention_at(prompt, tokens, index)
+        joined = bool(mentions) and mentions[-1].end == index - 1 and tokens[index - 1].text == "and"
+        mention = _mention_at(prompt, tokens, index, telegraphic=telegraphic, joined=joined)
         if mention is None:
             index += 1
             continue
@@ -92,17 +105,23 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
     return mentions
 
 
-def _mention_at(prompt: str, tokens: list[Token], index: int) -> Mention | None:
+def _mention_at(prompt: str, tokens: list[Token], index: int, *, telegraphic: bool, joined: bool) -> Mention | None:
     kind, count, start = _determiner(tokens, index)
-    if kind == "bare" and not _may_start_bare(tokens, index):
+    if kind == "bare" and not _may_start_bare(tokens, index, telegraphic=telegraphic, joined=joined):
         return None
     plural = kind == "number" and count > 1
-    taken = _phrase_words(tokens, start, plural=plural, singular=_is_singular(tokens, index, kind))
+    after_and = index >= 1 and tokens[index - 1].text == "and"
+    taken = _phrase_words(tokens, start, plural=plural, singular=_is_singular(tokens, index, kind), joined=after_and)
+    if kind == "bare" and after_and:
+        taken = _to_first_noun(tokens, taken)
     if not taken:
         return None
     first, last = taken[0], taken[-1]
     texts = [tokens[i].text for i in taken]
     noun = _head_noun(texts)
+    starts = index == 0 or tokens[index - 1].text == "."
+    if kind == "bare" and not starts and noun.split()[-1] in words.ABSTRACT:  # "a boat at sea, Van Gogh style"
+        return None
     if words.singular(noun) in words.PAIRED and tokens[index].text == "a":
         count = 1  # "a pair of sunglasses" is one thing
     return Mention(
@@ -150,7 +169,8 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
         ("absent", words.ABSENCE),
     ):
         if text in group:
-            return kind, 1, index + 1
+            both = text == "without" and following[1:2] and following[1] in words.DETERMINERS  # "without a hat"
+            return kind, 1, index + (2 if both else 1)
     return "bare", 1, index
 
 
@@ -167,8 +187,8 @@ def _is_singular(tokens: list[Token], index: int, kind: str) -> bool:
     return kind == "indefinite" or (kind == "number" and _number(tokens[index].text) == 1)
 
 
-def _may_start_bare(tokens: list[Token], index: int) -> bool:
-    """A phrase without determiner counts only at the start of a sentence or clause, where it is the subject."""
+def _may_start_bare(tokens: list[Token], index: int, *, telegraphic: bool, joined: bool) -> bool:
+    """A phrase without determiner counts only where no verb and no mass ("on grass") can stand."""
     text = tokens[index].text
     if not words.is_content(text):
         return False
@@ -178,15 +198,48 @@ def _may_start_bare(tokens: list[Token], index: int) -> bool:
     if moves and not words.is_content(following):  # "moves left" has no subject
         return False
     if before == ".":
-        return not text.endswith("ing") or text in words.ING_NOUNS
-    base_noun = words.singular(text) in words.KNOWN_NOUNS
-    return before in ("while", "and", "whereas") and base_noun and words.verb_base(text) is None
+        return not text.endswith("ing") or text in words.ING_NOUNS or _noun_ahead(tokens, index)
+    known = _noun_ahead(tokens, index)
+    if before in ("while", "and", "whereas", "or", ","):
+        if before == "," and (words.is_participle(text) or words.is_participle(following)):
+            return False  # not a list: "in the sky, stars twinkling", "an oasis, featuring palm trees"
+        # "a duck and ducklings swim", but "a duck and quacks"; "sofa, lamp", but "shop, frozen in time"
+        sure = joined and (not words.is_plural(text) or words.verb_base(following) is not None)
+        listed = telegraphic and before == "," and following in (",", "and", ".")
+        return known or ((sure or listed) and _is_free_noun(text))
+    if before in words.PLACES or (before in ("of", "to") and _ends_place(tokens, index)):
+        return known or (telegraphic and before != "over" and _is_free_noun(text))  # "over coffee" is no place
+    return words.verb_base(before) is not None and known
 
 
-def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bool) -> list[int]:
+def _noun_ahead(tokens: list[Token], index: int) -> bool:
+    """Whether a known noun that is no verb stands here, after adjectives and participles ("big flying bird")."""
+    for i in range(index, min(index + 4, len(tokens))):
+        text = tokens[i].text
+        if _compound_length(tokens, i):
+            return True
+        if words.singular(text) in words.KNOWN_NOUNS and text not in words.ADJECTIVES:
+            return words.verb_base(text) is None
+        if not (words.is_adjective(text) or words.is_participle(text)):
+            return False
+    return False
+
+
+def _is_free_noun(text: str) -> bool:
+    """Whether an unlisted word may be a noun: "badger", but not "runs", "walking", "old" or "axe's"."""
+    other = words.is_participle(text) or words.is_adjective(text) or text.endswith("'s")
+    return words.verb_base(text) is None and not other
+
+
+def _ends_place(tokens: list[Token], index: int) -> bool:
+    """Whether the preposition before the token ends "left of", "in front of", "next to", "close to"."""
+    start = tokens[index - 2].text if index >= 2 else ""
+    return start in words.SIDE_WORDS or start in ("next", "close")
+
+
+def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bool, joined: bool) -> list[int]:
     """Indices of the tokens that make up the phrase (after its determiner)."""
     taken: list[int] = []
-    joined = index >= 2 and tokens[index - 2].text == "and"
     while index < len(tokens):
         text = tokens[index].text
         length = _compound_length(tokens, index)
@@ -196,7 +249,11 @@ def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bo
             taken = []  # the phrase restarts, so that it is one run of words: "a small, fluffy cat" -> "fluffy cat"
             index += 1
             continue
-        if not taken and words.is_adverb(text) and text not in words.KNOWN_NOUNS:
+        if not taken and (words.is_adverb(text) or text in words.WARDS) and text not in words.KNOWN_NOUNS:
+            index += 1
+            continue
+        if not taken and text in ("left", "right") and _noun_ahead(tokens, index + 1):  # "the right shoe"
+            taken.append(index)
             index += 1
             continue
         if not words.is_content(text):
@@ -208,6 +265,20 @@ def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bo
         index += 1
         if not singular and _is_plural_head(tokens, index - 1, taken):
             break
+    return taken
+
+
+def _to_first_noun(tokens: list[Token], taken: list[int]) -> list[int]:
+    """ "a father and daughter | carve pumpkins": without a determiner the verb may be any word, so the phrase ends with
+    its first noun, and goes on only to a known one."""
+    for end, index in enumerate(taken[:-1], start=1):
+        rest = [words.singular(tokens[i].text) for i in taken[end:]]
+        if (
+            _may_be_noun(tokens[index].text)
+            and rest[0] not in words.KNOWN_NOUNS
+            and " ".join(rest) not in words.COMPOUNDS
+        ):
+            return taken[: max(end, _compound_length(tokens, taken[0]))]
     return taken
 
 
@@ -255,7 +326,7 @@ def _is_verb(tokens: list[Token], index: int, *, singular: bool, plural: bool, j
     if text in words.ING_NOUNS:  # "a girl painting", but "a farm building"
         return base is not None and words.singular(before) in words.KNOWN_NOUNS
     if words.is_plural(text):
-        if singular:
+        if singular or before == "camera":  # "the camera pans"
             return True
         return words.singular(text) not in words.KNOWN_NOUNS and (base is not None or before in words.KNOWN_NOUNS)
     # A base form is a verb where two things make the subject plural: "a cat and a dog walk to the right".

@@ -20,6 +20,8 @@ from ttom.errors import UserError
 from ttom.layout.words import find_phrase, singular
 
 LAYOUT_VERSION: Literal[1] = 1
+NOT_PLANNED = "not planned: "
+"""How a note starts that tells what of the prompt the layout leaves out."""
 
 Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0.0, le=1.0)]
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]

@@ -7,12 +7,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ttom.layout.cells import Cell
 from ttom.layout.mentions import Mention
 from ttom.layout.model import Box, KeyFrame
 from ttom.layout.motion import Mover
 from ttom.layout.parse import Scene
 from ttom.layout.reading import Direction
-from ttom.layout.relations import Relation
+from ttom.layout.relations import Relation, RelationKind
 
 _SIDE = 0.327  # side of a single square: root of its share of the picture; 0.27 wide and 0.40 high at aspect 1.5
 _CROWDING = 0.067  # each further object makes all of them this much smaller: six are 0.30 high at aspect 1.5
@@ -65,8 +66,10 @@ def place(scene: Scene, *, aspect: float, seed: int) -> Placed:
     placer = _Placer(aspect, random.Random(seed))
     if scene.movers:
         placed = placer.motion(scene)
-    elif scene.relation is not None:
-        placed = placer.related(scene.relation)
+    elif len(scene.relations) == 1 and len(scene.cells) == 2 and scene.relations[0].kind in ("in front of", "behind"):
+        placed = placer.in_depth(scene.relations[0])
+    elif scene.cells:
+        placed = placer.related(scene.cells, scene.relations)
     else:
         placed = placer.counted(scene.statics)
     return sorted(placed, key=lambda item: item[0].first)
@@ -131,30 +134,31 @@ class _Placer:
         size = self._fit([cell for group in groups for cell in group], size)
         return [(mention, self._still(cells, size)) for mention, cells in zip(mentions, groups, strict=True)]
 
-    def related(self, relation: Relation) -> Placed:
-        """Subject and reference side by side or one above the other; overlapping a little in depth relations."""
-        subject, reference = relation.subject, relation.reference
-        if relation.kind in ("in front of", "behind") and reference is not None:
-            return self._in_depth(relation, reference)
-        rows = relation.kind in ("above", "below", "on")
-        first, second = _PICTURE.split([1, 1], rows=rows)
-        if relation.kind in ("right", "below"):
-            first, second = second, first
-        count = subject.count + (reference.count if reference is not None else 0)
-        subject_cells = self._cells(first, subject.count)
-        reference_cells = self._cells(second, reference.count) if reference is not None else []
-        size = self._fit([*subject_cells, *reference_cells], self._size(count))
-        subject_paths, reference_paths = self._still(subject_cells, size), self._still(reference_cells, size)
-        if relation.kind == "on" and count == 2:  # it rests on the thing: the boxes touch
-            gap = reference_paths[0][0].box.y0 - subject_paths[0][0].box.y1 - 0.01
-            subject_paths = [_shift(subject_paths[0], 0.0, gap / 2)]
-            reference_paths = [_shift(reference_paths[0], 0.0, -gap / 2)]
-        placed: Placed = [(subject, subject_paths)]
-        return placed if reference is None else [*placed, (reference, reference_paths)]
+    def related(self, cells: dict[Mention, Cell], relations: Sequence[Relation]) -> Placed:
+        """Each kind in its cell of the picture; what stands on a thing touches it."""
+        # The middle, 0, belongs to the grid also where an only object stands beside it ("a cat on the left").
+        columns, rows = (range(min(0, *numbers), 1 + max(0, *numbers)) for numbers in zip(*cells.values(), strict=True))
+        regions = {}
+        for band, row in zip(_PICTURE.split([1] * len(rows), rows=True), rows, strict=True):
+            for region, column in zip(band.split([1] * len(columns), rows=False), columns, strict=True):
+                regions[column, row] = region
+        grids = {mention: self._cells(regions[cell], mention.count) for mention, cell in cells.items()}
+        size = self._size(sum(mention.count for mention in cells))
+        size = self._fit([cell for grid in grids.values() for cell in grid], size)
+        paths = {mention: self._still(grid, size) for mention, grid in grids.items()}
+        for relation in relations:
+            subject, reference = relation.subject, relation.reference
+            (column, row), (other_column, other_row) = cells[subject], cells[reference]
+            above = column == other_column and row + 1 == other_row
+            if relation.kind == "on" and above and subject.count == reference.count == 1:
+                gap = paths[reference][0][0].box.y0 - paths[subject][0][0].box.y1 - 0.01
+                paths[subject] = [_shift(paths[subject][0], 0.0, gap / 2)]
+                paths[reference] = [_shift(paths[reference][0], 0.0, -gap / 2)]
+        return list(paths.items())
 
-    def _in_depth(self, relation: Relation, reference: Mention) -> Placed:
+    def in_depth(self, relation: Relation) -> Placed:
         """The nearer object lower in the picture; a quarter of the boxes' width overlaps."""
-        front = relation.kind == "in front of"
+        front, reference = relation.kind == "in front of", relation.reference
         left, right = _PICTURE.split([1, 1], rows=False)
         cells = [self._cells(left, relation.subject.count), self._cells(right, reference.count)]
         size = self._fit([*cells[0], *cells[1]], self._size(relation.subject.count + reference.count))
@@ -173,34 +177,37 @@ class _Placer:
 
     def motion(self, scene: Scene) -> Placed:
         """Each mover and each still object in a lane of its own, so that nothing ever overlaps."""
-        across = [mover for mover in scene.movers if mover.direction in ("left", "right")]
+        across = _stacked([m for m in scene.movers if m.direction in ("left", "right")], scene.relations)
         along = [mover for mover in scene.movers if mover.direction in ("up", "down")]
-        relation = scene.relation
+        kinds = {relation.reference: relation.kind for relation in reversed(scene.relations)}  # the strongest stays
         if across and along:  # risers get columns at the right, the others rows in what remains
             share = min(0.5, 0.3 * len(along))
             rest, columns = _PICTURE.split([1 - share, share], rows=False)
-            lanes = self._lanes(rest, across, scene.statics, relation)
-            return self._fill(lanes + self._lanes(columns, along, (), None))
+            lanes = self._lanes(rest, across, scene.statics, kinds)
+            return self._fill(lanes + self._lanes(columns, along, (), {}))
         movers = across or along
-        stacked = relation.kind if relation is not None and relation.kind in ("above", "below") else None
-        if stacked and len(along) == len(scene.statics) == 1:
+        stacked = kinds.get(scene.statics[0]) if len(along) == len(scene.statics) == 1 else None
+        if stacked in ("above", "below"):
             thing, room = _PICTURE.split([_REFERENCE_BAND, 1 - _REFERENCE_BAND], rows=True)
             if stacked == "above":
                 room, thing = _PICTURE.split([1 - _REFERENCE_BAND, _REFERENCE_BAND], rows=True)
             return self._fill([(along[0], along[0].mention, room), (None, scene.statics[0], thing)])
-        return self._fill(self._lanes(_PICTURE, movers, scene.statics, relation))
+        return self._fill(self._lanes(_PICTURE, movers, scene.statics, kinds))
 
     def _lanes(
-        self, region: _Region, movers: Sequence[Mover], statics: Sequence[Mention], relation: Relation | None
+        self, region: _Region, movers: Sequence[Mover], statics: Sequence[Mention], kinds: dict[Mention, RelationKind]
     ) -> list[tuple[Mover | None, Mention, _Region]]:
-        """Rows for movers to the side, columns for risers; what is above or left of another gets the earlier lane."""
+        """Rows for movers to the side, columns for risers; what is above or left of another gets the earlier lane.
+
+        ``kinds``: how a mover is related to a still object.
+        """
         rows = movers[0].direction in ("left", "right")
         order: list[tuple[Mover | None, Mention]] = [(mover, mover.mention) for mover in movers]
         first = ("below",) if rows else ("right",)
         last = ("above", "on") if rows else ("left",)
         before: list[tuple[Mover | None, Mention]] = []
         for thing in statics:
-            kind = relation.kind if relation is not None and relation.reference is thing else None
+            kind = kinds.get(thing)
             if kind in first or (rows and kind not in last):
                 before.append((None, thing))
             else:
@@ -208,10 +215,10 @@ class _Placer:
         order = before + order
         lanes = region.split([math.sqrt(mention.count) for _, mention in order], rows=rows)
         cells = [(mover, mention, lane) for (mover, mention), lane in zip(order, lanes, strict=True)]
-        if relation is None or relation.kind != "toward" or not rows:
+        if not rows:
             return cells
         return [  # the goal waits at the far end
-            (mover, mention, _far_end(lane, movers[0].direction) if mention is relation.reference else lane)
+            (mover, mention, _far_end(lane, movers[0].direction) if kinds.get(mention) == "toward" else lane)
             for mover, mention, lane in cells
         ]
 
@@ -245,6 +252,18 @@ class _Placer:
                 frames.append(KeyFrame(time=time, box=_shift(path, dx, dy)[0].box))
             moved.append(tuple(frames))
         return moved
+
+
+def _stacked(movers: list[Mover], relations: Sequence[Relation]) -> list[Mover]:
+    """Movers to the side from top to bottom: in reading order, but one that passes below another comes after it."""
+    ordered = list(movers)
+    for relation in relations:
+        pair = [next((m for m in ordered if m.mention == end), None) for end in (relation.subject, relation.reference)]
+        upper, lower = pair if relation.kind in ("above", "on") else reversed(pair)
+        if relation.kind in ("above", "on", "below") and upper is not None and lower is not None:
+            ordered.remove(upper)
+            ordered.insert(ordered.index(lower), upper)
+    return ordered
 
 
 def _start_block(lane: _Region, mover: Mover | None) -> _Region:

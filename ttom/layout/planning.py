@@ -87,7 +87,8 @@ def _check_unicode(prompt: str) -> None:
 def _by_rules(prompt: str, aspect: float, config: PlannerConfig) -> Outcome:
     try:
         _check_unicode(prompt)
-        return Planned(rules.plan(prompt, aspect=aspect, seed=config.seed), {"planner": "rules"})
+        layout = rules.plan(prompt, aspect=aspect, seed=config.seed)
+        return Planned(layout, {"planner": "rules", "notes": [*layout.notes]})
     except UserError as error:
         return error
 

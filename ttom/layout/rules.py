@@ -21,11 +21,12 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
         seed: Seed of the small displacements; the same prompt, aspect and seed give the same layout.
 
     Returns:
-        A layout whose notes say which words of the prompt decided what.
+        A layout whose notes say which words of the prompt decided what, and (after ``NOT_PLANNED``) which things and
+        words it leaves out.
 
     Raises:
-        UserError: empty prompt, no object, too many objects, a motion to and fro, or an aspect that is no positive
-            number.
+        UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negation, relations
+            that contradict each other, or an aspect that is no positive number.
     """
     if not prompt.strip():
         raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')

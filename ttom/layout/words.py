@@ -30,7 +30,7 @@ QUANTIFIERS = {  # word sequences that stand where a number stands
 SINGULAR_DETERMINERS = frozenset("a an each every another".split())
 OPEN_DETERMINERS = frozenset("the this these those some".split())
 POSSESSIVES = frozenset("its their his her my your our".split())
-ABSENCE = frozenset("no zero".split())
+ABSENCE = frozenset("no zero without".split())
 DETERMINERS = SINGULAR_DETERMINERS | OPEN_DETERMINERS | POSSESSIVES | ABSENCE
 
 PREPOSITIONS = frozenset(
@@ -39,6 +39,11 @@ PREPOSITIONS = frozenset(
     out outside over past per round through throughout to together toward towards under underneath until upon
     via with within without overhead away forward forwards backward backwards ahead apart""".split()
 )
+PLACES = frozenset(  # prepositions that say where a thing is by another thing
+    """above below over under underneath beneath behind beside near past on onto atop between alongside towards
+    toward""".split()
+)
+RELATIVES = frozenset("that which who".split())
 CONJUNCTIONS = frozenset("and or but while whereas when as then where because before after if yet although".split())
 OPENERS = frozenset("and or but while whereas when as with then where".split())
 AUXILIARIES = frozenset("is are was were be been being has have had does do did can could will would may might".split())
@@ -47,6 +52,7 @@ DIRECTIONS = frozenset(
     """left right up down leftward leftwards rightward rightwards upward upwards downward downwards skyward skywards
     aloft""".split()
 )
+WARDS = frozenset(word for word in DIRECTIONS if "ward" in word)  # "a leftwards moving car"
 ADVERBS = frozenset(
     """very quite too so almost just not also still back fast high low hard together apart slow straight far close
     again once twice soon now here""".split()
@@ -66,7 +72,7 @@ SCENERY = frozenset(
     water waters waterfall harbor harbour bay lagoon creek canal swamp pool beach shore coast sand desert dune
     forest wood woods jungle rainforest savanna savannah park garden yard backyard field meadow pasture
     prairie farm orchard vineyard valley canyon cliff hill hillside slope mountain mountains landscape
-    countryside island moon planet earth ground land grass lawn floor ceiling pavement sidewalk street road
+    countryside island moon mars planet earth ground land grass lawn floor ceiling pavement sidewalk street road
     roadway path trail highway freeway lane track racetrack avenue alley intersection crosswalk runway
     corridor hallway city town village square plaza downtown skyline cityscape neighborhood suburb market room
     kitchen bedroom bathroom office factory classroom lab laboratory library museum gallery gym stadium arena
@@ -76,13 +82,21 @@ SCENERY = frozenset(
     background foreground distance scenery backdrop world place surface carpet rug countertop counter cloud
     clouds crowd hour time stage ice""".split()
 )
+ABSTRACT = frozenset(  # what no box can hold: "leaving a scent", "at a slow pace"
+    """scent smell aroma sound noise music song melody rhythm pace speed motion movement direction way manner style
+    mood atmosphere feeling glow gleam shine reflection reflections shadow shadows ripple ripples trail trails
+    pattern patterns color colour colors colours shape detail details meal lunch dinner breakfast moment while bit
+    lot kind sort type row line circle pair force gravity speed height end beginning life love joy peace silence
+    power energy gaze touch help turn ride walk run jump flight dance game race photoshoot session concert
+    soil dirt dust mud smoke steam fog mist gust blow burst flurry spin view perspective angle""".split()
+)
 
 # Heads that a verb-like or plural-like ending would hide, and nouns common in prompts (for ambiguous endings).
 NOUNS_IN_S = frozenset(
     """bus gas lens canvas atlas christmas pancreas iris tennis chess cactus octopus walrus hippopotamus platypus
     rhinoceros virus crocus lotus campus circus citrus glass grass dress compass mattress goddess waitress
     actress princess fortress albatross cross boss moss bass class business wilderness sports alas news chaos
-    cosmos ibis chrysalis oasis basis bronchus campus abacus asparagus hummus thermos""".split()
+    cosmos ibis chrysalis oasis basis bronchus campus abacus asparagus mars hummus thermos""".split()
 )
 PAIRED = frozenset(
     """sunglasses glasses eyeglasses goggles spectacles scissors pants jeans trousers shorts binoculars headphones
@@ -129,7 +143,7 @@ ADJECTIVES = frozenset(
     electric robotic metallic plastic historic majestic classic romantic magic exotic rustic single lone stray
     striped spotted colorful colourful elderly lovely friendly lively lonely delicate elegant brilliant
     vibrant giant pleasant miniature mini grand noble deep high low open empty full whole real tame rough
-    sharp steep narrow wide broad heavy crisp ripe raw bare blind deaf lazy busy crowded transparent
+    sharp steep narrow wide broad heavy clear crisp ripe raw bare blind deaf lazy busy crowded transparent
     translucent luxury luxurious rubber metal ceramic crystal""".split()
 )
 ADJECTIVE_ENDINGS = ("ful", "ous", "less", "ish", "able", "ible", "ern")
