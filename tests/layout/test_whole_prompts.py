@@ -184,3 +184,16 @@ def test_what_would_be_misplanned_is_refused(prompt: str, message: str) -> None:
 
 def test_right_next_to_is_no_direction() -> None:
     assert set(summary(plan("A man stands up right next to a chair", aspect=ASPECT))) == {"man", "chair"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [
+        ("A statue and four ducks on a wooden table", {"statue", "ducks"}),
+        ("A suitcase on the left side of a bear on a wooden table", {"suitcase", "bear"}),
+    ],
+)
+def test_a_table_for_many_or_for_nobody_in_particular_has_no_box(prompt: str, shown: set[str]) -> None:
+    layout = plan(prompt, aspect=ASPECT)
+    assert set(summary(layout)) == shown
+    assert [note for note in layout.notes if "wooden table" in note and note.startswith(NOT_PLANNED)]

@@ -110,8 +110,9 @@ def _static_scene(reading: Reading, notes: list[str]) -> Scene:
     shown = _in_order(reading, [m for m in objects if m in shown or m in counted]) or objects[:1] or standing[:1]
     relations = find_between(reading, [*objects, *standing])
     relations += find_relations(reading, [*objects, *standing], in_motion=False)
-    # "three cups on a table": the count is what is asked for
-    relations = [relation for relation in relations if not (relation.kind == "on" and relation.subject.count >= 2)]
+    # "three cups on a table", "a statue and three cups on a table": the count is what is asked for
+    crowded = {relation.reference for relation in relations if relation.kind == "on" and relation.subject.count >= 2}
+    relations = [relation for relation in relations if not (relation.kind == "on" and relation.reference in crowded)]
     places = find_places(reading, objects)
     if relations or places:
         return _placed_scene(reading, relations, places, shown, notes)

@@ -85,8 +85,13 @@ def find_relations(reading: Reading, subjects: list[Mention], *, in_motion: bool
             if reference is None or not _can_be_reference(reading, reference, kind, pattern, in_motion=in_motion):
                 continue
             references = _and_others(reading, reference)
-            subject = reading.subject_before(reading.token_at(match.start()), after=references[-1].end)
-            for one in reading.joined_subjects(subject) if subject is not None else []:
+            start = reading.token_at(match.start())
+            subject = reading.subject_before(start, after=references[-1].end)
+            if subject is None:
+                continue
+            if pattern == _ON and any(m.end == start and m != subject for m in reading.mentions):
+                continue  # "a cat left of a dog on a table": whose table is open
+            for one in reading.joined_subjects(subject):
                 if reading.first_of(one) not in subjects:
                     continue
                 for other in references:
