@@ -39,6 +39,8 @@ STILL_AND_MOVING = {
     "A father and daughter waltz together": {"father": "still", "daughter": "still"},
     "A boat drifts left, Van Gogh style": {"boat": "left"},
     "flying bird": {"flying bird": "still"},
+    "A dog that is not afraid runs left, not far from home": {"dog": "left"},
+    "A cat that isn't black runs left": {"cat": "left"},
     "cats, dogs, birds": {"cats": "still", "dogs": "still", "birds": "still"},
     "sofa, lamp and table": {"sofa": "still", "lamp": "still", "table": "still"},
     "A dog without a collar runs left": {"dog": "left"},
@@ -161,8 +163,11 @@ def test_words_that_are_not_planned_are_quoted(prompt: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ("A cat is not on the left of a dog", "cannot plan what is negated 'not'"),
-        ("A dog doesn't move left", 'cannot plan what is negated "doesn\'t"'),
+        ("A cat is not on the left of a dog", "cannot plan what is negated: 'not on'"),
+        ("A dog doesn't move left", 'cannot plan what is negated: "doesn\'t move"'),
+        ("A dog never falls", "cannot plan what is negated: 'never falls'"),
+        ("A dog, not a cat, runs left", "cannot plan what is negated: 'not a'"),
+        ("A cat is not quickly running left", "cannot plan what is negated: 'not running'"),
         ("A cat runs diagonally up and to the right", "cannot plan a motion 'diagonally'"),
         ("A bird flies up and to the right", "cannot plan a motion 'up and to the right'"),
         ("A bird flies up left", "cannot plan a motion 'up left'"),

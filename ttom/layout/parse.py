@@ -55,8 +55,8 @@ def parse(prompt: str) -> Scene:
     spelt = [token.text for token in reading.tokens if token.text[0].isalpha()]
     if spelt and not any(words.is_known(word) for word in spelt):
         raise UserError("the rules planner knows no word of the prompt", expected=_EXAMPLE, remedy=REMEDY)
+    _refuse_negation(reading)
     for pattern, what, expected in (
-        (_NEGATION, "what is negated", "a prompt that says what is to be seen, and where"),
         (_TO_AND_FRO, "a motion", "one direction an object"),
         (_TWO_SIDES, "a place", "one side of a thing: left, right, above or below"),
         (DIAGONAL, "a motion", "one direction an object: left, right, up or down"),
@@ -66,6 +66,22 @@ def parse(prompt: str) -> Scene:
             raise UserError(f"cannot plan {what} {found.group()!r}", expected=expected, remedy=REMEDY)
     movers, notes = find_movers(reading)
     return _motion_scene(reading, movers, notes) if movers else _static_scene(reading, notes)
+
+
+def _refuse_negation(reading: Reading) -> None:
+    """Raise UserError for a negated thing, verb or place, which would be planned; not for "not far from a house"."""
+    for index, token in enumerate(reading.tokens):
+        if not _NEGATION.fullmatch(token.text) or reading.word(index + 1) == "far":
+            continue
+        after = reading.skip_adverbs(index + 1)
+        word = reading.word(after)
+        planned = words.verb_base(word) is not None or word in words.DIRECTIONS | words.PREPOSITIONS
+        if planned or reading.in_mention(after):
+            raise UserError(
+                f"cannot plan what is negated: {f'{token.text} {word}'!r}",
+                expected="a prompt that says what is to be seen, and where",
+                remedy=REMEDY,
+            )
 
 
 def _motion_scene(reading: Reading, movers: list[Mover], notes: list[str]) -> Scene:
