@@ -50,6 +50,19 @@ def times(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob("*/*")}
 
 
+def test_what_is_left_out_is_counted_and_recorded(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "A dog moves up " + "and a cat " * 12 + "at sunset"
+    prompts = written(tmp_path, f"{OTHER}\nA dog in a bus moves up\n{long}\n")
+    assert main(["stream", prompts, *options, "--method", "base"]) == 0
+    rows, notes = record(tmp_path / "run"), capsys.readouterr().err
+    assert [row["left_out"] for row in rows][:2] == [[], ["bus (no box, left to the video model)"]]
+    assert [bool(row["cut_off"]) for row in rows] == [False, False, True]
+    assert "note: 1 of 3 prompts have an end that the model does not read (cut_off in the record)" in notes
+    assert "prompts have things without a box (left_out in the record)" in notes
+
+
 def test_a_stream_learns_and_a_second_call_makes_nothing(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from ttom.cli.arguments import Stream
 from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
+from ttom.layout.model import NOT_PLANNED
 from ttom.pipeline import TTOM, Result
 from ttom.sample import Stage
 from ttom.streaming import StreamPrompt, read_prompts
@@ -145,6 +146,7 @@ def _name(job: _Job) -> dict[str, Any]:
 def _row(job: _Job, report: dict[str, Any], status: str) -> dict[str, Any]:
     """What the record says of a prompt that has a video; hit is None without a memory."""
     memory, losses = report["memory"] or {}, report["tto"] or {}
+    notes = (report["planner"] or {}).get("notes") or []
     matches = memory.get("matches") or [{}]
     return {
         **_name(job),
@@ -155,6 +157,8 @@ def _row(job: _Job, report: dict[str, Any], status: str) -> dict[str, Any]:
         "loss_last": losses.get("loss_last"),
         "seconds": report["seconds"]["total"],
         "unknown_words": report["unknown_words"],
+        "cut_off": report.get("cut_off", ""),  # kept from a run before there was one
+        "left_out": [note.removeprefix(NOT_PLANNED) for note in notes if note.startswith(NOT_PLANNED)],
     }
 
 
@@ -181,6 +185,10 @@ def _say_done(jobs: list[_Job], rows: dict[int, dict[str, Any]], command: Stream
     if unknown:
         words = ", ".join(map(repr, unknown))
         print(f"note: the model does not know {words}; nothing in the videos comes of it", file=sys.stderr)
+    for field, what in (("left_out", "things without a box"), ("cut_off", "an end that the model does not read")):
+        count = sum(bool(row.get(field)) for row in ordered)
+        if count:
+            print(f"note: {count} of {len(ordered)} prompts have {what} ({field} in the record)", file=sys.stderr)
     if command.settings.memory.path is None and command.method == "ttom":
         print("note: without --memory.path no video learned from another", file=sys.stderr)
 
