@@ -35,7 +35,7 @@ def check_words(backbone: Backbone, layout: Layout) -> None:
 
     Other words of its phrase ("red") may be unknown: its maps are then those of the words that are known.
     """
-    unknown = [word for group in layout.groups() for word in backbone.unknown_words(_noun(group))]
+    unknown = [word for group in layout.groups() for word in _unknown(backbone, group)]
     unknown = list(dict.fromkeys(unknown))
     if not unknown:
         return
@@ -51,10 +51,14 @@ def check_words(backbone: Backbone, layout: Layout) -> None:
     )
 
 
-def _noun(group: ObjectGroup) -> str:
-    """The noun as the phrase spells it; its last word where the layout calls the object otherwise."""
+def _unknown(backbone: Backbone, group: ObjectGroup) -> list[str]:
+    """Unknown words of the noun as the phrase spells it; where the layout calls the object otherwise, of a phrase
+    without any known word."""
     spans = find_phrase(group.phrase, group.noun)
-    return group.phrase[slice(*spans[-1])] if spans else group.phrase.split()[-1]
+    if spans:
+        return backbone.unknown_words(group.phrase[slice(*spans[-1])])
+    unknown = backbone.unknown_words(group.phrase)
+    return unknown if len(unknown) >= len(set(group.phrase.split())) else []
 
 
 def _listed(words: list[str]) -> str:

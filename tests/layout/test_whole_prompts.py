@@ -39,6 +39,8 @@ STILL_AND_MOVING = {
     "A father and daughter waltz together": {"father": "still", "daughter": "still"},
     "A boat drifts left, Van Gogh style": {"boat": "left"},
     "flying bird": {"flying bird": "still"},
+    "A skier goes down, right past a tree": {"skier": "down", "tree": "still"},
+    "A woman walks up, left hand waving": {"woman": "up"},
     "A dog that is not afraid runs left, not far from home": {"dog": "left"},
     "A cat that isn't black runs left": {"cat": "left"},
     "cats, dogs, birds": {"cats": "still", "dogs": "still", "birds": "still"},
@@ -56,6 +58,10 @@ def test_who_is_there_and_who_moves(prompt: str) -> None:
 
 PLACES = {  # (subject, kind, reference) that must all show; nothing else has a box
     "dog above cat": [("dog", "above", "cat")],
+    "dog left of cat, bird above dog": [("dog", "left", "cat"), ("bird", "above", "dog")],
+    "A ship below a helicopter that flies to the left": [("ship", "below", "helicopter")],
+    "a pizza on the top of a donut, front view": [("pizza", "above", "donut")],
+    "a donut on the bottom of a pizza, front view": [("donut", "below", "pizza")],
     "big dog near small house": [("big dog", "left", "small house")],
     "A bird sits between a cat and a dog": [("bird", "right", "cat"), ("bird", "left", "dog")],
     "A child on the left, a dog in the middle and a robot on the right": [
@@ -150,7 +156,7 @@ def test_what_gets_no_box_is_named(prompt: str, left_out: list[str]) -> None:
     ("prompt", "words"),
     [
         ("The camera pans left over a cat", '"left", which is the camera moving'),
-        ("The wind blows left over a cat", '"left", as nothing with a box moves so'),
+        ("The wind blows left over a cat", '"left", as wind is not moved'),
         ("A plane takes off to the left", '"takes off", as plane goes one way only'),
         ("A bird flies left between two trees", '"between", as bird moves'),
         ("A kite on the right above a house", '"on the right", as a relation places kite'),
@@ -195,6 +201,7 @@ def test_right_next_to_is_no_direction() -> None:
     ("prompt", "shown"),
     [
         ("A statue and four ducks on a wooden table", {"statue", "ducks"}),
+        ("A cup and a plate on a wooden table", {"cup", "plate"}),
         ("A suitcase on the left side of a bear on a wooden table", {"suitcase", "bear"}),
     ],
 )
@@ -202,3 +209,11 @@ def test_a_table_for_many_or_for_nobody_in_particular_has_no_box(prompt: str, sh
     layout = plan(prompt, aspect=ASPECT)
     assert set(summary(layout)) == shown
     assert [note for note in layout.notes if "wooden table" in note and note.startswith(NOT_PLANNED)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "things"), [("A snake and a lizard slither to the left", 2), ("A boy not wearing a hat runs left", 1)]
+)
+def test_all_that_have_a_box_move(prompt: str, things: int) -> None:
+    layout = plan(prompt, aspect=ASPECT)
+    assert [direction(layout, phrase) for phrase in summary(layout)] == ["left"] * things

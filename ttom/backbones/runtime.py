@@ -83,7 +83,8 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
     if max(1.4 * whole, whole + 5 * GIB) <= free:
         remedy = SAVING
     elif max(5 * resident, resident + 5 * GIB) <= free:
-        remedy = f"{SAVING} --runtime.resident-blocks {RESIDENT}" + (", without --runtime.compile" * runtime.compile)
+        remedy = f"{SAVING} --runtime.resident-blocks {RESIDENT}"
+        remedy += ", without --runtime.compile" if runtime.compile else ""
         remedy += f", and --tto.blocks {RESIDENT - 1} where the preset's lie deeper"
     raise UserError(
         f"the weights of {backbone.name!r} need {needed / GIB:.1f} GiB, and the GPU has {free / GIB:.1f} GiB free",
@@ -154,8 +155,11 @@ def _set_attention(transformer: Any, name: str, device: torch.device) -> None:
         # Whether it has a kernel for these weights on this device shows only when it is called.
         few = torch.zeros(1, 128, 1, transformer.config.attention_head_dim, device=device, dtype=transformer.dtype)
         dispatch_attention_fn(few, few, few, backend=processor._attention_backend)
+    except torch.OutOfMemoryError:
+        raise
     except (ValueError, RuntimeError, ImportError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"--runtime.attention is {name}: {str(error).splitlines()[0]}",
+            f"--runtime.attention is {name}: {reason}",
             remedy="a back end of diffusers that serves this device and --dtype, such as native; or leave it out",
         ) from error

@@ -64,9 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     except OSError as error:
-        if error.errno not in _PLACES or error.filename is None:
+        if error.errno not in _PLACES:
             raise
-        print(f"ttom: cannot use {error.filename}: {error.strerror}\ntry: another file or folder", file=sys.stderr)
+        where = f"cannot use {error.filename}" if error.filename is not None else "cannot write"
+        print(f"ttom: {where}: {error.strerror}\ntry: another file or folder", file=sys.stderr)
         return BAD_INPUT
     finally:
         if handler is not None:

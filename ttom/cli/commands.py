@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 
 from ttom import outputs
 from ttom.cli.arguments import Generate
@@ -49,12 +48,17 @@ def _notes(result: Result) -> Iterator[str]:
     if planned and result.layout is not None and result.layout.source != "file":
         yield from (note for note in result.layout.notes if note.startswith(NOT_PLANNED))
     # How many there are, the layout says where the model cannot read it.
-    unknown = [word for word in report["unknown_words"] if not (planned and word.isdigit())]
+    counts = {str(len(group.objects)) for group in result.layout.groups()} if planned and result.layout else set()
+    unknown = [word for word in report["unknown_words"] if word not in counts]
     if unknown:
         yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the video comes of it"
     if report["cut_off"]:
         length = report["sampler"]["max_sequence_length"]
-        yield f"the model reads {length} tokens of the prompt, not {shorten(report['cut_off'], 80)!r}"
+        yield f"the model reads {length} tokens of the prompt, not {_short(report['cut_off'])!r}"
+
+
+def _short(text: str, width: int = 80) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def file_layout(path: Path) -> Layout:

@@ -216,7 +216,9 @@ def load_layout(path: str | Path) -> Layout:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"layout file {path} cannot be read: {error}", expected="a readable UTF-8 JSON file", remedy=remedy
+            f"layout file {path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            expected="a readable UTF-8 JSON file",
+            remedy=remedy,
         ) from error
     try:
         data = json.loads(text)

@@ -18,11 +18,12 @@ _SIDE_DIRECTION: dict[str, Direction] = {
 _INTENSIFIED = frozenset(  # "right next to"
     "next above below beside under behind in at by on near outside inside after before when as".split()
 )
+_WAY = frozenset("past over through into onto off along around toward towards".split())  # "down, right past a tree"
 _FORTH = r"(?:up|down)(?:wards?)?"
 _SIDEWAYS = r"(?:to\s+the\s+)?(?:left|right)(?:wards?)?"
 DIAGONAL = re.compile(  # a motion on two axes
-    rf"\bdiagonally\b|\b(?:from|to|towards?)\s+{CORNER}|\b{_FORTH}(?:\s*,)?(?:\s+and)?\s+{_SIDEWAYS}\b"
-    rf"(?!\s+(?:of|{'|'.join(sorted(_INTENSIFIED))})\b)"
+    rf"\bdiagonally\b|\b(?:from|to|towards?)\s+{CORNER}|\b{_FORTH}(?:\s*,?\s+and)?\s+{_SIDEWAYS}\b"
+    rf"(?!\s+(?:of|{'|'.join(sorted(_INTENSIFIED | _WAY))})\b)"
     rf"|\b{_SIDEWAYS}(?:\s*,)?\s+and\s+{_FORTH}\b"
 )
 _FROM_TO = re.compile(rf"\b(?:from\s+)?{SIDE}\s+(?:\w+\s+)?(?:to|towards?)\s+{SIDE}")
@@ -111,6 +112,8 @@ def _unmoved_note(reading: Reading, cue: _Cue) -> str:
     subject = reading.subject_before(cue.token)
     if subject is not None and subject.is_camera:
         return f'{NOT_PLANNED}"{cue.text}", which is the camera moving'
+    if subject is not None and subject.is_scenery:
+        return f'{NOT_PLANNED}"{cue.text}", as {subject.phrase} is not moved'
     return f'{NOT_PLANNED}"{cue.text}", as nothing with a box moves so'
 
 
@@ -209,8 +212,9 @@ def _says_where(reading: Reading, match: re.Match[str]) -> bool:
         return all(words.verb_base(word) in _NOT_A_MOVE for word in verbs)
     # No verb of its own: that of the clause before, "a cat runs to the left, a dog to the right".
     moving = words.MOTION_VERBS | words.CAUSE_VERBS
-    bare = [token.text for i, token in enumerate(reading.tokens) if not reading.in_mention(i)]
-    return not any(words.verb_base(word) in moving for word in bare)
+    # Also in phrases: "a tortoise and a hare race to the right".
+    spelt = [token.text for token in reading.tokens if token.text not in words.KNOWN_NOUNS]
+    return not any(words.verb_base(word) in moving for word in spelt)
 
 
 def _is_bare_direction(reading: Reading, index: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ttom.errors import UserError
 from ttom.layout import words
@@ -13,7 +13,7 @@ from ttom.layout.mentions import Mention
 from ttom.layout.model import NOT_PLANNED
 from ttom.layout.motion import DIAGONAL, Mover, find_movers
 from ttom.layout.reading import REMEDY, Reading, is_object
-from ttom.layout.relations import Place, Relation, find_between, find_places, find_relations
+from ttom.layout.relations import Place, Relation, RelationKind, find_between, find_places, find_relations
 
 _EXAMPLE = 'an English sentence, such as "A balloon moves to the left"'
 _TO_AND_FRO = re.compile(r"\bback and forth\b|\bup and down\b|\bside to side\b|\b(?:left and right|right and left)\b")
@@ -22,6 +22,9 @@ _TWO_SIDES = re.compile(
     r"\b(?:above|below|under|beneath|over|behind)\s+and\s+(?:on\s+|to\s+)?(?:the\s+)?(?:left|right)(?:\s+side)?\s+of\b"
     r"|\b(?:left|right)\s+(?:of\s+)?and\s+(?:above|below|under|beneath|over|behind)\b"
 )
+_INVERSE: dict[RelationKind, RelationKind] = {
+    "left": "right", "right": "left", "above": "below", "on": "below", "below": "above",
+}  # fmt: skip
 _CLAUSE_STARTS = (".", ";", "while", "and", "whereas", "but")
 
 
@@ -69,13 +72,14 @@ def parse(prompt: str) -> Scene:
 
 
 def _refuse_negation(reading: Reading) -> None:
-    """Raise UserError for a negated thing, verb or place, which would be planned; not for "not far from a house"."""
+    """Raise UserError for a negated thing, motion or place, which would be planned; not for "not wearing a hat"."""
     for index, token in enumerate(reading.tokens):
         if not _NEGATION.fullmatch(token.text) or reading.word(index + 1) == "far":
             continue
         after = reading.skip_adverbs(index + 1)
         word = reading.word(after)
-        planned = words.verb_base(word) is not None or word in words.DIRECTIONS | words.PREPOSITIONS
+        moves = words.verb_base(word) in words.MOTION_VERBS | words.CAUSE_VERBS | words.UP_VERBS | words.DOWN_VERBS
+        planned = moves or word in words.DIRECTIONS | words.PREPOSITIONS
         if planned or reading.in_mention(after):
             raise UserError(
                 f"cannot plan what is negated: {f'{token.text} {word}'!r}",
@@ -90,7 +94,7 @@ def _motion_scene(reading: Reading, movers: list[Mover], notes: list[str]) -> Sc
     vertical = [mover.mention for mover in movers if mover.direction in ("up", "down")]
     relations = [
         relation
-        for relation in find_relations(reading, moving, in_motion=True)
+        for relation in _of_movers(reading, moving)
         # "climbs up on a tree": the tree is the way, not a place to stay above
         if not (relation.kind == "on" and relation.subject in vertical)
     ]
@@ -105,6 +109,20 @@ def _motion_scene(reading: Reading, movers: list[Mover], notes: list[str]) -> Sc
     ]
     notes += left_out_notes(reading, [*moving, *statics])
     return Scene(tuple(movers), tuple(statics), tuple(relations), {}, tuple(notes))
+
+
+def _of_movers(reading: Reading, moving: list[Mention]) -> list[Relation]:
+    """Relations from the movers' side: "a ship below a plane that flies left" is a plane above a ship."""
+    subjects = [*moving, *(mention for mention in reading.subjects if not mention.is_camera)]
+    found = []
+    for relation in find_relations(reading, subjects, in_motion=True):
+        if relation.subject in moving:
+            found.append(relation)
+        elif relation.reference in moving and relation.kind in _INVERSE:
+            found.append(
+                replace(relation, kind=_INVERSE[relation.kind], subject=relation.reference, reference=relation.subject)
+            )
+    return found
 
 
 def _stands(reading: Reading, mention: Mention) -> bool:
@@ -126,8 +144,9 @@ def _static_scene(reading: Reading, notes: list[str]) -> Scene:
     shown = _in_order(reading, [m for m in objects if m in shown or m in counted]) or objects[:1] or standing[:1]
     relations = find_between(reading, [*objects, *standing])
     relations += find_relations(reading, [*objects, *standing], in_motion=False)
-    # "three cups on a table", "a statue and three cups on a table": the count is what is asked for
-    crowded = {relation.reference for relation in relations if relation.kind == "on" and relation.subject.count >= 2}
+    # "three cups on a table", "a cup and a plate on a table": they stand side by side, the table is left to the model
+    on = [relation for relation in relations if relation.kind == "on"]
+    crowded = {one.reference for one in on if sum(r.subject.count for r in on if r.reference == one.reference) >= 2}
     relations = [relation for relation in relations if not (relation.kind == "on" and relation.reference in crowded)]
     places = find_places(reading, objects)
     if relations or places:

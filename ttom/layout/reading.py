@@ -70,7 +70,7 @@ class Reading:
 
     def first_of(self, mention: Mention) -> Mention:
         """The phrase that first named the thing: "a dog" for "the dog"; the phrase itself if it names a new thing."""
-        if mention.kind != "definite":
+        if mention.kind not in ("definite", "bare"):
             return mention
         for known in self.mentions:
             if known.first >= mention.first:

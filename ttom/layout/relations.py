@@ -16,9 +16,9 @@ _ON = "on|onto|upon"
 _RELATIONS: tuple[tuple[str, RelationKind, int], ...] = (  # pattern, kind, rank: the lowest rank wins, then the first
     (r"(?:(?:on|to|at)\s+the\s+)?left(?:[- ]hand)?(?:\s+side)?\s+of", "left", 0),
     (r"(?:(?:on|to|at)\s+the\s+)?right(?:[- ]hand)?(?:\s+side)?\s+of", "right", 0),
-    (r"on\s+top\s+of|atop", "on", 0),
+    (r"(?:on|at)\s+(?:the\s+)?top\s+of|atop", "on", 0),
     (r"above", "above", 0),
-    (r"below|underneath|under|beneath", "below", 0),
+    (r"(?:on|at)\s+the\s+bottom\s+of|below|underneath|under|beneath", "below", 0),
     (r"in\s+front\s+of", "in front of", 1),
     (r"behind", "behind", 1),
     (r"over", "above", 1),
