@@ -58,6 +58,8 @@ def test_who_is_there_and_who_moves(prompt: str) -> None:
 
 PLACES = {  # (subject, kind, reference) that must all show; nothing else has a box
     "dog above cat": [("dog", "above", "cat")],
+    "A man on the left waves at a woman on the right": [("man", "left", "woman")],
+    "A table in the center with a lamp to the left": [("lamp", "left", "table")],
     "dog left of cat, bird above dog": [("dog", "left", "cat"), ("bird", "above", "dog")],
     "A ship below a helicopter that flies to the left": [("ship", "below", "helicopter")],
     "a pizza on the top of a donut, front view": [("pizza", "above", "donut")],

@@ -59,7 +59,9 @@ def find_places(reading: Reading, objects: list[Mention]) -> list[Place]:
     """'on the left' without 'of', 'in the middle', 'in the top right corner': one place an object, in reading order."""
     places: dict[Mention, Place] = {}
     for match in ABSOLUTE.finditer(reading.text):
-        subject = reading.subject_before(reading.token_at(match.start()))
+        start = reading.token_at(match.start())
+        # "a man waves at a woman on the right": what stands right before it
+        subject = next((m for m in reading.mentions if m.end == start), None) or reading.subject_before(start)
         subject = reading.first_of(subject) if subject is not None else None
         of_thing = any(m.first < reading.token_at(match.end()) < m.end for m in reading.mentions)
         if subject is None or subject not in objects or subject in places or of_thing:  # "on the left shoe"
