@@ -26,3 +26,8 @@ class UserError(Exception):
 
 class SetupError(UserError):
     """A mistake in the settings or the environment that every prompt of a run would meet: no use in going on."""
+
+
+def cut_short(text: str, length: int) -> str:
+    """At most so many characters of what a message quotes."""
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -84,15 +84,15 @@ def preset_for(model: str) -> str:
     pipeline by the folder's files or the Hub id, else "paper".
     """
     folder = checkpoints.local_folder(model)
-    own = folder is not None and folder.resolve().parent == Path(checkpoints.__file__).resolve().parent
-    embedded = folder.resolve().name if own and folder is not None else model
-    if embedded in EMBEDDED:
-        return EMBEDDED[embedded]
-    name = model.lower()
+    embedded, name = model, model.lower()
     if folder is not None:
+        if folder.resolve().parent == Path(checkpoints.__file__).resolve().parent:
+            embedded = folder.resolve().name
         name = _read(folder / "model_index.json").get("_class_name", "").lower()
         if _read(folder / "transformer" / "config.json").get("patch_size_t"):
             name = name.replace("cogvideox", "cogvideox1.5")
+    if embedded in EMBEDDED:
+        return EMBEDDED[embedded]
     if "cogvideox1.5" in name:
         return "cogvideox15"
     return "cogvideox" if "cogvideox" in name else "paper"

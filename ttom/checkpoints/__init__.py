@@ -31,5 +31,5 @@ def path(name: str) -> Path:
 
 def local_folder(model: str) -> Path | None:
     """The folder that the name of a model means; None if there is none, or none that we may look at."""
-    folder = Path(os.path.expanduser(model))  # unlike Path's own methods these do not raise for what is not there
-    return folder if os.path.isdir(folder) else None
+    folder = os.path.expanduser(model)  # unlike Path's own methods these do not raise for what is not there
+    return Path(folder) if os.path.isdir(folder) else None

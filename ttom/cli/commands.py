@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ttom import outputs
 from ttom.cli.arguments import Generate
 from ttom.cli.progress import ProgressDisplay
 from ttom.config import RuntimeConfig
-from ttom.errors import UserError
+from ttom.errors import UserError, cut_short
 from ttom.layout.model import NOT_PLANNED, Layout, load_layout
 from ttom.pipeline import TTOM, Result
 
@@ -45,8 +46,8 @@ def _notes(result: Result) -> Iterator[str]:
     """What of the prompt does not reach the layout or the model."""
     report = result.report
     planned = report["method"] == "ttom"
-    if planned and result.layout is not None and result.layout.source != "file":
-        yield from (note for note in result.layout.notes if note.startswith(NOT_PLANNED))
+    if planned:
+        yield from (NOT_PLANNED + what for what in left_out(report))
     # How many there are, the layout says where the model cannot read it.
     counts = {str(len(group.objects)) for group in result.layout.groups()} if planned and result.layout else set()
     unknown = [word for word in report["unknown_words"] if word not in counts]
@@ -54,11 +55,13 @@ def _notes(result: Result) -> Iterator[str]:
         yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the video comes of it"
     if report["cut_off"]:
         length = report["sampler"]["max_sequence_length"]
-        yield f"the model reads {length} tokens of the prompt, not {_short(report['cut_off'])!r}"
+        yield f"the model reads {length} tokens of the prompt, not {cut_short(report['cut_off'], 80)!r}"
 
 
-def _short(text: str, width: int = 80) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+def left_out(report: dict[str, Any]) -> list[str]:
+    """What the planner says that its layout leaves out; nothing where the layout was given."""
+    notes = (report["planner"] or {}).get("notes") or []
+    return [note.removeprefix(NOT_PLANNED) for note in notes if note.startswith(NOT_PLANNED)]
 
 
 def file_layout(path: Path) -> Layout:
@@ -93,7 +96,7 @@ def memory_as_user_error(dtype: str, runtime: RuntimeConfig | None) -> Iterator[
             "--runtime.checkpointing": runtime and not runtime.checkpointing,
             "--runtime.vae-tiling": runtime and not runtime.vae_tiling,
             "--runtime.offload": runtime and on_gpu and not runtime.offload,
-            "few --runtime.resident-blocks": runtime and on_gpu and runtime.resident_blocks is None,
+            "few --runtime.resident-blocks": runtime and on_gpu and not (runtime.resident_blocks or runtime.compile),
             "--dtype bfloat16": dtype == "float32" or (dtype == "auto" and not on_gpu),
             "fewer --sampler.frames": True,
             "a smaller --sampler.height and --sampler.width": True,

@@ -14,10 +14,9 @@ from tqdm import tqdm
 
 from ttom import outputs
 from ttom.cli.arguments import Stream
-from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
+from ttom.cli.commands import file_layout, hush_libraries, left_out, memory_as_user_error
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
-from ttom.layout.model import NOT_PLANNED
 from ttom.pipeline import TTOM, Result
 from ttom.sample import Stage
 from ttom.streaming import StreamPrompt, read_prompts
@@ -146,7 +145,6 @@ def _name(job: _Job) -> dict[str, Any]:
 def _row(job: _Job, report: dict[str, Any], status: str) -> dict[str, Any]:
     """What the record says of a prompt that has a video; hit is None without a memory."""
     memory, losses = report["memory"] or {}, report["tto"] or {}
-    notes = (report["planner"] or {}).get("notes") or []
     matches = memory.get("matches") or [{}]
     return {
         **_name(job),
@@ -158,7 +156,7 @@ def _row(job: _Job, report: dict[str, Any], status: str) -> dict[str, Any]:
         "seconds": report["seconds"]["total"],
         "unknown_words": report["unknown_words"],
         "cut_off": report.get("cut_off", ""),  # kept from a run before there was one
-        "left_out": [note.removeprefix(NOT_PLANNED) for note in notes if note.startswith(NOT_PLANNED)],
+        "left_out": left_out(report),
     }
 
 

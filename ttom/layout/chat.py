@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ttom.config import PlannerConfig, is_plain_address
-from ttom.errors import SetupError
+from ttom.errors import SetupError, cut_short
 from ttom.layout.answers import response_schema
 
 if TYPE_CHECKING:
@@ -205,8 +205,7 @@ class Chat:
         """The text on one line, cut short, without the key."""
         if self._key:
             text = text.replace(self._key, "[key]")
-        text = " ".join(text.split())
-        return text if len(text) <= 200 else text[:197] + "..."
+        return cut_short(" ".join(text.split()), 200)
 
 
 def endpoint(config: PlannerConfig) -> tuple[str, str | None]:

@@ -211,10 +211,9 @@ def _says_where(reading: Reading, match: re.Match[str]) -> bool:
     if verbs:
         return all(words.verb_base(word) in _NOT_A_MOVE for word in verbs)
     # No verb of its own: that of the clause before, "a cat runs to the left, a dog to the right".
-    moving = words.MOTION_VERBS | words.CAUSE_VERBS
     # Also in phrases: "a tortoise and a hare race to the right".
     spelt = [token.text for token in reading.tokens if token.text not in words.KNOWN_NOUNS]
-    return not any(words.verb_base(word) in moving for word in spelt)
+    return not any(words.verb_base(word) in words.MOVING for word in spelt)
 
 
 def _is_bare_direction(reading: Reading, index: int) -> bool:
@@ -238,7 +237,7 @@ def _follows_motion(reading: Reading, index: int) -> bool:
     """Whether the clause has a verb of motion between its subject and the token ('soars high into the sky')."""
     subject = reading.subject_before(index)
     start = subject.end if subject is not None else 0
-    moving = words.MOTION_VERBS | words.CAUSE_VERBS | words.UP_VERBS | words.DOWN_VERBS | {"take", "tip", "blast"}
+    moving = words.MOVING | {"take", "tip", "blast"}
     span = [reading.word(i) for i in range(start, index + 2)]  # with the word after: "takes off" is a verb itself
     return "off" in span[-2:] or any(words.verb_base(word) in moving for word in span[:-1])
 

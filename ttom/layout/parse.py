@@ -51,8 +51,8 @@ def parse(prompt: str) -> Scene:
     """Read a prompt.
 
     Raises:
-        UserError: no known word, no object, too many objects, a negation, relations that contradict each other, or a
-            motion that is not one direction: to and fro, or diagonal.
+        UserError: no known word, no object, too many objects, a negated thing, motion or place, relations that
+            contradict each other, or a motion that is not one direction: to and fro, or diagonal.
     """
     reading = Reading(prompt)
     spelt = [token.text for token in reading.tokens if token.text[0].isalpha()]
@@ -78,8 +78,7 @@ def _refuse_negation(reading: Reading) -> None:
             continue
         after = reading.skip_adverbs(index + 1)
         word = reading.word(after)
-        moves = words.verb_base(word) in words.MOTION_VERBS | words.CAUSE_VERBS | words.UP_VERBS | words.DOWN_VERBS
-        planned = moves or word in words.DIRECTIONS | words.PREPOSITIONS
+        planned = words.verb_base(word) in words.MOVING or word in words.DIRECTIONS | words.PREPOSITIONS
         if planned or reading.in_mention(after):
             raise UserError(
                 f"cannot plan what is negated: {f'{token.text} {word}'!r}",

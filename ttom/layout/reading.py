@@ -139,13 +139,11 @@ class Reading:
     def _has_predicate(self, mention: Mention) -> bool:
         index = self.skip_adverbs(mention.end)
         word = self.word(index)
-        if word in words.AUXILIARIES or word in words.DIRECTIONS or word in ("that", "which", "who"):
+        if word in words.AUXILIARIES or word in words.DIRECTIONS or word in words.RELATIVES:
             return True
         if word in words.PREPOSITIONS and index < len(self.tokens):
-            place = ABSOLUTE.match(self.text, self.tokens[index].start) or SIDE_OF.match(
-                self.text, self.tokens[index].start
-            )
-            return word in words.PLACES or place is not None
+            start = self.tokens[index].start
+            return word in words.PLACES or any(place.match(self.text, start) for place in (ABSOLUTE, SIDE_OF))
         return words.is_content(word)
 
     def subject_before(self, index: int, *, after: int | None = None) -> Mention | None:

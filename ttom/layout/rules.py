@@ -25,8 +25,8 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
         words it leaves out.
 
     Raises:
-        UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negation, relations
-            that contradict each other, or an aspect that is no positive number.
+        UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negated thing, motion
+            or place, relations that contradict each other, or an aspect that is no positive number.
     """
     if not prompt.strip():
         raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')

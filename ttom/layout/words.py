@@ -178,7 +178,8 @@ OTHER_VERBS = frozenset(
     start begin try come meet become turn look swirl whistle blink yell shout sizzle steam melt freeze ripple
     drip bob sputter tremble shake""".split()
 )
-VERBS = UP_VERBS | DOWN_VERBS | MOTION_VERBS | CAUSE_VERBS | OTHER_VERBS
+MOVING = UP_VERBS | DOWN_VERBS | MOTION_VERBS | CAUSE_VERBS
+VERBS = MOVING | OTHER_VERBS
 IRREGULAR_FORMS = {
     form: base
     for base, forms in {

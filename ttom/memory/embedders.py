@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ttom.checkpoints import local_folder
 from ttom.errors import UserError
 
 if TYPE_CHECKING:
@@ -226,10 +227,10 @@ def load_embedder(name: str, backbone: Backbone | None = None) -> TextEmbedder:
             )
         return BackboneEmbedder(backbone)
     name = CLIP if name == "clip" else name
-    local = os.path.expanduser(name)
-    if os.path.isdir(local):
-        return _embedder_class(name, Path(local))(name, Path(local))
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or os.path.exists(local):
+    local = local_folder(name)
+    if local is not None:
+        return _embedder_class(name, local)(name, local)
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or os.path.exists(os.path.expanduser(name)):
         raise UserError(f"unknown text embedder {name!r}: no such folder", expected=CHOICES)
     kind = _embedder_class(name, _fetch(name, _SETTINGS_FILES))  # before gigabytes of weights of something else
     return kind(name, _fetch(name, _SETTINGS_FILES + _WEIGHT_FILES))
