@@ -7,16 +7,12 @@ others see ttom/types.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
-
-WRITTEN_OUT = 2**24
-"""Scores (over batch, heads, queries and keys) that may be in memory at once: 64 MiB in float32."""
+from torch.autograd.function import once_differentiable
+from torch.nn.attention import SDPBackend
 
 
 def joint_object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) -> Tensor:
@@ -44,10 +40,10 @@ def joint_object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) 
 
 
 def log_sum_exp(query: Tensor, key: Tensor) -> Tensor:
-    """``log sum_J exp(q k^T / sqrt(d))`` of each query, with exact gradients.
+    """``log sum_J exp(q k^T / sqrt(d))`` of each query, with exact gradients, once differentiable.
 
-    Few scores are written out at once. Many stay inside the fused attention kernel on a GPU (with Triton, and not in
-    float64); elsewhere one part of the queries comes after another, computed anew in the backward.
+    From the attention kernel that torch takes for such tensors. Written out where it takes none (float64 on a GPU), and
+    for heads of channels that are no multiple of 8, which kernels refuse.
 
     Args:
         query: ``(B, h, S, d)``.
@@ -56,18 +52,12 @@ def log_sum_exp(query: Tensor, key: Tensor) -> Tensor:
     Returns:
         ``(B, h, S)`` in float32, or float64 from float64.
     """
-    batch, heads, queries, _ = query.shape
-    row = batch * heads * key.shape[2]
-    if row * queries <= WRITTEN_OUT:
-        return _written_out(_wide(query), _wide(key))
-    if query.is_cuda and query.dtype != torch.float64 and find_spec("triton"):
-        return _fused()(query, key)
-    key = _wide(key)
-    parts = _wide(query).split(max(WRITTEN_OUT // row, 1), dim=2)
-    done: list[Any] = [
-        checkpoint(_written_out, part, key, use_reentrant=False, preserve_rng_state=False) for part in parts
-    ]
-    return torch.cat(done, dim=2)
+    chosen = SDPBackend(torch._fused_sdp_choice(query, key, key))
+    kernel = _CPU if query.device.type == "cpu" else _GPU.get(chosen)
+    if kernel is None or query.shape[-1] % 8 != 0:
+        return _scores(_wide(query), _wide(key)).logsumexp(dim=-1)
+    normaliser: Tensor = _LogSumExp.apply(query, key, kernel)
+    return normaliser
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -78,20 +68,73 @@ def _scores(query: Tensor, key: Tensor) -> Tensor:
     return query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
 
 
-def _written_out(query: Tensor, key: Tensor) -> Tensor:
-    return _scores(query, key).logsumexp(dim=-1)
+class _Kernel(NamedTuple):
+    """An attention kernel of torch.
+
+    Attributes:
+        forward: Takes query, key and value; gives the output, the log-sum-exp and what else the backward needs.
+        backward: Takes the output's gradient, query, key, value, output, log-sum-exp and that; gives the gradients.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
 
 
-@cache
-def _fused() -> Callable[[Tensor, Tensor], Tensor]:
-    """flex_attention, compiled: alone among the fused kernels it has a gradient through its log-sum-exp (GPU only)."""
-    from torch.nn.attention.flex_attention import AuxRequest, flex_attention
+_aten = torch.ops.aten
+_CPU = _Kernel(
+    lambda q, k, v: _aten._scaled_dot_product_flash_attention_for_cpu(q, k, v),
+    lambda *given: _aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, False),
+)
+_GPU = {
+    SDPBackend.FLASH_ATTENTION: _Kernel(
+        lambda q, k, v: _aten._scaled_dot_product_flash_attention(q, k, v)[:8],
+        lambda *given: _aten._scaled_dot_product_flash_attention_backward(*given[:10], 0.0, False, *given[10:]),
+    ),
+    SDPBackend.CUDNN_ATTENTION: _Kernel(
+        lambda q, k, v: _aten._scaled_dot_product_cudnn_attention(q, k, v, None, True)[:8],
+        lambda *given: _aten._scaled_dot_product_cudnn_attention_backward(
+            *given[:6], *given[10:], None, *given[6:10], 0.0, False
+        ),
+    ),
+    SDPBackend.EFFICIENT_ATTENTION: _Kernel(
+        lambda q, k, v: _aten._scaled_dot_product_efficient_attention(q, k, v, None, True),
+        lambda *given: _aten._scaled_dot_product_efficient_attention_backward(
+            *given[:4], None, *given[4:], 0.0, [True, True, False, False]
+        ),
+    ),
+}
 
-    def normaliser(query: Tensor, key: Tensor) -> Tensor:
-        # Only the log-sum-exp is wanted, so any values do. But the compiled backward needs a gradient of the output
-        # (torch 2.13 hands it None where nothing used the output, and fails): it gets zeros.
-        output, extra = flex_attention(query, key, key.detach(), return_aux=AuxRequest(lse=True))
-        assert extra.lse is not None  # it was requested
-        return extra.lse + 0 * output.float().sum(dim=-1)
 
-    return torch.compile(normaliser, dynamic=False)
+class _LogSumExp(torch.autograd.Function):
+    """The log-sum-exp that attention kernels give beside their output, with the gradient that torch denies it.
+
+    With shares P, a kernel's backward takes ``P * (dO V^T - rowsum(dO * O))`` for the gradient of the scores. That of
+    the log-sum-exp is ``P * g``: the same if each value is 1 in the first channel and 0 in the others, dO is g there,
+    and O is said to be 0. In half precision g may be too small a number, so its largest is divided out.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, kernel: _Kernel) -> Tensor:
+        normaliser: Tensor
+        _, normaliser, *ctx.extra = kernel.forward(query, key, _first_channel(key, 1))
+        ctx.kernel = kernel
+        ctx.save_for_backward(query, key, normaliser)
+        return normaliser.reshape(*normaliser.shape[:3])[..., : query.shape[2]].clone()  # some give (B, h, S, 1) or pad
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        query, key, normaliser = ctx.saved_tensors
+        largest = gradient.abs().amax().clamp_min(torch.finfo(gradient.dtype).tiny)
+        given = _first_channel(query, (gradient / largest).to(query.dtype))
+        to_query, to_key, *_ = ctx.kernel.backward(
+            given, query, key, _first_channel(key, 1), torch.zeros_like(query), normaliser, *ctx.extra
+        )
+        return to_query * largest, to_key * largest, None
+
+
+def _first_channel(like: Tensor, value: Tensor | int) -> Tensor:
+    """Zeros with ``value`` in the first channel."""
+    filled = torch.zeros_like(like)
+    filled[..., 0] = value
+    return filled
