@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.attention import SDPBackend
+from torch.utils.checkpoint import checkpoint
+
+WRITTEN_OUT = 2**24
+"""Scores (over batch, heads, queries and keys) that may be in memory at once: 64 MiB in float32."""
 
 
 def joint_object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) -> Tensor:
@@ -42,8 +46,8 @@ def joint_object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) 
 def log_sum_exp(query: Tensor, key: Tensor) -> Tensor:
     """``log sum_J exp(q k^T / sqrt(d))`` of each query, with exact gradients, once differentiable.
 
-    From the attention kernel that torch takes for such tensors. Written out where it takes none (float64 on a GPU), and
-    for heads of channels that are no multiple of 8, which kernels refuse.
+    From the attention kernel that torch takes for such tensors, if it is one of those in this file. Else (on a GPU in
+    float32 or float64, or before Ampere) one part of the queries comes after another, computed anew in the backward.
 
     Args:
         query: ``(B, h, S, d)``.
@@ -52,12 +56,17 @@ def log_sum_exp(query: Tensor, key: Tensor) -> Tensor:
     Returns:
         ``(B, h, S)`` in float32, or float64 from float64.
     """
-    chosen = SDPBackend(torch._fused_sdp_choice(query, key, key))
-    kernel = _CPU if query.device.type == "cpu" else _GPU.get(chosen)
-    if kernel is None or query.shape[-1] % 8 != 0:
-        return _scores(_wide(query), _wide(key)).logsumexp(dim=-1)
-    normaliser: Tensor = _LogSumExp.apply(query, key, kernel)
-    return normaliser
+    kernel = _kernel(query, key)
+    if kernel is not None:
+        normaliser: Tensor = _LogSumExp.apply(query, key, kernel)
+        return normaliser
+    query, key = _wide(query), _wide(key)
+    row = query.shape[0] * query.shape[1] * key.shape[2]
+    parts = query.split(max(WRITTEN_OUT // row, 1), dim=2)
+    done: list[Any] = [
+        checkpoint(_written_out, part, key, use_reentrant=False, preserve_rng_state=False) for part in parts
+    ]
+    return torch.cat(done, dim=2)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -66,6 +75,10 @@ def _wide(x: Tensor) -> Tensor:
 
 def _scores(query: Tensor, key: Tensor) -> Tensor:
     return query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+
+
+def _written_out(query: Tensor, key: Tensor) -> Tensor:
+    return _scores(query, key).logsumexp(dim=-1)
 
 
 class _Kernel(NamedTuple):
@@ -96,13 +109,15 @@ _GPU = {
             *given[:6], *given[10:], None, *given[6:10], 0.0, False
         ),
     ),
-    SDPBackend.EFFICIENT_ATTENTION: _Kernel(
-        lambda q, k, v: _aten._scaled_dot_product_efficient_attention(q, k, v, None, True),
-        lambda *given: _aten._scaled_dot_product_efficient_attention_backward(
-            *given[:4], None, *given[4:], 0.0, [True, True, False, False]
-        ),
-    ),
-}
+}  # not the memory-efficient kernel: used so it read memory that is not its own (torch 2.11, 17,550 queries)
+
+
+def _kernel(query: Tensor, key: Tensor) -> _Kernel | None:
+    if query.device.type == "cpu":
+        return _CPU
+    if query.shape[-1] % 8 != 0:  # torch widens these before it calls a kernel
+        return None
+    return _GPU.get(SDPBackend(torch._fused_sdp_choice(query, key, key)))
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -119,7 +134,7 @@ class _LogSumExp(torch.autograd.Function):
         _, normaliser, *ctx.extra = kernel.forward(query, key, _first_channel(key, 1))
         ctx.kernel = kernel
         ctx.save_for_backward(query, key, normaliser)
-        return normaliser.reshape(*normaliser.shape[:3])[..., : query.shape[2]].clone()  # some give (B, h, S, 1) or pad
+        return normaliser.reshape(*normaliser.shape[:3]).clone()  # cuDNN gives (B, h, S, 1)
 
     @staticmethod
     @once_differentiable
