@@ -29,15 +29,16 @@ def inputs(dtype: torch.dtype = torch.float64, video: int = VIDEO, text: int = T
     return query.to(dtype), key.to(dtype)
 
 
-@pytest.mark.parametrize("rows", [None, 1, 5, 23], ids=["kernel", "one by one", "in parts", "at once"])
+@pytest.mark.parametrize("form", ["at once", "kernel", "one by one", "in parts"])
 @pytest.mark.parametrize("tokens", [[[0]], [[1, 2, 6], [3], [3, 4]]])
 def test_maps_and_gradients_equal_brute_force(
-    monkeypatch: pytest.MonkeyPatch, tokens: list[list[int]], rows: int | None
+    monkeypatch: pytest.MonkeyPatch, tokens: list[list[int]], form: str
 ) -> None:
-    """From the kernel, and without one: the last of some parts is smaller."""
+    """However many scores are written out; the last of some parts is smaller."""
     calls = watched_backward(monkeypatch)
-    if rows is not None:
-        without_kernel(monkeypatch, rows * 2 * HEADS * (TEXT + VIDEO))
+    if form != "at once":
+        row = 2 * HEADS * (TEXT + VIDEO)
+        write_out(monkeypatch, {"kernel": 0, "one by one": row, "in parts": 5 * row}[form], kernel=form == "kernel")
     query, key = inputs()
     weights = torch.randn(2, len(tokens), VIDEO, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     results = []
@@ -50,7 +51,7 @@ def test_maps_and_gradients_equal_brute_force(
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
     # The text's keys that no phrase names, and the video's, count through the normaliser alone.
     assert results[0][2][:, :, TEXT:].abs().max() > 1e-4
-    assert len(calls) == (rows is None)
+    assert len(calls) == (form == "kernel")
 
 
 def watched_backward(monkeypatch: pytest.MonkeyPatch) -> list[None]:
@@ -62,26 +63,35 @@ def watched_backward(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return calls
 
 
-def without_kernel(monkeypatch: pytest.MonkeyPatch, scores: int) -> None:
-    """So many scores are written out at once from here on."""
-    monkeypatch.setattr(joint, "_kernel", lambda *_: None)
+def write_out(monkeypatch: pytest.MonkeyPatch, scores: int, *, kernel: bool = True) -> None:
+    """So many scores are written out at once from here on, and more come from a kernel or in parts."""
     monkeypatch.setattr(joint, "WRITTEN_OUT", scores)
+    if not kernel:
+        monkeypatch.setattr(joint, "_kernel", lambda *_: None)
 
 
-def test_gradients_of_the_normaliser_hold_for_any_size_of_them() -> None:
-    """Nothing, and so little that half precision has no such number."""
+def test_gradients_of_the_normaliser_may_be_too_small_for_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the query are not, as its numbers are small and the keys' are large. And nothing stays nothing."""
+    write_out(monkeypatch, 0)
     query, key = inputs(torch.float16)
-    exact_query, exact_key = query.double().requires_grad_(), key.double().requires_grad_()
-    query.requires_grad_(), key.requires_grad_()
-    weights = torch.rand(2, HEADS, VIDEO, generator=torch.Generator().manual_seed(1))
-    assert (1e-9 * weights).half().abs().max() == 0
-    to_query, to_key = torch.autograd.grad(log_sum_exp(query, key), (query, key), 2.0**-13 * weights)
-    scores = exact_query @ exact_key.mT / CHANNELS**0.5
-    exact = torch.autograd.grad(scores.logsumexp(-1), (exact_query, exact_key), 2.0**-13 * weights.double())
-    for ours, theirs in zip((to_query, to_key), exact, strict=True):
-        assert ((ours.double() - theirs).norm() / theirs.norm()).item() < 2e-3
-    nothing = torch.autograd.grad(log_sum_exp(query, key), (query, key), torch.zeros_like(weights))
+    query, key = (query / 64).requires_grad_(), (key * 64).requires_grad_()
+    given = -(2.0**-20) * torch.rand(2, HEADS, VIDEO, generator=torch.Generator().manual_seed(1))
+    given[0, 0, 0] = 2.0**-38  # the largest, if signs counted
+    assert ((given.half() - given).norm() / given.norm()).item() > 1e-2
+    (ours,) = torch.autograd.grad(log_sum_exp(query, key), query, given)
+    wide = query.detach().double().requires_grad_()
+    normaliser = (wide @ key.detach().double().mT / CHANNELS**0.5).logsumexp(-1)
+    (theirs,) = torch.autograd.grad(normaliser, wide, given.double())
+    assert ((ours.double() - theirs).norm() / theirs.norm()).item() < 2e-3
+    nothing = torch.autograd.grad(log_sum_exp(query, key), (query, key), torch.zeros_like(given))
     assert all((gradient == 0).all() for gradient in nothing)
+
+
+def test_tensors_that_no_kernel_takes_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU channels that do not lie side by side."""
+    write_out(monkeypatch, 0)
+    query, key = (x.mT.contiguous().mT for x in inputs())
+    torch.testing.assert_close(joint_object_attention(query, key, [[1, 2]]), brute_force(query, key, [[1, 2]]))
 
 
 def test_shares_of_all_keys_sum_to_one_and_of_the_text_to_less() -> None:
@@ -105,13 +115,13 @@ def test_large_scores_do_not_overflow() -> None:
     assert maps.isfinite().all() and maps.max() > 0.3
 
 
-@pytest.mark.parametrize("limit", [None, 40_000], ids=["kernel", "in parts"])
-def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
-    """No tensor of the forward or the backward is a fraction of it, or has more entries than the limit says."""
-    video, text = 600, 40
-    if limit is not None:
-        without_kernel(monkeypatch, limit)
+@pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "in parts"])
+def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch, kernel: bool) -> None:
+    """No tensor of the forward or the backward has more entries than the limit says, nor is more kept between them."""
+    video, text, limit = 600, 40, 40_000
+    write_out(monkeypatch, limit, kernel=kernel)
     sizes: list[int] = []
+    kept: dict[int, int] = {}
 
     class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -119,11 +129,19 @@ def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch, limi
             sizes.extend(t.numel() for t in tree_leaves(out) if isinstance(t, Tensor))
             return out
 
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes() // tensor.itemsize
+        return tensor
+
     query, key = (x.requires_grad_() for x in inputs(torch.float32, video, text))
     with Watch():
-        joint_object_attention(query, key, [[3, 4], [9]]).sum().backward()
-    queries = 2 * HEADS * video * CHANNELS
-    assert queries <= max(sizes) <= (limit or 2 * queries) < 2 * HEADS * video * (text + video) / 25
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            maps = joint_object_attention(query, key, [[3, 4], [9]])
+        maps.sum().backward()
+    whole = 2 * HEADS * video * (text + video)
+    assert query.numel() <= max(sizes) <= limit < whole / 25
+    assert query.numel() < sum(kept.values()) < whole / 8
 
 
 @pytest.mark.gpu
@@ -140,8 +158,11 @@ def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch, limi
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
-def test_every_back_end_equals_brute_force(backend: SDPBackend, dtype: torch.dtype, tolerance: float) -> None:
+def test_every_back_end_equals_brute_force(
+    monkeypatch: pytest.MonkeyPatch, backend: SDPBackend, dtype: torch.dtype, tolerance: float
+) -> None:
     """With queries that are a part of a longer tensor, as in the model."""
+    write_out(monkeypatch, 0)
     generator = torch.Generator().manual_seed(0)
     query, key = (torch.randn(1, 2, 357, 64, generator=generator).to("cuda", dtype) for _ in range(2))
     tokens, results = [[1, 2, 6], [3]], []
