@@ -7,7 +7,7 @@ import torch
 from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
 from torch import Tensor
 
-from tests.attention.test_joint import brute_force
+from tests.attention.test_joint import brute_force, write_out
 from tests.tiny import TEXT_LENGTH
 from ttom.attention.capture import Prefix
 from ttom.attention.cogvideox import CaptureProcessor
@@ -61,11 +61,14 @@ def stock_maps(
 
 
 @KINDS
+@pytest.mark.parametrize("form", ["at once", "in parts", "kernel"])
 def test_maps_and_gradients_equal_brute_force_over_the_stock_forward(
-    monkeypatch: pytest.MonkeyPatch, cogvideox: CogVideoXBackbone, request: pytest.FixtureRequest
+    monkeypatch: pytest.MonkeyPatch, cogvideox: CogVideoXBackbone, form: str, request: pytest.FixtureRequest
 ) -> None:
     """In float64, with the gradient to a weight before the target blocks, to one in the last, and to the latents."""
     monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)  # diffusers' own casts to float32 are off
+    if form != "at once":
+        write_out(monkeypatch, 10_000, kernel=form == "kernel")
     cogvideox.pipe.to(torch.float64)
     latents, timestep, text = inputs(cogvideox)
     latents.requires_grad_()

@@ -57,9 +57,10 @@ def test_maps_and_gradients_equal_brute_force(
 def watched_backward(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """An entry for each backward of the CPU's kernel from here on."""
     calls: list[None] = []
-    kernel = joint._CPU
+    ours = ("cpu", SDPBackend.FLASH_ATTENTION)
+    kernel = joint._KERNELS[ours]
     watched = kernel._replace(backward=lambda *given: (calls.append(None), kernel.backward(*given))[1])
-    monkeypatch.setattr(joint, "_CPU", watched)
+    monkeypatch.setitem(joint._KERNELS, ours, watched)
     return calls
 
 
@@ -101,12 +102,18 @@ def test_shares_of_all_keys_sum_to_one_and_of_the_text_to_less() -> None:
     assert maps[:, :TEXT].sum(1).max() < 1
 
 
-def test_low_precision_gives_float32_maps_near_the_exact_ones() -> None:
+@pytest.mark.parametrize(("kernel", "tolerance"), [(False, 1e-5), (True, 1e-4)])
+def test_low_precision_gives_float32_maps_near_the_exact_ones(
+    monkeypatch: pytest.MonkeyPatch, kernel: bool, tolerance: float
+) -> None:
+    """The CPU's kernel rounds the shares that it sums."""
+    if kernel:
+        write_out(monkeypatch, 0)
     query, key = inputs(torch.bfloat16)
     maps = joint_object_attention(query, key, [[1, 2], [3]])
     assert maps.dtype == torch.float32
     exact = brute_force(query.double(), key.double(), [[1, 2], [3]])
-    torch.testing.assert_close(maps.double(), exact, rtol=1e-4, atol=1e-7)  # the CPU's kernel rounds the shares it sums
+    torch.testing.assert_close(maps.double(), exact, rtol=tolerance, atol=1e-7)
 
 
 def test_large_scores_do_not_overflow() -> None:
@@ -140,7 +147,7 @@ def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch, kern
             maps = joint_object_attention(query, key, [[3, 4], [9]])
         maps.sum().backward()
     whole = 2 * HEADS * video * (text + video)
-    assert query.numel() <= max(sizes) <= limit < whole / 25
+    assert limit / 2 < max(sizes) <= limit < whole / 50
     assert query.numel() < sum(kept.values()) < whole / 8
 
 
@@ -149,6 +156,7 @@ def test_the_whole_matrix_is_never_written(monkeypatch: pytest.MonkeyPatch, kern
 @pytest.mark.parametrize(
     ("backend", "dtype", "tolerance"),
     [
+        (SDPBackend.EFFICIENT_ATTENTION, torch.float32, 1e-4),
         (SDPBackend.EFFICIENT_ATTENTION, torch.bfloat16, 1e-2),
         (SDPBackend.FLASH_ATTENTION, torch.bfloat16, 1e-2),
         (SDPBackend.FLASH_ATTENTION, torch.float16, 2e-3),

@@ -98,16 +98,16 @@ class _Kernel(NamedTuple):
 
 
 _aten = torch.ops.aten
-_CPU = _Kernel(
-    lambda q, k, v: _aten._scaled_dot_product_flash_attention_for_cpu(q, k, v),
-    lambda *given: _aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, False),
-)
-_GPU = {
-    SDPBackend.FLASH_ATTENTION: _Kernel(
+_KERNELS = {  # by the tensors' device and torch's choice for them
+    ("cpu", SDPBackend.FLASH_ATTENTION): _Kernel(
+        _aten._scaled_dot_product_flash_attention_for_cpu,
+        lambda *given: _aten._scaled_dot_product_flash_attention_for_cpu_backward(*given, 0.0, False),
+    ),
+    ("cuda", SDPBackend.FLASH_ATTENTION): _Kernel(
         lambda q, k, v: _aten._scaled_dot_product_flash_attention(q, k, v)[:8],
         lambda *given: _aten._scaled_dot_product_flash_attention_backward(*given[:10], 0.0, False, *given[10:]),
     ),
-    SDPBackend.CUDNN_ATTENTION: _Kernel(
+    ("cuda", SDPBackend.CUDNN_ATTENTION): _Kernel(
         lambda q, k, v: _aten._scaled_dot_product_cudnn_attention(q, k, v, None, True)[:8],
         lambda *given: _aten._scaled_dot_product_cudnn_attention_backward(
             *given[:6], *given[10:], None, *given[6:10], 0.0, False
@@ -117,12 +117,10 @@ _GPU = {
 
 
 def _kernel(query: Tensor, key: Tensor) -> _Kernel | None:
-    chosen = SDPBackend(torch._fused_sdp_choice(query, key, key))
-    if query.device.type == "cpu":
-        return _CPU if chosen == SDPBackend.FLASH_ATTENTION else None
-    if query.shape[-1] % 8 != 0:  # torch widens these before it calls a kernel
+    device = query.device.type
+    if device == "cuda" and query.shape[-1] % 8 != 0:  # torch widens these before it calls a kernel
         return None
-    return _GPU.get(chosen)
+    return _KERNELS.get((device, SDPBackend(torch._fused_sdp_choice(query, key, key))))
 
 
 class _LogSumExp(torch.autograd.Function):
