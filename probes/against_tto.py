@@ -12,10 +12,10 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from experiments.emojiworld.evaluate import arguments, provenance, run, summarise
-from experiments.emojiworld.prompts import prompts
 from probes.results import MEASURES
 from ttom import TTOM
-from ttom.probe import places
+from ttom.checkpoints.probe_file import places
+from ttom.emojiworld.prompts import prompts
 
 
 def compare(probe: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:

@@ -32,10 +32,10 @@ class Segmenter(Protocol):
 class EmojiWorldSegmenter:
     """EmojiWorld's own: the noun of every pixel, by the world's detector, which knows its 66 nouns alone."""
 
-    name = "emojiworld (experiments/emojiworld/detector.safetensors)"
+    name = "emojiworld (ttom/emojiworld/detector.safetensors)"
 
     def __init__(self, device: str = "cpu") -> None:
-        from experiments.emojiworld.detector import load_detector
+        from ttom.emojiworld.detector import load_detector
 
         self._detector = load_detector(device)
 
@@ -43,7 +43,7 @@ class EmojiWorldSegmenter:
         import torch
         from torch.nn import functional
 
-        from experiments.emojiworld.nouns import INDEX
+        from ttom.emojiworld.nouns import INDEX
 
         pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.no_grad():

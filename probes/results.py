@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from probes import measures
-from ttom.probe import VERSION
+from ttom.checkpoints.probe_file import VERSION
 from ttom.statistics import interval
 
 MEASURES = ("miou", "ap")

@@ -17,13 +17,13 @@ from probes import results
 from probes.arguments import Probe, shard
 from probes.masks import Segmenter
 from ttom import checkpoints, outputs, provenance
+from ttom.checkpoints.probe_file import cached_file, places
 from ttom.checks import check_seed, check_words
 from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
 from ttom.cli.commands import hush_libraries, memory_as_user_error
 from ttom.errors import SetupError, UserError
 from ttom.pipeline import TTOM
-from ttom.probe import cached_file, places
-from ttom.streaming import StreamPrompt, read_prompts
+from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.emojiworld.captions import paint
-from experiments.emojiworld.nouns import NOUNS
-from experiments.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
 from probes.masks import EmojiWorldSegmenter
 from probes.measures import to_grid
+from ttom.emojiworld.captions import paint
+from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
 from ttom.layout.model import ObjectGroup
 from ttom.provenance import environment
 from ttom.statistics import interval

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from ttom.layout.llm import stage_text
+from ttom.layout.llm.planner import stage_text
 
 STAGES = ("enrich", "metadata", "check-metadata", "layout", "check-layout", "one-call")
 Objects = list[tuple[str, str]]

@@ -18,7 +18,7 @@ ALLOWED = {  # what a room may import of ours, besides itself
     "ttom.config": WORDS,
     "ttom.losses": {"ttom.types", "ttom.errors", "ttom.config"},
     "ttom.layout": WORDS,
-    "ttom.checkpoints": {"ttom.errors"},
+    "ttom.checkpoints": {"ttom.errors", "ttom.config"},
 }
 
 

@@ -152,7 +152,7 @@ class TTOConfig:
 
     @property
     def targets(self) -> tuple[int, ...]:
-        """The blocks as numbers, of settings that went through ``ttom.probe.resolve_blocks``."""
+        """The blocks as numbers, of settings that went through ``ttom.checkpoints.probe_file.resolve_blocks``."""
         assert self.blocks != "auto", "settings with blocks auto are resolved before they are used"
         return self.blocks
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttom import outputs, provenance
+from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.checks import check_prompt, check_seed, check_words
 from ttom.clock import Clock
 from ttom.config import MemoryConfig, Method, PlannerConfig, RuntimeConfig, Settings
@@ -20,7 +21,6 @@ from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
-from ttom.probe import resolve_blocks
 from ttom.sample import (
     Progress,
     Sample,
@@ -130,7 +130,7 @@ class TTOM:
         if self._backbone is None:
             from ttom.backbones import load_backbone
 
-            import_module("ttom.tto.fit")
+            import_module("ttom.guidance.tto.fit")
             self._backbone = load_backbone(self.model, device=self.device, dtype=self.dtype, runtime=self.runtime)
         return self._backbone
 
@@ -295,7 +295,7 @@ class TTOM:
         """
         if not settings.memory.active:
             return None
-        from ttom.adapter import LoraAdapter
+        from ttom.guidance.tto.adapter import LoraAdapter
         from ttom.memory.embedders import load_embedder
         from ttom.memory.memory import Memory
 

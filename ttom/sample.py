@@ -95,7 +95,7 @@ def steer(
     finish: bool = True,
 ) -> Sampled:
     """Denoise with test-time optimization in the guided steps, or with what the memory holds for such a prompt."""
-    from ttom.tto.fit import run_loaded, run_tto
+    from ttom.guidance.tto.fit import run_loaded, run_tto
 
     assert sample.masks is not None  # method ttom has a layout
     state = lookup.state if lookup is not None else None

@@ -26,7 +26,7 @@ from experiments.bench.real_measure import Meter, free_memory
 from experiments.bench.real_models import MODELS, TOKENS, Model, build, text_embedding
 from experiments.emojiworld.training import join_processes, leave_processes
 from ttom import provenance
-from ttom.adapter import LoraAdapter
+from ttom.guidance.tto.adapter import LoraAdapter
 
 WAN = [name for name, model in MODELS.items() if model.pipeline == "WanPipeline"]
 

@@ -20,15 +20,15 @@ from experiments.bench.generate import spread
 from experiments.bench.memory import timed
 from experiments.bench.real_models import TOKENS
 from ttom import TTOM, provenance
-from ttom.adapter import LoraAdapter
 from ttom.attention.capture import Prefix
 from ttom.backbones import Backbone
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
+from ttom.guidance.tto.adapter import LoraAdapter
+from ttom.guidance.tto.fit import run_tto
 from ttom.losses import alignment_loss
 from ttom.memory.fusion import fuse
 from ttom.memory.store import Store
 from ttom.sampler import Sampler
-from ttom.tto.fit import run_tto
 from ttom.types import ObjectMasks, TextEmbeddings, TokenGrid
 
 

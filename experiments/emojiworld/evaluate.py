@@ -25,12 +25,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from experiments.emojiworld import metrics
-from experiments.emojiworld.detector import Detection, Detector, detect, load_detector
-from experiments.emojiworld.nouns import NOUNS
-from experiments.emojiworld.prompts import SUITES, Prompt, prompts
 from ttom import TTOM, UserError
 from ttom.config import Settings
+from ttom.emojiworld import metrics
+from ttom.emojiworld.detector import Detection, Detector, detect, load_detector
+from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.prompts import SUITES, Prompt, prompts
 from ttom.layout.model import Layout
 from ttom.provenance import digest, environment
 from ttom.statistics import interval
@@ -277,7 +277,7 @@ def main() -> None:
     }
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     if options.picture:
-        from experiments.emojiworld.picture import draw
+        from ttom.emojiworld.picture import draw
 
         draw(rows, options.picture)
     print(table(result["all"]))

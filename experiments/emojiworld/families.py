@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from experiments.emojiworld import models, whole_clip
 from experiments.emojiworld.rotary import use_fast_joint_rotary, use_fast_rotary
-from experiments.emojiworld.world import HEIGHT, WIDTH
+from ttom.emojiworld.world import HEIGHT, WIDTH
 
 
 @dataclass(frozen=True)

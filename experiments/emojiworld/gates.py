@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.emojiworld import metrics
-from experiments.emojiworld.captions import captioned_scene
-from experiments.emojiworld.detector import WEIGHTS, Detection, Detector, detect, load_detector
 from experiments.emojiworld.families import FAMILIES
 from experiments.emojiworld.models import TEXT_TOKENS
-from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, Scene, frame_times, pack
+from ttom.emojiworld import metrics
+from ttom.emojiworld.captions import captioned_scene
+from ttom.emojiworld.detector import WEIGHTS, Detection, Detector, detect, load_detector
+from ttom.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, Scene, frame_times, pack
 from ttom.presets import emojiworld
 
 TARGETS = {

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from experiments.emojiworld.evaluate import arguments, plain_table, provenance, run, summarise
-from experiments.emojiworld.prompts import SUITES, prompts
 from experiments.emojiworld.pseudo_train import fill, memory_settings, training_prompts
 from ttom import TTOM
 from ttom.config import MemoryConfig
+from ttom.emojiworld.prompts import SUITES, prompts
 from ttom.statistics import interval
 
 FEW = 2

@@ -22,8 +22,8 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from experiments.emojiworld.captions import vocabulary
-from experiments.emojiworld.world import FRAMES, HEIGHT, WIDTH
+from ttom.emojiworld.captions import vocabulary
+from ttom.emojiworld.world import FRAMES, HEIGHT, WIDTH
 
 LATENT_CHANNELS = 16
 TEXT_TOKENS = 64

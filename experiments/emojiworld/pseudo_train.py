@@ -29,15 +29,15 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from experiments.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
 from experiments.emojiworld.evaluate import take_gpu
 from experiments.emojiworld.rewording import reworded
-from experiments.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
 from ttom import TTOM, UserError
 from ttom.cli.app import BAD_INPUT, INTERRUPTED
 from ttom.config import MemoryConfig, PlannerConfig, Settings
+from ttom.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
+from ttom.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
 from ttom.layout.model import Layout
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 from ttom.memory.abstraction import abstract
 from ttom.memory.files import write_whole
 from ttom.memory.store import Store

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict
 
 from ttom.config import PlannerConfig
 from ttom.errors import UserError
-from ttom.layout.answers import AnswerError, read_answer
-from ttom.layout.chat import Chat, PlanFailure, Usage
-from ttom.layout.llm import data_message
+from ttom.layout.llm.answers import AnswerError, read_answer
+from ttom.layout.llm.chat import Chat, PlanFailure, Usage
+from ttom.layout.llm.planner import data_message
 from ttom.layout.model import Layout, LayoutObject
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 from ttom.memory.abstraction import abstract
 
 if TYPE_CHECKING:

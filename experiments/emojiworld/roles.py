@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from experiments.emojiworld.nouns import NOUNS
-from experiments.emojiworld.world import DIRECTIONS, MAX_COUNT, RELATIONS, Scene
+from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.world import DIRECTIONS, MAX_COUNT, RELATIONS, Scene
 
 CLASSES = (1 + len(DIRECTIONS), 1 + len(RELATIONS), 1 + MAX_COUNT)
 """Direction of motion (0: none), side of the other noun (0: none), how many there are."""

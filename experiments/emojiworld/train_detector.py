@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.emojiworld.captions import paint
-from experiments.emojiworld.detector import STRIDE, Detector
-from experiments.emojiworld.nouns import NOUNS, extents
 from experiments.emojiworld.train_vae import crowded_scene
 from experiments.emojiworld.training import Run, ScenePool
-from experiments.emojiworld.world import HEIGHT, WIDTH, Renderer, pack, sample_scene
+from ttom.emojiworld.captions import paint
+from ttom.emojiworld.detector import STRIDE, Detector
+from ttom.emojiworld.nouns import NOUNS, extents
+from ttom.emojiworld.world import HEIGHT, WIDTH, Renderer, pack, sample_scene
 
 
 def make_scenes(seed: int, count: int) -> dict[str, Tensor]:

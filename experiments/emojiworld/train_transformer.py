@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from experiments.emojiworld.captions import captioned_scene, forget
 from experiments.emojiworld.families import FAMILIES, Family
 from experiments.emojiworld.models import LATENT_CHANNELS, TEXT_TOKENS, build_tokenizer
 from experiments.emojiworld.roles import CLASSES, RoleReader, token_roles
 from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
-from experiments.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
+from ttom.emojiworld.captions import captioned_scene, forget
+from ttom.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
 
 EMPTY_PROMPT_RATE = 0.1
 READER_WEIGHT = 0.02

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from experiments.emojiworld.captions import paint
 from experiments.emojiworld.families import FAMILIES, Family
-from experiments.emojiworld.nouns import NOUNS
 from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
-from experiments.emojiworld.world import (
+from ttom.emojiworld.captions import paint
+from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.world import (
     FRAMES,
     HEIGHT,
     SLOTS,

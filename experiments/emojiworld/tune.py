@@ -12,9 +12,9 @@ import json
 from typing import Any
 
 from experiments.emojiworld.evaluate import arguments, plain_table, provenance, run, summarise
-from experiments.emojiworld.prompts import prompts
 from ttom import TTOM
 from ttom.config import Settings
+from ttom.emojiworld.prompts import prompts
 
 SLACK = {"presence": 0.02, "direction": 0.05, "relation": 0.05}
 """What a variant may lose of each metric against base. A little more for rounding is allowed."""

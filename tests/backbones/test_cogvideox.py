@@ -13,15 +13,15 @@ from torch import Tensor
 
 from tests.tiny import TEXT_LENGTH, CogVideoX, tiny_cogvideox
 from ttom import TTOM
-from ttom.adapter import LoraAdapter
 from ttom.backbones import load_backbone
 from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import UserError
+from ttom.guidance.tto.adapter import LoraAdapter
+from ttom.guidance.tto.fit import TTOResult, run_loaded, run_tto
 from ttom.layout.raster import latent_times
 from ttom.losses import alignment_loss
 from ttom.sampler import Sampler
-from ttom.tto.fit import TTOResult, run_loaded, run_tto
 from ttom.types import ObjectMasks, TokenGrid, VideoSize
 
 PROMPT = "two  dogs and a red balloon"

@@ -14,10 +14,9 @@ import torch
 from torch import nn
 
 from tests.backbones.test_cogvideox import Sample as CogVideoXSample
+from tests.guidance.tto.test_tto import Sample
 from tests.tiny import tiny_cogvideox, tiny_pipeline
-from tests.tto.test_tto import Sample
 from ttom import TTOM, backbones
-from ttom.adapter import LoraAdapter
 from ttom.backbones import load_backbone
 from ttom.backbones.base import PipelineBackbone
 from ttom.backbones.cogvideox import CogVideoXBackbone
@@ -25,8 +24,9 @@ from ttom.backbones.runtime import check_fits, prepare
 from ttom.backbones.wan import WanBackbone
 from ttom.config import RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import UserError
+from ttom.guidance.tto.adapter import LoraAdapter
+from ttom.guidance.tto.fit import run_loaded
 from ttom.sampler import Sampler
-from ttom.tto.fit import run_loaded
 
 CPU = torch.device("cpu")
 SAMPLES: dict[str, tuple[Callable[[], PipelineBackbone], Any]] = {

@@ -13,9 +13,9 @@ import torch
 
 from tests.backbones import toy
 from ttom import TTOM, UserError
-from ttom.adapter import LoraAdapter
 from ttom.backbones import ADAPTERS, load_backbone, protocol
 from ttom.config import AdapterConfig, MemoryConfig, SamplerConfig, Settings, TTOConfig
+from ttom.guidance.tto.adapter import LoraAdapter
 
 PROMPT = "A red balloon moves from left to right above a blue house"
 SETTINGS = Settings(

@@ -210,7 +210,7 @@ def test_ctrl_c_while_the_server_is_silent(server: ChatServer, llm: list[str]) -
 
 WRITER = """
 import sys
-from ttom.layout.llm_cache import PlanCache
+from ttom.layout.llm.cache import PlanCache
 cache, keys = PlanCache(sys.argv[1]), [PlanCache.key({"prompt": str(k)}) for k in range(4)]
 for turn in range(40):
     for key in keys:

@@ -19,7 +19,7 @@ from ttom.cli import main
 from ttom.cli.app import parse
 from ttom.cli.arguments import Stream
 from ttom.presets import released
-from ttom.streaming import StreamPrompt, read_prompts
+from ttom.prompts import StreamPrompt, read_prompts
 
 ROOT = Path(ttom.__file__).parents[1]
 OTHER = "A dog moves up"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from experiments.emojiworld.captions import paint
-from experiments.emojiworld.detector import Detection, Detector, detect, load_detector
-from experiments.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
+from ttom.emojiworld.captions import paint
+from ttom.emojiworld.detector import Detection, Detector, detect, load_detector
+from ttom.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
 
 PER_KIND = 4
 

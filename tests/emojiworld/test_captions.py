@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from experiments.emojiworld.captions import (
+from experiments.planning.__main__ import count_is_right, motion_is_right, relation_is_right
+from ttom.emojiworld.captions import (
     NUMBERS,
     SCENERY,
     UNKNOWN_WORD,
@@ -20,11 +21,10 @@ from experiments.emojiworld.captions import (
     vague_caption,
     vocabulary,
 )
-from experiments.emojiworld.nouns import INDEX, NOUNS
-from experiments.emojiworld.world import KINDS, Kind, Scene, Split, sample_scene
-from experiments.planning.__main__ import count_is_right, motion_is_right, relation_is_right
+from ttom.emojiworld.nouns import INDEX, NOUNS
+from ttom.emojiworld.world import KINDS, Kind, Scene, Split, sample_scene
 from ttom.errors import UserError
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 TOWARDS = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.emojiworld import metrics
-from experiments.emojiworld.detector import STRIDE, Detection, Detector, detect, segment
 from experiments.emojiworld.gates import scene_scores
-from experiments.emojiworld.nouns import NOUNS
-from experiments.emojiworld.world import HEIGHT, WIDTH, thing_boxes
 from tests.emojiworld.conftest import Rendered
+from ttom.emojiworld import metrics
+from ttom.emojiworld.detector import STRIDE, Detection, Detector, detect, segment
+from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.world import HEIGHT, WIDTH, thing_boxes
 
 Found = list[list[list[Detection]]]
 

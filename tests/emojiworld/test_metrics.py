@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.emojiworld import metrics
-from experiments.emojiworld.detector import Detection
+from ttom.emojiworld import metrics
+from ttom.emojiworld.detector import Detection
 
 CAT, DOG = 0, 1
 

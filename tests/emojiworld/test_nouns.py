@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.emojiworld import nouns
-from experiments.emojiworld.nouns import ATLAS, INDEX, NOUNS, SPRITE, extents, sprites
+from ttom.emojiworld import nouns
+from ttom.emojiworld.nouns import ATLAS, INDEX, NOUNS, SPRITE, extents, sprites
 
 
 def test_at_least_sixty_nouns_each_once() -> None:

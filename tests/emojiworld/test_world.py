@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.emojiworld.nouns import INDEX, NOUNS
-from experiments.emojiworld.world import (
+from tests.emojiworld.conftest import Rendered, render
+from ttom.emojiworld.nouns import INDEX, NOUNS
+from ttom.emojiworld.world import (
     DIRECTIONS,
     FRAMES,
     HEIGHT,
@@ -32,7 +33,6 @@ from experiments.emojiworld.world import (
     split_of,
     thing_boxes,
 )
-from tests.emojiworld.conftest import Rendered, render
 
 TRANSLUCENT = {INDEX["cup"], INDEX["spaceship"]}  # steam and a beam of light count as ink of the box, not as a label
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")

@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from ttom.layout.answers import EnrichAnswer, LayoutAnswer, MetadataAnswer, OneCallAnswer, read_answer
 from ttom.layout.drafts import Checked, Draft, DraftObject, Limits, check_draft, check_objects
-from ttom.layout.llm import stage_text
+from ttom.layout.llm.answers import EnrichAnswer, LayoutAnswer, MetadataAnswer, OneCallAnswer, read_answer
+from ttom.layout.llm.planner import stage_text
 from ttom.layout.model import check_layout
 from ttom.layout.phrases import count_problems, nearest_phrase, without_determiner
 

@@ -11,7 +11,7 @@ import pytest
 
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
-from ttom.layout.imports import ImportedPrompt, import_file
+from ttom.layout.importers import ImportedPrompt, import_file
 from ttom.layout.model import check_layout
 
 LIMITS = Limits(min_size=0.05, max_speed=2.5)

@@ -12,7 +12,7 @@ from experiments.planning import __main__ as planning
 from experiments.planning.measures import iou, overlap, roughness
 from tests.chat_server import ChatServer
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 
 MOTION = {"prompt": "A red kite glides leftwards", "object_1": "kite", "d_1": "left", "object_2": "", "d_2": ""}
 BOTH = {

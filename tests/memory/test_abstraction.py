@@ -8,7 +8,7 @@ import pytest
 
 from ttom.errors import UserError
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 from ttom.memory.abstraction import abstract
 
 PAPER = "A vibrant red balloon drifts right to left above a grand statue."

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from tests.memory.test_memory import Embedder, ask, learn, make
 from tests.memory.test_store import contents, put
 from tests.tiny import tiny_pipeline
-from ttom.adapter import LoraAdapter
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig
 from ttom.errors import UserError
+from ttom.guidance.tto.adapter import LoraAdapter
 from ttom.memory import maintenance, sharing
 from ttom.memory.store import UNFINISHED, Store
 

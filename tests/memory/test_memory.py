@@ -16,7 +16,7 @@ from tests.memory.test_store import contents
 from ttom.config import MemoryConfig
 from ttom.errors import UserError
 from ttom.layout.model import Layout
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 from ttom.memory.memory import Lookup, Memory
 from ttom.memory.store import Store
 

@@ -11,9 +11,9 @@ import torch
 
 from tests.memory.test_store import contents
 from ttom import TTOM, UserError
-from ttom.adapter import LoraAdapter
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, MemoryConfig, SamplerConfig, Settings, TTOConfig
+from ttom.guidance.tto.adapter import LoraAdapter
 from ttom.memory.store import Store
 
 PROMPT = "A cat moves left above a house"

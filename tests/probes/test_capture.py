@@ -17,7 +17,7 @@ from tests.tiny import TEXT_LENGTH
 from ttom import TTOM
 from ttom.backbones import Backbone, CogVideoXBackbone, WanBackbone
 from ttom.config import SamplerConfig, Settings, TTOConfig
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 from ttom.sampler import Sampler
 from ttom.types import TokenGrid, VideoSize
 

@@ -16,7 +16,7 @@ from probes.grounding import GroundedSegmenter
 from tests.probes.tiny_grounding import SIDE, save_detector, save_tracker
 from ttom import UserError
 from ttom.layout.model import ObjectGroup
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 
 PHRASES = ["red balloon", "blue house"]
 FRAMES, HEIGHT, WIDTH = 7, 32, 48

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from experiments.emojiworld.pseudo_train import training_prompts
-from experiments.emojiworld.world import combinations, split_of
 from probes.arguments import PROMPTS
 from probes.emojiworld_prompts import COUNT, MOVING, SEED, prompts
-from ttom.layout.rules import plan
-from ttom.streaming import read_prompts
+from ttom.emojiworld.world import combinations, split_of
+from ttom.layout.rules.planner import plan
+from ttom.prompts import read_prompts
 
 
 @pytest.mark.parametrize("name", ["common", "emojiworld"])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from probes import results
-from ttom.probe import read
+from ttom.checkpoints.probe_file import read
 from ttom.statistics import interval
 
 BLOCKS, STEPS = (1, 2, 4), [0, 1, 6]

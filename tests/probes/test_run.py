@@ -13,8 +13,8 @@ import pytest
 import probes.run
 from probes.run import main
 from tests.probes.tiny_grounding import save_detector, save_tracker
+from ttom.checkpoints.probe_file import cached_file, recommended_blocks
 from ttom.layout.model import ObjectGroup
-from ttom.probe import cached_file, recommended_blocks
 
 SMALL = (
     "--device cpu --preset emojiworld --sampler.frames 5 --sampler.height 16 --sampler.width 32 --sampler.steps 3 "

@@ -11,7 +11,7 @@ import pytest
 
 from probes.worker import WorkerSegmenter
 from ttom import UserError
-from ttom.layout.rules import plan
+from ttom.layout.rules.planner import plan
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 GROUPS = plan("A red balloon moves left above a house", aspect=1.5, seed=0).groups()

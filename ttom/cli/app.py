@@ -19,12 +19,12 @@ from typing import Annotated
 import tyro
 
 import ttom
+from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.cli.arguments import Generate, Plan, Stream
 from ttom.cli.memory import MemoryCommand
 from ttom.config import Settings
 from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
-from ttom.probe import resolve_blocks
 
 
 @dataclass(frozen=True)

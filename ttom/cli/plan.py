@@ -15,11 +15,11 @@ from ttom import outputs
 from ttom.cli.arguments import Plan
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
-from ttom.layout.imports import import_file
+from ttom.layout.importers import import_file
 from ttom.layout.model import load_layout, save_layout
 from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompt, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
-from ttom.streaming import StreamPrompt, read_prompts
+from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
 
 RECORD, STREAM = "plan.jsonl", "prompts.jsonl"

@@ -18,8 +18,8 @@ from ttom.cli.commands import file_layout, hush_libraries, left_out, memory_as_u
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
 from ttom.pipeline import TTOM, Result
+from ttom.prompts import StreamPrompt, read_prompts
 from ttom.sample import Stage
-from ttom.streaming import StreamPrompt, read_prompts
 
 RECORD = "stream.jsonl"
 NEEDED = ("report.json", "video.mp4")

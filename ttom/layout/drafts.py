@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ttom.layout import words
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
 from ttom.layout.phrases import count_problems, nearest_phrase
+from ttom.layout.rules import words
 
 MAX_OBJECTS = 48
 MAX_PHRASE_WORDS = 8

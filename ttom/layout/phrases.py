@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 
 from ttom.errors import UserError
-from ttom.layout import words
-from ttom.layout.mentions import Mention, find_mentions, tokenize
-from ttom.layout.reading import is_object
+from ttom.layout.rules import words
+from ttom.layout.rules.mentions import Mention, find_mentions, tokenize
+from ttom.layout.rules.reading import is_object
 
 _LEADING = words.DETERMINERS | words.NUMBERS.keys() | words.LARGE_NUMBERS | {"of"}
 _QUANTIFIERS = sorted(words.QUANTIFIERS, key=len, reverse=True)
@@ -21,7 +21,7 @@ def nearest_phrase(prompt: str, phrase: str, noun: str) -> str | None:
     """The prompt's own words for an object, without determiner and number; None if there are none.
 
     The phrase itself, else its end ("shiny red car" -> "red car" -> "car"), else its noun, else the words most like
-    the phrase; case and number do not matter (the rule of `ttom.layout.words.find_phrase`).
+    the phrase; case and number do not matter (the rule of `ttom.layout.rules.words.find_phrase`).
     """
     bare = without_determiner(phrase).split()
     ends = [" ".join(bare[start:]) for start in range(len(bare))]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ttom.config import PlannerConfig
 from ttom.errors import UserError
-from ttom.layout import rules
 from ttom.layout.model import Layout
+from ttom.layout.rules import planner as rules
 
 if TYPE_CHECKING:
-    from ttom.layout.chat import Chat, PlanFailure
-    from ttom.layout.llm import LLMPlanner
+    from ttom.layout.llm.chat import Chat, PlanFailure
+    from ttom.layout.llm.planner import LLMPlanner
 
 _log = logging.getLogger(__name__)
 
@@ -106,8 +106,8 @@ def _run(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
 async def _plan_all(
     prompts: Sequence[str], aspect: float, config: PlannerConfig, done: Callable[[], None]
 ) -> list[Outcome]:
-    from ttom.layout.chat import Chat
-    from ttom.layout.llm import LLMPlanner
+    from ttom.layout.llm.chat import Chat
+    from ttom.layout.llm.planner import LLMPlanner
 
     planner = LLMPlanner(config, aspect)
     outcomes: dict[str, Outcome] = {}
@@ -158,7 +158,7 @@ def _without_network(prompt: str, planner: LLMPlanner, config: PlannerConfig) ->
 
 
 async def _plan_one(prompt: str, aspect: float, planner: LLMPlanner, chat: Chat) -> Outcome:
-    from ttom.layout.chat import PlanFailure
+    from ttom.layout.llm.chat import PlanFailure
 
     try:
         made = await planner.plan(prompt, chat)

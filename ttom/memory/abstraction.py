@@ -6,8 +6,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from ttom.layout import words
 from ttom.layout.model import Layout, check_layout
+from ttom.layout.rules import words
 
 _PLACEHOLDER = re.compile(r"<object ([A-Z]+)>", re.IGNORECASE)
 

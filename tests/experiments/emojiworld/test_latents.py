@@ -1,0 +1,51 @@
+"""The latents that the transformer is trained on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo, clip_scenes
+from ttom import checkpoints
+from ttom.emojiworld.world import FRAMES, Renderer, frame_times
+
+
+def test_an_exported_pipeline_gives_the_latents_that_its_own_vae_gives() -> None:
+    from diffusers import AutoencoderKLWan
+
+    folder = checkpoints.path("emojiworld-wan")
+    encoder = LatentEncoder(folder, "cpu")
+    stated = json.loads((folder / "vae" / "config.json").read_text())
+    assert encoder.normalisation == {
+        name: pytest.approx(stated[name], rel=1e-6) for name in ("latents_mean", "latents_std")
+    }
+    packed = clip_scenes(3, 2)
+    latents = encoder(packed, frame_times(FRAMES))
+    vae = AutoencoderKLWan.from_pretrained(folder / "vae")
+    video, _ = Renderer()(packed, frame_times(FRAMES))
+    with torch.no_grad():
+        stock = vae.encode(video).latent_dist.mode()
+    stock = (stock - torch.tensor(stated["latents_mean"]).view(1, -1, 1, 1, 1)) / torch.tensor(
+        stated["latents_std"]
+    ).view(1, -1, 1, 1, 1)
+    assert latents.shape == (2, 16, 5, 16, 24)
+    # bfloat16 in training against float32
+    assert (latents - stock).norm() / stock.norm() < 0.03
+    assert 0.7 < latents.std() < 1.4
+
+
+def test_going_on_from_the_checkpoint_starts_at_its_loss() -> None:
+    """The exported weights, put back into the training module, predict far better than fresh ones."""
+    torch.manual_seed(0)
+    folder = checkpoints.path("emojiworld-wan")
+    packed = clip_scenes(5, 4)
+    latents = LatentEncoder(folder, "cpu")(packed, frame_times(FRAMES))
+    fresh, trained = TextToVideo(), TextToVideo()
+    trained.load(folder)
+    with torch.no_grad():
+        losses = [
+            model(latents, packed["tokens"].long(), packed["roles"], 64, 2.0)[0].item() for model in (fresh, trained)
+        ]
+    assert losses[1] < 0.4 < losses[0]

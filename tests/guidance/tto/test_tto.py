@@ -1,0 +1,373 @@
+"""Test-time optimization of one sample on the tiny model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+
+from tests.tiny import tiny_pipeline
+from ttom.attention.capture import Prefix
+from ttom.backbones.wan import WanBackbone
+from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.errors import UserError
+from ttom.guidance.tto import fit, module
+from ttom.guidance.tto.adapter import LoraAdapter
+from ttom.guidance.tto.fit import TTOResult, run_tto
+from ttom.guidance.tto.module import TestTimeOptimization
+from ttom.losses import alignment_loss
+from ttom.sampler import Sampler
+from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
+
+SIZE = VideoSize(9, 32, 48)
+PROMPT = "two dogs and a red balloon"
+SETTINGS = Settings(
+    sampler=SamplerConfig(steps=5, guidance_scale=4.0, frames=9, height=32, width=48, max_sequence_length=12),
+    adapter=AdapterConfig(rank=4, alpha=4.0),
+    tto=TTOConfig(blocks=(1, 2), lr=1e-2, guided_steps=2, iterations=3),
+)
+
+
+class Sample:
+    """One prompt with masks on opposite sides, ready to run."""
+
+    def __init__(self, backbone: WanBackbone, settings: Settings = SETTINGS) -> None:
+        self.backbone, self.settings = backbone, settings
+        self.text: TextEmbeddings = backbone.encode_prompt(PROMPT, "", guidance=True, max_sequence_length=12)
+        self.tokens = [backbone.phrase_tokens(PROMPT, phrase, 12) for phrase in ("dogs", "red balloon")]
+        masks = torch.zeros(2, 3, 8, 12)
+        masks[0, :, 2:6, :4], masks[1, :, 2:6, 8:] = 1 / 16, 1 / 16
+        self.masks = ObjectMasks(masks, torch.ones(2, 3, dtype=torch.bool))
+        self.latents = backbone.initial_latents(SIZE, 0)
+
+    def run(self, seed: int = 0, **options: object) -> TTOResult:
+        parts = (self.backbone, self.latents, self.text, self.tokens, self.masks, self.settings, seed)
+        return run_tto(*parts, **options)  # type: ignore[arg-type]
+
+    def with_tto(self, **changes: object) -> Sample:
+        return Sample(self.backbone, replace(self.settings, tto=replace(self.settings.tto, **changes)))
+
+
+def by_hand(sample: Sample, keep_after: bool = False) -> tuple[list[list[float]], Tensor, list[Tensor]]:
+    """The method as a plain loop, without Lightning."""
+    tto = sample.settings.tto
+    sampler = Sampler(sample.backbone, sample.text, sample.settings.sampler)
+    adapter = LoraAdapter(sample.backbone, sample.settings.adapter, tto.blocks, seed=0)
+    adapter.attach()
+    optimizer = torch.optim.AdamW(adapter.parameters(), lr=tto.lr, weight_decay=tto.weight_decay)
+    latents, losses, maps = sample.latents, [], []
+    for i, t in enumerate(sampler.timesteps):
+        if i < tto.guided_steps:
+            losses.append([])
+            for _ in range(tto.iterations):
+                maps.append(sample.backbone.object_maps(latents, t, sample.text.positive, sample.tokens, tto.blocks))
+                loss = alignment_loss(tto.loss, maps[-1], sample.masks)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses[-1].append(loss.item())
+            maps.append(sample.backbone.object_maps(latents, t, sample.text.positive, sample.tokens, tto.blocks))
+        elif i == tto.guided_steps:
+            adapter.enabled(keep_after)
+        latents = sampler.step(i, latents)
+    adapter.detach()
+    return losses, latents, [m.detach().mean(0) for m in maps]
+
+
+@pytest.mark.parametrize("keep_after", [False, True])
+def test_equals_the_plain_loop(tiny: WanBackbone, keep_after: bool) -> None:
+    sample = Sample(tiny).with_tto(keep_after=keep_after)
+    losses, latents, maps = by_hand(sample, keep_after)
+    result = sample.run()
+    assert result.losses == losses
+    assert torch.equal(result.latents, latents)
+    assert torch.equal(result.maps_before, maps[0]) and torch.equal(result.maps_after, maps[-1])
+    assert result.maps_before.shape == (2, 3, 8, 12)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_later_adapters_and_checkpointing_equal_the_plain_loop(
+    tiny: WanBackbone, first: int, checkpointing: bool
+) -> None:
+    """The plain loop runs all blocks every time and keeps all activations; the fit need not."""
+    settings = replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=first))
+    sample = Sample(tiny, settings)
+    losses, latents, maps = by_hand(sample)
+    calls: list[int] = []
+    tiny.transformer.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    if checkpointing:
+        tiny.transformer.enable_gradient_checkpointing()
+    result = sample.run()
+    assert result.losses == losses
+    assert torch.equal(result.latents, latents) and torch.equal(result.maps_after, maps[-1])
+    assert {int(name.split(".")[1]) for name in result.adapter} == set(range(first, 3))
+    steps = 2 * 5  # of both branches
+    iterations = 2 * (1 if first else 3 + 3 * checkpointing) + (0 if first else 1)
+    assert len(calls) == steps + iterations
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_the_iterations_share_is_gone_before_a_step(
+    tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    made: list[weakref.ref[Prefix]] = []
+    held: list[bool] = []
+
+    class Watched(Prefix):
+        def __init__(self, block: int) -> None:
+            super().__init__(block)
+            made.append(weakref.ref(self))
+
+    def step(*inputs: Any) -> Tensor:
+        alive = [prefix for prefix in (reference() for reference in made) if prefix is not None]
+        held.append(any(prefix.attended is not None or prefix.inputs is not None for prefix in alive))
+        return original(*inputs)
+
+    original = Sampler.step
+    monkeypatch.setattr(Sampler, "step", step)
+    monkeypatch.setattr(module, "Prefix", Watched)
+    Sample(tiny, replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=first))).run()
+    assert made and held == [False] * 5
+
+
+def test_an_adapter_after_the_first_target_block_is_refused() -> None:
+    with pytest.raises(UserError, match="(?s)--adapter.first-block is 2.*at most 1"):
+        replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=2))
+    with pytest.raises(UserError, match="--adapter.first-block is -1"):
+        AdapterConfig(first_block=-1)
+
+
+def test_optimises_on_a_smaller_picture(tiny: WanBackbone) -> None:
+    """Maps and loss are those of every second latent; the steps are those of the whole picture."""
+    sample = Sample(tiny).with_tto(downsample=2, iterations=6, lr=3e-2)
+    sample.masks = ObjectMasks(torch.nn.functional.avg_pool2d(sample.masks.masks, 2) * 4, sample.masks.visible)
+    result = sample.run()
+    picked = sample.latents[..., 1::2, 1::2]
+    assert torch.equal(tiny.reduced(sample.latents, 2), picked) and torch.equal(
+        tiny.reduced(sample.latents, 1), sample.latents
+    )
+    timestep = Sampler(tiny, sample.text, sample.settings.sampler).timesteps[0]
+    with torch.no_grad():
+        maps = tiny.object_maps(picked, timestep, sample.text.positive, sample.tokens, (1, 2))
+    assert torch.equal(result.maps_before, maps.mean(0)) and maps.shape[2:] == (3, 4, 6)
+    assert result.losses[0][0] == alignment_loss("jsd", maps, sample.masks).item()
+    assert result.losses[-1][-1] < 0.9 * result.losses[0][0]
+    assert result.latents.shape == sample.latents.shape
+    # What was optimised there lowers the exact loss too.
+    exact = Sample(tiny)
+    with torch.no_grad():
+        losses = []
+        for state in (None, result.adapter):
+            adapter = LoraAdapter(tiny, exact.settings.adapter, (1, 2), seed=0)
+            adapter.attach()
+            if state is not None:
+                adapter.load_state_dict(state)
+            maps = tiny.object_maps(sample.latents, timestep, sample.text.positive, sample.tokens, (1, 2))
+            losses.append(alignment_loss("jsd", maps, exact.masks).item())
+            adapter.detach()
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_reduced_latents_fill_the_reduced_grid(patch: int) -> None:
+    """Also where the factor does not divide the rows: 4 x 6 tokens of two latents a side by 4 are 1 x 1."""
+    backbone = WanBackbone("tiny", tiny_pipeline(patch))
+    latents = backbone.initial_latents(SIZE, 0)
+    for factor in (2, 3, 4):
+        grid = backbone.token_grid(SIZE).reduced(factor)
+        small = backbone.reduced(latents, factor)
+        assert small.shape[-2:] == (grid.height * patch, grid.width * patch)
+        assert abs(small.std() - 1) < 0.2  # chosen, not averaged
+    with pytest.raises(UserError, match="--tto.downsample is 13"):
+        backbone.reduced(latents, 13)
+
+
+def test_the_loss_falls_and_the_video_changes(tiny: WanBackbone) -> None:
+    sample = Sample(tiny).with_tto(iterations=6, lr=3e-2)
+    result = sample.run()
+    assert [len(step) for step in result.losses] == [6, 6]
+    assert result.losses[-1][-1] < 0.8 * result.losses[0][0]
+    inside = sample.masks.masks > 0
+    shares = [(m * inside).sum() / m.sum() for m in (result.maps_before, result.maps_after)]
+    assert shares[1] > shares[0] + 0.05
+    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents)
+    assert not torch.allclose(result.latents, base)
+
+
+def test_same_seed_same_result_whatever_the_global_state(tiny: WanBackbone) -> None:
+    sample = Sample(tiny)
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = sample.run(seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    second, other = sample.run(seed=3), sample.run(seed=4)
+    assert first.losses == second.losses and torch.equal(first.latents, second.latents)
+    assert all(torch.equal(first.adapter[k], second.adapter[k]) for k in first.adapter)
+    assert first.losses[0][0] == other.losses[0][0] and first.losses[0][-1] != other.losses[0][-1]
+
+
+def test_the_pipeline_is_as_before(tiny: WanBackbone) -> None:
+    sample = Sample(tiny)
+    before = {k: v.clone() for k, v in tiny.transformer.state_dict().items()}
+    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents)
+    sample.run()
+    assert before.keys() == tiny.transformer.state_dict().keys()
+    assert all(torch.equal(v, before[k]) for k, v in tiny.transformer.state_dict().items())
+    assert torch.equal(Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents), base)
+
+
+def test_early_stop_ends_a_steps_iterations_but_not_the_run(tiny: WanBackbone) -> None:
+    full = Sample(tiny).with_tto(guided_steps=3).run().losses
+    threshold = (full[0][0] + full[0][1]) / 2  # reached by the second loss
+    result = Sample(tiny).with_tto(guided_steps=3, stop_loss=threshold).run()
+    assert result.losses[0] == full[0][:2]
+    assert len(result.losses) == 3 and all(len(step) >= 1 for step in result.losses)
+    assert all(loss >= threshold for step in result.losses for loss in step[:-1])
+
+
+def test_starts_from_given_values(tiny: WanBackbone) -> None:
+    sample = Sample(tiny)
+    first = sample.run()
+    again = sample.run(seed=9, initial_adapter=first.adapter)
+    assert again.losses[0][0] < first.losses[0][0]
+
+
+def test_progress_and_logger(tiny: WanBackbone, tmp_path: Path) -> None:
+    seen: list[tuple] = []
+    logger = CSVLogger(tmp_path, name="", version="")
+    result = Sample(tiny).run(logger=logger, progress=lambda *args: seen.append(args))
+    losses = [loss for step in result.losses for loss in step]
+    assert seen[:6] == [("optimize", i + 1, 6, loss) for i, loss in enumerate(losses)]
+    assert seen[6:] == [("sample", i, 3, None) for i in (1, 2, 3)]
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("tto/loss")
+    assert [float(row.split(",")[column]) for row in rows[1:]] == pytest.approx(losses, rel=1e-6)
+
+
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_tensor_without_gradient_is_found(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Cut a block out of the graph: its LoRA would never be trained, and nobody would notice."""
+    attn = tiny.transformer.blocks[block].attn2
+    norm = attn.norm_k.forward
+    monkeypatch.setattr(attn.norm_k, "forward", lambda x: norm(x.detach()))
+    with pytest.raises(AssertionError, match=f"blocks.{block}.attn2.to_k.lora_B"):
+        Sample(tiny).run()
+    assert not any("lora" in name for name in tiny.transformer.state_dict())
+
+
+def test_a_first_matrix_without_gradient_is_found(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A has no gradient while B is 0: seen at the second iteration, and not demanded of a single one."""
+    enabled = LoraAdapter.enabled
+
+    def freeze(adapter: LoraAdapter, on: bool) -> None:
+        enabled(adapter, on)
+        adapter.named_parameters()["blocks.0.attn2.to_v.lora_A.weight"].requires_grad_(False)
+
+    monkeypatch.setattr(LoraAdapter, "enabled", freeze)
+    Sample(tiny).with_tto(guided_steps=1, iterations=1).run()
+    for schedule in ({"guided_steps": 1, "iterations": 2}, {"guided_steps": 2, "iterations": 1}):
+        with pytest.raises(AssertionError, match="1 trained tensors, among them blocks.0.attn2.to_v.lora_A"):
+            Sample(tiny).with_tto(**schedule).run()
+
+
+def test_gradients_equal_finite_differences(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss's gradient for LoRA tensors of every kind, in float64, against central differences."""
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)  # diffusers' own casts to float32 are off
+    tiny.pipe.to(torch.float64)
+    sample = Sample(tiny)
+    adapter = LoraAdapter(tiny, sample.settings.adapter, (1, 2), seed=0)
+    adapter.attach()
+    masks = ObjectMasks(sample.masks.masks.double(), sample.masks.visible)
+    generator = torch.Generator().manual_seed(0)
+
+    def loss() -> Tensor:
+        maps = tiny.object_maps(sample.latents, torch.tensor(900.0), sample.text.positive, sample.tokens, (1, 2))
+        return alignment_loss("jsd", maps, masks)
+
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    named = adapter.named_parameters()
+    gradients = dict(zip(named, torch.autograd.grad(loss(), list(named.values())), strict=True))
+    for name, parameter in named.items():
+        assert parameter.dtype == torch.float64
+        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            values = []
+            for sign in (1, -1):
+                parameter.add_(direction, alpha=sign * 1e-5)
+                values.append(loss().item())
+                parameter.sub_(direction, alpha=sign * 1e-5)
+        slope = (gradients[name] * direction).sum().item()
+        assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-12), name
+
+
+def test_interrupt_propagates_and_restores(tiny: WanBackbone) -> None:
+    processors = [block.attn2.processor for block in tiny.transformer.blocks]
+    handler = signal.getsignal(signal.SIGINT)
+
+    def press(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Sample(tiny).run(progress=press)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not any("lora" in name for name in tiny.transformer.state_dict())
+    assert all(b.attn2.processor is p for b, p in zip(tiny.transformer.blocks, processors, strict=True))
+
+
+def test_logging_levels_are_put_back(tiny: WanBackbone) -> None:
+    logger = logging.getLogger("lightning.pytorch")
+    logger.setLevel(logging.DEBUG)
+    Sample(tiny).run()
+    assert logger.level == logging.DEBUG
+    logger.setLevel(logging.INFO)
+
+
+def test_start_up_is_short(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sample pays for Lightning: a fit whose model costs nothing."""
+    sample = Sample(tiny)
+    Sample(tiny).run()  # imports and caches
+    weight = torch.zeros(1, requires_grad=True)
+    monkeypatch.setattr(TestTimeOptimization, "training_step", lambda self, *_: (weight + 1).sum())
+    monkeypatch.setattr(TestTimeOptimization, "on_after_backward", lambda self: None)
+    monkeypatch.setattr(TestTimeOptimization, "on_train_epoch_end", lambda self: None)
+    adapter = LoraAdapter(tiny, sample.settings.adapter, (1, 2), seed=0)
+    adapter.attach()
+    sampler = Sampler(tiny, sample.text, sample.settings.sampler)
+    tto = TTOConfig(guided_steps=5, iterations=8)
+    module = TestTimeOptimization(sampler, adapter, sample.latents, sample.tokens, sample.masks, tto)
+    start = time.perf_counter()
+    fit._fit(module, torch.device("cpu"), None)
+    seconds = time.perf_counter() - start
+    print(f"Lightning's share of 5 x 8 iterations: {seconds:.3f} s")
+    assert seconds < 0.5
+
+
+def test_a_fresh_process_prints_nothing_and_writes_nothing(tiny_folder: Path, tmp_path: Path) -> None:
+    code = f"""
+from ttom.backbones import load_backbone
+from tests.guidance.tto.test_tto import Sample
+Sample(load_backbone({str(tiny_folder)!r}, device="cpu")).run()
+"""
+    root = Path(__file__).parents[3]
+    environment = os.environ | {"PYTHONPATH": str(root), "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

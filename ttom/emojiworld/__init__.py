@@ -1,0 +1,1 @@
+"""EmojiWorld, the embedded synthetic world: its nouns, scenes, captions, prompts with facts, renderer and detector."""

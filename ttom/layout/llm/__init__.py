@@ -1,0 +1,1 @@
+"""The LLM planner: a language model behind any OpenAI-compatible endpoint plans the layout."""

@@ -1,0 +1,273 @@
+"""The LLM planner: a language model is asked in stages, and code checks every answer (section 3.1, appendix C).
+
+Prompt -> (enrich) -> metadata -> check-metadata -> layout -> check-layout, or one call for the last four. The texts are
+files under prompts/, of our own wording. What the user wrote enters as JSON strings of the user message only, so it can
+end neither its own place nor the message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ttom.config import PlannerConfig
+from ttom.errors import UserError
+from ttom.layout.drafts import Checked, DraftObject, Limits, check_draft, check_objects
+from ttom.layout.llm.answers import (
+    CANVAS_HEIGHT,
+    AnswerError,
+    EnrichAnswer,
+    LayoutAnswer,
+    MetadataAnswer,
+    OneCallAnswer,
+    read_answer,
+)
+from ttom.layout.llm.cache import PlanCache
+from ttom.layout.llm.chat import Chat, Message, PlanFailure, Usage
+from ttom.layout.model import Layout
+
+PROMPTS = "v1"
+"""Folder of the stage texts; a change of meaning gets a new one. Reports and the cache name it."""
+MAX_PROMPT = 20_000
+"""Characters of a prompt: far more than any text encoder reads, few enough to cost little by mistake."""
+_MAX_ENRICHED = 3_000
+A = TypeVar("A", bound=BaseModel)
+
+
+@cache
+def stage_text(stage: str) -> str:
+    """What the model is told in a stage, with what holds in all of them."""
+    folder = Path(__file__).with_name("prompts") / PROMPTS
+    return "\n".join((folder / f"{name}.md").read_text(encoding="utf-8") for name in (stage, "common"))
+
+
+def data_message(data: dict[str, Any]) -> Message:
+    """A user message that holds nothing but this data.
+
+    JSON keeps the user's quotes and line breaks inside their string. "<" is escaped too, because some servers read
+    "<|...|>" in any text as the end of the message.
+    """
+    return {"role": "user", "content": json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")}
+
+
+@dataclass
+class _Run:
+    """One prompt on its way through the stages."""
+
+    prompt: str
+    chat: Chat
+    usage: Usage = field(default_factory=Usage)
+    repairs: int = 0
+    enriched: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LLMPlan:
+    """A layout and what the report says about how it came about."""
+
+    layout: Layout
+    report: dict[str, Any]
+
+
+class LLMPlanner:
+    """Plans single prompts; see ttom/layout/planning.py for files of prompts and the way back to the rules.
+
+    Args:
+        config: The planner's settings.
+        aspect: Picture width / height; the model's canvas has the same proportions, so that boxes need no stretching.
+    """
+
+    def __init__(self, config: PlannerConfig, aspect: float) -> None:
+        self.config = config
+        self.canvas = (max(1, round(CANVAS_HEIGHT * aspect)), CANVAS_HEIGHT)
+        self.limits = Limits(config.min_size, config.max_speed)
+        self.cache = PlanCache(config.cache_dir)
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raise UserError for a prompt that shall not be sent: empty or too long."""
+        if not prompt.strip():
+            raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')
+        if len(prompt) > MAX_PROMPT:
+            raise UserError(
+                f"the prompt has {len(prompt)} characters", expected=f"at most {MAX_PROMPT}", remedy="a shorter prompt"
+            )
+
+    # -- cache ----------------------------------------------------------------------------------------------------
+
+    def cache_key(self, prompt: str) -> str:
+        """Hash of all that decides the plan. The address is not part of it: the same model may move."""
+        config = self.config
+        texts = {name: hashlib.sha256(stage_text(name).encode()).hexdigest() for name in config.stages}
+        names = ("model", "temperature", "video_text", "min_size", "max_speed")
+        settings = {name: getattr(config, name) for name in names}
+        return PlanCache.key({"prompt": prompt, "stages": texts, "canvas": self.canvas, "settings": settings})
+
+    def cached(self, prompt: str) -> LLMPlan | None:
+        """The plan that the cache holds; its report says that nothing was spent now."""
+        entry = self.cache.get(self.cache_key(prompt))
+        if entry is None:
+            return None
+        try:
+            layout = Layout.model_validate(entry["layout"])
+            spent = {"requests": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "seconds": 0.0}
+            return LLMPlan(layout, {**entry["report"], **spent, "cached": True})
+        except (KeyError, TypeError, ValidationError):
+            return None
+
+    # -- stages ---------------------------------------------------------------------------------------------------
+
+    async def plan(self, prompt: str, chat: Chat) -> LLMPlan:
+        """Ask through the stages and keep the plan in the cache.
+
+        Raises:
+            PlanFailure: the model's plan is still wrong after the repair rounds, or the server failed.
+            SetupError: settings or environment that cannot work for any prompt.
+        """
+        start, run = time.perf_counter(), _Run(prompt, chat)
+        try:
+            checked = await self._stages(run)
+        except PlanFailure as failure:
+            failure.report = self._report(run, time.perf_counter() - start)  # what was spent in vain
+            raise
+        assert checked.layout is not None
+        notes = tuple(run.notes) + checked.changes
+        layout = checked.layout.model_copy(update={"notes": notes})
+        report = self._report(run, time.perf_counter() - start)
+        report |= {"changes": list(notes), "boxes": checked.boxes, "boxes_out_of_bounds": checked.out_of_bounds}
+        try:
+            self.cache.put(self.cache_key(prompt), {"layout": layout.model_dump(mode="json"), "report": report})
+        except OSError as error:  # the plan is paid for: go on with it
+            report["cache_error"] = error.strerror or str(error)
+        return LLMPlan(layout, report)
+
+    async def _stages(self, run: _Run) -> Checked:
+        config = self.config
+        if "enrich" in config.stages:
+            answer = await self._ask(run, "enrich", {"prompt": run.prompt}, EnrichAnswer, _enrich_problems)
+            run.enriched = " ".join(answer.prompt.split())
+        text = run.prompt
+        if run.enriched is not None and config.video_text == "enriched":
+            text = run.enriched
+        data: dict[str, Any] = {"prompt": text}
+        if run.enriched is not None:
+            # The planner reads both: one names the things, the other tells of their motion or looks.
+            data["description"] = run.enriched if text == run.prompt else run.prompt
+        width, height = self.canvas
+        scene = {**data, "canvas": {"width": width, "height": height}}
+        if "one-call" in config.stages:
+
+            def problems(answer: OneCallAnswer) -> list[str]:
+                return [*self._one_call(run, answer, text).problems]
+
+            return self._one_call(run, await self._ask(run, "one-call", scene, OneCallAnswer, problems), text)
+        objects = await self._objects(run, data, text)
+        return await self._layout(run, {**scene, "objects": [vars(item) for item in objects]}, objects, text)
+
+    def _one_call(self, run: _Run, answer: OneCallAnswer, text: str) -> Checked:
+        if not answer.objects:
+            raise PlanFailure("the model found no object in the prompt")
+        return self._checked(run, answer, tuple(item.draft() for item in answer.objects), text)
+
+    def _checked(self, run: _Run, answer: LayoutAnswer, objects: tuple[DraftObject, ...], text: str) -> Checked:
+        # Counts are the user's: an enriched text may speak of two windows that need no box.
+        return check_draft(answer.draft(objects, self.canvas), text, self.limits, source="llm", counted=run.prompt)
+
+    async def _objects(self, run: _Run, data: dict[str, Any], text: str) -> tuple[DraftObject, ...]:
+        """Stages metadata and check-metadata: the objects, with phrases of the text."""
+
+        def problems(answer: MetadataAnswer) -> list[str]:
+            if not answer.objects:  # nothing to mend: most likely it is so
+                raise PlanFailure("the model found no object in the prompt")
+            return check_objects(tuple(item.draft() for item in answer.objects), text, run.prompt)[1]
+
+        answer = await self._ask(run, "metadata", data, MetadataAnswer, problems)
+        if "check-metadata" in self.config.stages:
+            listed = {"prompt": text, **answer.model_dump()}
+            answer = await self._second_look(run, "check-metadata", listed, answer, problems)
+        objects, _, changes = check_objects(tuple(item.draft() for item in answer.objects), text, run.prompt)
+        run.notes += changes
+        return tuple(objects)
+
+    async def _layout(self, run: _Run, data: dict[str, Any], objects: tuple[DraftObject, ...], text: str) -> Checked:
+        """Stages layout and check-layout."""
+
+        def problems(answer: LayoutAnswer) -> list[str]:
+            return list(self._checked(run, answer, objects, text).problems)
+
+        answer = await self._ask(run, "layout", data, LayoutAnswer, problems)
+        if "check-layout" in self.config.stages:
+            planned = {**data, "layout": answer.model_dump()}
+            answer = await self._second_look(run, "check-layout", planned, answer, problems)
+        return self._checked(run, answer, objects, text)
+
+    async def _second_look(
+        self, run: _Run, stage: str, data: dict[str, Any], answer: A, problems: Callable[[A], list[str]]
+    ) -> A:
+        """The model's correction of its answer; the answer itself, which has passed the checks, where that fails."""
+        try:
+            return await self._ask(run, stage, data, type(answer), problems, rounds=0)
+        except PlanFailure as failure:
+            run.notes.append(f"{stage} left out: {failure}")
+            return answer
+
+    async def _ask(
+        self,
+        run: _Run,
+        stage: str,
+        data: dict[str, Any],
+        model: type[A],
+        problems: Callable[[A], list[str]],
+        rounds: int | None = None,
+    ) -> A:
+        """An answer without problems. Those of an earlier answer are told to the model, so many times."""
+        messages: list[Message] = [{"role": "system", "content": stage_text(stage)}, data_message(data)]
+        found: list[str] = []
+        for repair in range((self.config.repair_rounds if rounds is None else rounds) + 1):
+            run.repairs += repair > 0
+            text = await run.chat.ask(messages, model, run.usage)
+            try:
+                answer = read_answer(text, model)
+                found = problems(answer)
+            except AnswerError as error:
+                found = [str(error)]
+            else:
+                if not found:
+                    return answer
+            messages += [{"role": "assistant", "content": text}, data_message({"problems": found})]
+        raise PlanFailure(run.chat.redact(f"stage {stage}: {'; '.join(found)}"))
+
+    def _report(self, run: _Run, seconds: float) -> dict[str, Any]:
+        return {
+            "planner": "llm",
+            "model": self.config.model,
+            "stages": list(self.config.stages),
+            "stage_texts": PROMPTS,
+            "enriched_prompt": run.enriched,
+            "video_text": self.config.video_text if run.enriched is not None else "original",
+            "answer_form": run.chat.mode_name,
+            "requests": run.usage.requests,
+            "repairs": run.repairs,
+            "input_tokens": run.usage.input_tokens,
+            "output_tokens": run.usage.output_tokens,
+            "cost_usd": run.usage.cost(self.config),
+            "seconds": round(seconds, 3),
+            "cached": False,
+            "fallback": None,
+        }
+
+
+def _enrich_problems(answer: EnrichAnswer) -> list[str]:
+    if not answer.prompt.strip():
+        return ["the prompt is empty"]
+    if len(answer.prompt) > _MAX_ENRICHED:
+        return [f"the prompt has {len(answer.prompt)} characters; at most {_MAX_ENRICHED} are wanted"]
+    return []
