@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-UNTESTED = {"faiss-gpu", "sentence-transformers"}  # extras that need what the test machines lack
+UNTESTED = {"ttom", "faiss-gpu", "sentence-transformers"}  # extras that need what the test machines lack
 EXTRAS = [text for texts in PROJECT["optional-dependencies"].values() for text in texts]
 
 
