@@ -1,0 +1,1 @@
+"""Judges answer questions about videos; their answers are kept as files."""

@@ -1,0 +1,1 @@
+"""Metrics: pure functions from facts and judges' answers to scores."""

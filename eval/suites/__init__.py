@@ -1,0 +1,1 @@
+"""Suites: a file that yields cases."""
