@@ -228,3 +228,12 @@ def test_one_and_many_of_a_kind_are_one_group() -> None:
     # "cat" and "cats" find the same tokens, hence the same attention map: two masks would contradict each other.
     layout = _layout(_object("a", "black cat", "cat"), _object("b", "Black cats", "cat"), _object("c", "cat", "cat"))
     assert [[item.id for item in group.objects] for group in layout.groups()] == [["a", "b"], ["c"]]
+
+
+def test_a_file_from_before_left_out_reads_and_what_is_left_out_is_kept(tmp_path: Path) -> None:
+    layout = _layout().model_copy(update={"left_out": ("blue house (no box, left to the video model)",)})
+    save_layout(layout, tmp_path / "layout.json")
+    assert load_layout(tmp_path / "layout.json") == layout
+    older = {key: value for key, value in layout.model_dump(mode="json").items() if key != "left_out"}
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    assert load_layout(tmp_path / "older.json").left_out == ()

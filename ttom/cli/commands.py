@@ -15,7 +15,7 @@ from ttom.cli.arguments import Generate
 from ttom.cli.progress import ProgressDisplay
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError, cut_short
-from ttom.layout.model import NOT_PLANNED, Layout, load_layout
+from ttom.layout.model import Layout, load_layout
 from ttom.pipeline import TTOM, Result
 
 
@@ -47,7 +47,7 @@ def _notes(result: Result) -> Iterator[str]:
     report = result.report
     planned = report["method"] == "ttom"
     if planned:
-        yield from (NOT_PLANNED + what for what in left_out(report))
+        yield from (f"not planned: {what}" for what in left_out(report))
     # How many there are, the layout says where the model cannot read it.
     counts = {str(len(group.objects)) for group in result.layout.groups()} if planned and result.layout else set()
     unknown = [word for word in report["unknown_words"] if word not in counts]
@@ -60,8 +60,7 @@ def _notes(result: Result) -> Iterator[str]:
 
 def left_out(report: dict[str, Any]) -> list[str]:
     """What the planner says that its layout leaves out; nothing where the layout was given."""
-    notes = (report["planner"] or {}).get("notes") or []
-    return [note.removeprefix(NOT_PLANNED) for note in notes if note.startswith(NOT_PLANNED)]
+    return (report["planner"] or {}).get("left_out") or []
 
 
 def file_layout(path: Path) -> Layout:

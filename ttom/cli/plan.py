@@ -104,7 +104,7 @@ def _save_one(planned: Planned, command: Plan, size: VideoSize) -> None:
             save_animation(layout, size, stage / animation.name)
         for path in (command.draw, animation):
             print(f"picture: {path}", file=sys.stdout if command.out else sys.stderr)
-    for note in layout.notes:
+    for note in (*layout.notes, *(f"not planned: {what}" for what in layout.left_out)):
         print(f"note: {note}", file=sys.stderr)
     if planned.report["planner"] == "llm":
         print(f"note: {_spent([planned])}", file=sys.stderr)

@@ -20,8 +20,6 @@ from ttom.errors import UserError
 from ttom.layout.rules.words import find_phrase, singular
 
 LAYOUT_VERSION: Literal[1] = 1
-NOT_PLANNED = "not planned: "
-"""How a note starts that tells what of the prompt the layout leaves out."""
 
 Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0.0, le=1.0)]
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
@@ -127,7 +125,8 @@ class Layout(_Frozen):
         prompt: The text that was planned.
         objects: At least one, ids unique.
         source: Who made it: "rules", "llm", "import" (another project's file) or "file".
-        notes: For the reader: which words the planner used, what it left out.
+        notes: Which words of the prompt decided what, for the reader.
+        left_out: Things and words of the prompt that the layout does not show; the video model may still draw them.
     """
 
     version: Literal[1] = LAYOUT_VERSION
@@ -135,6 +134,7 @@ class Layout(_Frozen):
     objects: Annotated[tuple[LayoutObject, ...], Field(min_length=1)]
     source: Text = "file"
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _unique_ids(self) -> Self:

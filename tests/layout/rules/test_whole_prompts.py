@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from tests.layout.seen import ASPECT, TIMES, boxes, center, direction, overlap, summary
-from ttom.layout.model import NOT_PLANNED, Layout, check_layout
+from ttom.layout.model import Layout, check_layout
 from ttom.layout.rules.planner import plan
 
 STILL_AND_MOVING = {
@@ -128,7 +128,7 @@ def test_boxes_keep_apart(aspect: float) -> None:
 
 def _left_out(layout: Layout) -> list[str]:
     """The things that the notes say have no box."""
-    found = [note.removeprefix(NOT_PLANNED) for note in layout.notes if "(no box" in note]
+    found = [what for what in layout.left_out if "(no box" in what]
     return [note.split(" (no box")[0] for note in found]
 
 
@@ -164,7 +164,7 @@ def test_what_gets_no_box_is_named(prompt: str, left_out: list[str]) -> None:
     ],
 )
 def test_words_that_are_not_planned_are_quoted(prompt: str, words: str) -> None:
-    assert NOT_PLANNED + words in plan(prompt, aspect=ASPECT).notes
+    assert words in plan(prompt, aspect=ASPECT).left_out
 
 
 def test_right_next_to_is_no_direction() -> None:
@@ -182,7 +182,7 @@ def test_right_next_to_is_no_direction() -> None:
 def test_a_table_for_many_or_for_nobody_in_particular_has_no_box(prompt: str, shown: set[str]) -> None:
     layout = plan(prompt, aspect=ASPECT)
     assert set(summary(layout)) == shown
-    assert [note for note in layout.notes if "wooden table" in note and note.startswith(NOT_PLANNED)]
+    assert [what for what in layout.left_out if "wooden table" in what]
 
 
 @pytest.mark.parametrize(

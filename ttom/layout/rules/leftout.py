@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ttom.layout.model import NOT_PLANNED
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.reading import Reading
 
 
-def left_out_notes(reading: Reading, shown: Sequence[Mention]) -> list[str]:
-    """A note on each thing without a box; none on scenery, on a background, or on what no box can hold ("a scent")."""
+def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
+    """Each thing without a box; none on scenery, on a background, or on what no box can hold ("a scent")."""
     named = {reading.first_of(mention).noun for mention in shown if mention.kind != "number"}
     phrases = []
     for mention in reading.mentions:
@@ -21,7 +20,7 @@ def left_out_notes(reading: Reading, shown: Sequence[Mention]) -> list[str]:
         if not (has_box or again) and _is_thing(mention) and not _is_background(reading, mention.end):
             phrases.append(mention.phrase)
     phrases += _bare_things(reading)
-    return [f"{NOT_PLANNED}{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
+    return [f"{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
 
 
 def _is_thing(mention: Mention) -> bool:

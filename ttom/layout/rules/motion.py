@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from ttom.errors import UserError
-from ttom.layout.model import NOT_PLANNED
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention, Token
 from ttom.layout.rules.reading import CORNER, OPPOSITE, REMEDY, SIDE, Direction, Reading, is_object
@@ -68,8 +67,8 @@ class _Cue:
     mover: Mention | None = None
 
 
-def find_movers(reading: Reading) -> tuple[list[Mover], list[str]]:
-    """The objects that move, in reading order, and a note on each that quotes its direction words.
+def find_movers(reading: Reading) -> tuple[list[Mover], list[str], list[str]]:
+    """The objects that move, in reading order; a note on each that quotes its direction words; words left out.
 
     Raises:
         UserError: one object is said to move in two opposite directions.
@@ -88,15 +87,15 @@ def find_movers(reading: Reading) -> tuple[list[Mover], list[str]]:
                     raise _two_directions(mention, known[1], cue)
                 weaker = min(known[1], cue, key=lambda one: one.strength)
                 if cue.direction != OPPOSITE[known[1].direction]:  # "climbs downwards" is one direction
-                    aside.append(f'{NOT_PLANNED}"{weaker.text}", as {mention.phrase} goes one way only')
+                    aside.append(f'"{weaker.text}", as {mention.phrase} goes one way only')
             if known is None or cue.strength > known[1].strength:
                 best[mention.first] = (mention, cue)
     if not best:
         _check_unmoved(reading, unmoved)
     found = [best[first] for first in sorted(best)]
     notes = [f'{mention.phrase}: direction {cue.direction}: "{cue.text}"' for mention, cue in found]
-    notes += aside + [_unmoved_note(reading, cue) for cue in unmoved]
-    return [Mover(mention, cue.direction) for mention, cue in found], notes
+    left_out = aside + [_unmoved(reading, cue) for cue in unmoved]
+    return [Mover(mention, cue.direction) for mention, cue in found], notes, left_out
 
 
 def _two_directions(mention: Mention, first: _Cue, second: _Cue) -> UserError:
@@ -108,13 +107,13 @@ def _two_directions(mention: Mention, first: _Cue, second: _Cue) -> UserError:
     )
 
 
-def _unmoved_note(reading: Reading, cue: _Cue) -> str:
+def _unmoved(reading: Reading, cue: _Cue) -> str:
     subject = reading.subject_before(cue.token)
     if subject is not None and subject.is_camera:
-        return f'{NOT_PLANNED}"{cue.text}", which is the camera moving'
+        return f'"{cue.text}", which is the camera moving'
     if subject is not None and subject.is_scenery:
-        return f'{NOT_PLANNED}"{cue.text}", as {subject.phrase} is not moved'
-    return f'{NOT_PLANNED}"{cue.text}", as nothing with a box moves so'
+        return f'"{cue.text}", as {subject.phrase} is not moved'
+    return f'"{cue.text}", as nothing with a box moves so'
 
 
 def _check_unmoved(reading: Reading, cues: list[_Cue]) -> None:

@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass, replace
 
 from ttom.errors import UserError
-from ttom.layout.model import NOT_PLANNED
 from ttom.layout.rules import words
 from ttom.layout.rules.cells import Cell, arrange
-from ttom.layout.rules.leftout import left_out_notes
+from ttom.layout.rules.leftout import things_left_out
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.motion import DIAGONAL, Mover, find_movers
 from ttom.layout.rules.reading import REMEDY, Reading, is_object
@@ -37,7 +36,8 @@ class Scene:
         statics: What stays in place, in a scene with movers or without any relation.
         relations: Between these, the strongest first.
         cells: Where each object of a still scene stands in a grid, if a relation or a place says so.
-        notes: Which words decided what, and what was left out.
+        notes: Which words decided what.
+        left_out: Things and words that the layout does not show.
     """
 
     movers: tuple[Mover, ...]
@@ -45,6 +45,7 @@ class Scene:
     relations: tuple[Relation, ...]
     cells: dict[Mention, Cell]
     notes: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def parse(prompt: str) -> Scene:
@@ -67,8 +68,9 @@ def parse(prompt: str) -> Scene:
         found = pattern.search(reading.text)
         if found:
             raise UserError(f"cannot plan {what} {found.group()!r}", expected=expected, remedy=REMEDY)
-    movers, notes = find_movers(reading)
-    return _motion_scene(reading, movers, notes) if movers else _static_scene(reading, notes)
+    movers, notes, left_out = find_movers(reading)
+    scene = _motion_scene(reading, movers) if movers else _static_scene(reading)
+    return replace(scene, notes=(*notes, *scene.notes), left_out=(*left_out, *scene.left_out))
 
 
 def _refuse_negation(reading: Reading) -> None:
@@ -87,7 +89,7 @@ def _refuse_negation(reading: Reading) -> None:
             )
 
 
-def _motion_scene(reading: Reading, movers: list[Mover], notes: list[str]) -> Scene:
+def _motion_scene(reading: Reading, movers: list[Mover]) -> Scene:
     """Movers, what they pass, and other things that a number or a clause of their own brings in."""
     moving = [mover.mention for mover in movers]
     vertical = [mover.mention for mover in movers if mover.direction in ("up", "down")]
@@ -100,14 +102,13 @@ def _motion_scene(reading: Reading, movers: list[Mover], notes: list[str]) -> Sc
     statics = [relation.reference for relation in relations]
     statics += [reading.first_of(mention) for mention in reading.mentions if _stands(reading, mention)]
     statics = [mention for mention in dict.fromkeys(statics) if mention not in moving]
-    notes = notes + [_relation_note(relation) for relation in relations]
+    notes = [_relation_note(relation) for relation in relations]
     notes += [f"{mention.phrase}: stays in place" for mention in statics] + _count_notes([*moving, *statics])
-    notes += [
-        f'{NOT_PLANNED}"{relation.text}", as {relation.subject.phrase} moves'
-        for relation in find_between(reading, moving)[:1]
+    left_out = [
+        f'"{relation.text}", as {relation.subject.phrase} moves' for relation in find_between(reading, moving)[:1]
     ]
-    notes += left_out_notes(reading, [*moving, *statics])
-    return Scene(tuple(movers), tuple(statics), tuple(relations), {}, tuple(notes))
+    left_out += things_left_out(reading, [*moving, *statics])
+    return Scene(tuple(movers), tuple(statics), tuple(relations), {}, tuple(notes), tuple(left_out))
 
 
 def _of_movers(reading: Reading, moving: list[Mention]) -> list[Relation]:
@@ -134,7 +135,7 @@ def _stands(reading: Reading, mention: Mention) -> bool:
     return mention.kind == "number" or mention in reading.subjects
 
 
-def _static_scene(reading: Reading, notes: list[str]) -> Scene:
+def _static_scene(reading: Reading) -> Scene:
     """Objects that relations or places put somewhere, every counted thing and every subject of a clause."""
     objects = [mention for mention in reading.mentions if is_object(mention)]
     counted = [mention for mention in objects if mention.kind == "number"]
@@ -149,21 +150,18 @@ def _static_scene(reading: Reading, notes: list[str]) -> Scene:
     relations = [relation for relation in relations if not (relation.kind == "on" and relation.reference in crowded)]
     places = find_places(reading, objects)
     if relations or places:
-        return _placed_scene(reading, relations, places, shown, notes)
+        return _placed_scene(reading, relations, places, shown)
     if not shown:
         raise UserError(
             "the prompt names no object that the rules planner can lay out",
             expected='things with "a", "the" or a number, such as "a cat", "three red balloons"',
             remedy=REMEDY,
         )
-    notes = notes + [f"{mention.phrase}: stays in place (no direction word)" for mention in shown]
-    notes += _count_notes(shown) + left_out_notes(reading, shown)
-    return Scene((), tuple(shown), (), {}, tuple(notes))
+    notes = [f"{mention.phrase}: stays in place (no direction word)" for mention in shown] + _count_notes(shown)
+    return Scene((), tuple(shown), (), {}, tuple(notes), tuple(things_left_out(reading, shown)))
 
 
-def _placed_scene(
-    reading: Reading, relations: list[Relation], places: list[Place], shown: list[Mention], notes: list[str]
-) -> Scene:
+def _placed_scene(reading: Reading, relations: list[Relation], places: list[Place], shown: list[Mention]) -> Scene:
     """Objects in a grid, those of no relation or place beside the others."""
     placed = [mention for relation in relations for mention in (relation.subject, relation.reference)]
     unfit = [p for p in places if relations and (p.subject in placed or p.column == p.row == 0)]
@@ -172,12 +170,13 @@ def _placed_scene(
     others = [m for m in shown if not any(m.first <= known.first < m.end for known in placed)]
     others = [m for m in others if m.kind != "bare" or m.noun in words.KNOWN_NOUNS | words.COMPOUNDS]
     cells = arrange(relations, places, others)
-    notes = notes + [_relation_note(relation) for relation in relations]
+    notes = [_relation_note(relation) for relation in relations]
     notes += [f'{place.subject.phrase}: in its part of the picture: "{place.text}"' for place in places]
-    notes += [f'{NOT_PLANNED}"{place.text}", as a relation places {place.subject.phrase}' for place in unfit]
     notes += [f"{mention.phrase}: stays in place, beside the others" for mention in others]
-    notes += _count_notes([*placed, *others]) + left_out_notes(reading, list(cells))
-    return Scene((), (), tuple(relations), cells, tuple(notes))
+    notes += _count_notes([*placed, *others])
+    left_out = [f'"{place.text}", as a relation places {place.subject.phrase}' for place in unfit]
+    left_out += things_left_out(reading, list(cells))
+    return Scene((), (), tuple(relations), cells, tuple(notes), tuple(left_out))
 
 
 def _in_order(reading: Reading, mentions: list[Mention]) -> list[Mention]:

@@ -21,8 +21,8 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
         seed: Seed of the small displacements; the same prompt, aspect and seed give the same layout.
 
     Returns:
-        A layout whose notes say which words of the prompt decided what, and (after ``NOT_PLANNED``) which things and
-        words it leaves out.
+        A layout whose ``notes`` say which words of the prompt decided what; ``left_out`` names the things and words
+        that it does not show.
 
     Raises:
         UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negated thing, motion
@@ -44,4 +44,4 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
             objects.append(
                 LayoutObject(id=f"{slug}-{seen[slug]}", phrase=mention.phrase, noun=mention.noun, key_frames=path)
             )
-    return Layout(prompt=prompt, objects=tuple(objects), source="rules", notes=scene.notes)
+    return Layout(prompt=prompt, objects=tuple(objects), source="rules", notes=scene.notes, left_out=scene.left_out)
