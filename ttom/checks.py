@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ttom.errors import UserError
+from ttom.layout.english import KNOWN_NOUNS, find_phrase
 from ttom.layout.model import Layout, ObjectGroup
-from ttom.layout.rules.words import KNOWN_NOUNS, find_phrase
 
 if TYPE_CHECKING:
     from ttom.backbones.protocol import Backbone

@@ -49,10 +49,10 @@ from experiments.planning.measures import LayoutMeasures
 from ttom.config import PlannerConfig
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
+from ttom.layout.english import singular
 from ttom.layout.importers import ImportedPrompt, import_file
 from ttom.layout.model import Layout, LayoutObject
 from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompts
-from ttom.layout.rules.words import singular
 
 Item = dict[str, str]
 MIN_DISPLACEMENT = 0.1

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ttom.errors import UserError
-from ttom.layout.rules.words import find_phrase
+from ttom.layout.english import find_phrase
 
 
 def phrase_positions(tokenizer: Any, text: str, phrase: str, max_sequence_length: int) -> list[int]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ttom.layout import english
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
 from ttom.layout.phrases import count_problems, nearest_phrase
-from ttom.layout.rules import words
 
 MAX_OBJECTS = 48
 MAX_PHRASE_WORDS = 8
@@ -113,7 +113,7 @@ def check_objects(
         if phrase is None:
             problems.append(f"the phrase {_short(item.phrase)} does not occur in the prompt; copy the prompt's words")
             continue
-        if not item.phrase.strip() or words.singular(phrase) != words.singular(item.phrase):
+        if not item.phrase.strip() or english.singular(phrase) != english.singular(item.phrase):
             changes.append(f"{item.phrase or item.id}: called {phrase!r}, the prompt's words")
         mended.append(DraftObject(item.id, phrase, _noun(phrase, item.noun)))
     if not problems:
@@ -123,8 +123,8 @@ def check_objects(
 
 def _noun(phrase: str, noun: str) -> str:
     """The planner's noun if it is part of the phrase, else the phrase's last word; in the singular."""
-    named = noun.strip() and words.find_phrase(phrase, noun)
-    return words.singular(noun if named else phrase.split()[-1])
+    named = noun.strip() and english.find_phrase(phrase, noun)
+    return english.singular(noun if named else phrase.split()[-1])
 
 
 def _short(text: str) -> str:

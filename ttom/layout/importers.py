@@ -16,8 +16,8 @@ from typing import Any
 
 from ttom.config import VideoText
 from ttom.errors import UserError
+from ttom.layout import english
 from ttom.layout.drafts import Checked, Draft, DraftObject, Limits, Rectangle, check_draft
-from ttom.layout.rules import words
 
 TTOM_CANVAS = (720, 480)
 LVD_CANVAS = (512, 512)
@@ -179,9 +179,9 @@ def _draft(frames: list[list[Entry]], canvas: tuple[int, int]) -> Draft:
     for number, frame in enumerate(frames, start=1):
         row = []
         for identity, name, (x, y, width, height) in frame:
-            key = f"{words.singular(name)}-{identity}" if shared else identity
-            known = objects.setdefault(key, DraftObject(key, name, words.singular(name).split()[-1]))
-            if words.singular(known.phrase) != words.singular(name):
+            key = f"{english.singular(name)}-{identity}" if shared else identity
+            known = objects.setdefault(key, DraftObject(key, name, english.singular(name).split()[-1]))
+            if english.singular(known.phrase) != english.singular(name):
                 raise _Unreadable(f"the id {identity} is {known.phrase!r} first and {name!r} in frame {number}")
             rectangle = (x / canvas[0], y / canvas[1], (x + width) / canvas[0], (y + height) / canvas[1])
             row.append((key, rectangle))

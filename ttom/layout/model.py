@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ttom.errors import UserError
-from ttom.layout.rules.words import find_phrase, singular
+from ttom.layout.english import find_phrase, singular
 
 LAYOUT_VERSION: Literal[1] = 1
 

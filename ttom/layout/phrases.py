@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable
 
 from ttom.errors import UserError
+from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention, find_mentions, tokenize
 from ttom.layout.rules.reading import is_object
 
-_LEADING = words.DETERMINERS | words.NUMBERS.keys() | words.LARGE_NUMBERS | {"of"}
-_QUANTIFIERS = sorted(words.QUANTIFIERS, key=len, reverse=True)
-_VAGUE = words.QUANTIFIERS.keys() - {"a couple of", "a pair of", "a dozen", "a trio of", "both"}
+_LEADING = english.DETERMINERS | english.NUMBERS.keys() | english.LARGE_NUMBERS | {"of"}
+_QUANTIFIERS = sorted(english.QUANTIFIERS, key=len, reverse=True)
+_VAGUE = english.QUANTIFIERS.keys() - {"a couple of", "a pair of", "a dozen", "a trio of", "both"}
 _LIKENESS = 0.8  # of difflib: "baloon" finds "balloon", "cat" does not find "car"
 
 
@@ -21,12 +22,12 @@ def nearest_phrase(prompt: str, phrase: str, noun: str) -> str | None:
     """The prompt's own words for an object, without determiner and number; None if there are none.
 
     The phrase itself, else its end ("shiny red car" -> "red car" -> "car"), else its noun, else the words most like
-    the phrase; case and number do not matter (the rule of `ttom.layout.rules.words.find_phrase`).
+    the phrase; case and number do not matter (the rule of `ttom.layout.english.find_phrase`).
     """
     bare = without_determiner(phrase).split()
     ends = [" ".join(bare[start:]) for start in range(len(bare))]
     for wanted in (*ends, noun):
-        spans = words.find_phrase(prompt, wanted)
+        spans = english.find_phrase(prompt, wanted)
         if spans:
             return prompt[slice(*spans[0])]
     alike = " ".join(bare) or noun.strip()
@@ -81,7 +82,7 @@ def count_problems(prompt: str, objects: Iterable[tuple[str, str]]) -> list[str]
     for noun in dict.fromkeys(mention.noun for mention in mentions):
         same = [mention for mention in mentions if mention.noun == noun]
         found = [phrase for phrase, of in planned if _same_noun(noun, phrase, of)]
-        more = len(words.find_phrase(prompt, noun)) > len(same)  # also where no mention was seen: "past other dogs"
+        more = len(english.find_phrase(prompt, noun)) > len(same)  # also where no mention was seen: "past other dogs"
         problems += _noun_problems(noun, same, found, open_ended=more or any(map(_is_open, same)))
     return problems
 
@@ -89,7 +90,7 @@ def count_problems(prompt: str, objects: Iterable[tuple[str, str]]) -> list[str]
 def _noun_problems(noun: str, mentions: list[Mention], found: list[str], *, open_ended: bool) -> list[str]:
     """Mistakes with one noun: its mentions in the prompt, and the phrases of the planned objects of that noun."""
     counted = [mention for mention in mentions if mention.kind == "number" and not _refers_back(mention, mentions)]
-    if not counted or not (found or noun in words.KNOWN_NOUNS or noun in words.COMPOUNDS):
+    if not counted or not (found or noun in english.KNOWN_NOUNS or noun in words.COMPOUNDS):
         return []
     least = sum(2 if _is_open(mention) else mention.count for mention in counted)
     most = sum(mention.count if mention.kind == "number" else 1 for mention in mentions)
@@ -100,8 +101,8 @@ def _noun_problems(noun: str, mentions: list[Mention], found: list[str], *, open
         return []
     problems = []
     for mention in counted:  # "two red cars and three blue cars": each kind by itself, if the phrases tell them apart
-        exact = [phrase for phrase in found if words.singular(phrase) == words.singular(mention.phrase)]
-        alone = sum(words.singular(other.phrase) == words.singular(mention.phrase) for other in counted) == 1
+        exact = [phrase for phrase in found if english.singular(phrase) == english.singular(mention.phrase)]
+        alone = sum(english.singular(other.phrase) == english.singular(mention.phrase) for other in counted) == 1
         if exact and alone and len(exact) < len(found) and len(exact) != mention.count and not _is_open(mention):
             problems.append(f'the prompt says "{mention.determiner} {mention.phrase}", but {len(exact)} are listed')
     return problems
@@ -109,7 +110,7 @@ def _noun_problems(noun: str, mentions: list[Mention], found: list[str], *, open
 
 def _refers_back(mention: Mention, mentions: list[Mention]) -> bool:
     """ "the three dogs" after "three dogs"."""
-    definite = mention.determiner.split()[0] in words.OPEN_DETERMINERS
+    definite = mention.determiner.split()[0] in english.OPEN_DETERMINERS
     return definite and any(m.first < mention.first and m.kind == "number" for m in mentions)
 
 
@@ -117,10 +118,10 @@ def _is_open(mention: Mention) -> bool:
     """Whether its number is not said: "several dogs", "dogs"."""
     if mention.kind == "number":
         return mention.determiner in _VAGUE
-    return words.is_plural(mention.phrase.split()[-1].lower())
+    return english.is_plural(mention.phrase.split()[-1].lower())
 
 
 def _same_noun(noun: str, phrase: str, planned_noun: str) -> bool:
     wanted = noun.split()
-    names = (words.singular(phrase).split(), words.singular(planned_noun).split())
+    names = (english.singular(phrase).split(), english.singular(planned_noun).split())
     return any(name[-len(wanted) :] == wanted for name in names) or names[1] == wanted[-len(names[1]) :]

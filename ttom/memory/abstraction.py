@@ -6,8 +6,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from ttom.layout import english
 from ttom.layout.model import Layout, check_layout
-from ttom.layout.rules import words
 
 _PLACEHOLDER = re.compile(r"<object ([A-Z]+)>", re.IGNORECASE)
 
@@ -18,15 +18,14 @@ def _any_of(choices: set[str] | frozenset[str]) -> str:
 
 
 # Determiners that say neither how many nor which other one; "some", "every", "another" and "no" stay in the key.
-_POINTING = frozenset({"a", "an"}) | (words.OPEN_DETERMINERS - {"some"}) | words.POSSESSIVES
-_NUMBER = (
-    rf"\d+|{_any_of(words.NUMBERS.keys() | {quantifier for quantifier in words.QUANTIFIERS if ' ' not in quantifier})}"
-)
+_POINTING = frozenset({"a", "an"}) | (english.OPEN_DETERMINERS - {"some"}) | english.POSSESSIVES
+_ONE_WORD = {quantifier for quantifier in english.QUANTIFIERS if " " not in quantifier}
+_NUMBER = rf"\d+|{_any_of(english.NUMBERS.keys() | _ONE_WORD)}"
 # At the end of the text before a phrase: "the ", or "the two " of which only "two " stays.
 _DETERMINER = re.compile(rf"(?<![\w'’-])(?:{_any_of(_POINTING)})\s+((?:(?:{_NUMBER})[\s-]+)*)$", re.IGNORECASE)
 # At the start of a phrase that a planner copied with its determiner ("a dog", "three dogs").
 _LEADING = re.compile(
-    rf"^(?:(?:{_any_of(words.QUANTIFIERS.keys() | words.DETERMINERS)}|{_NUMBER})\s+)*(?=\S)", re.IGNORECASE
+    rf"^(?:(?:{_any_of(english.QUANTIFIERS.keys() | english.DETERMINERS)}|{_NUMBER})\s+)*(?=\S)", re.IGNORECASE
 )
 
 
@@ -63,7 +62,7 @@ def abstract(prompt: str, layout: Layout) -> str:
 
 def _mentions(prompt: str, phrases: list[str]) -> list[tuple[int, int, int]]:
     """(start, end, index of the phrase) of every mention, in order; of those that overlap, the longest."""
-    found = [(*span, index) for index, phrase in enumerate(phrases) for span in words.find_phrase(prompt, phrase)]
+    found = [(*span, index) for index, phrase in enumerate(phrases) for span in english.find_phrase(prompt, phrase)]
     taken = [match.span() for match in _PLACEHOLDER.finditer(prompt)]
     mentions = []
     for start, end, index in sorted(found, key=lambda mention: (mention[0] - mention[1], mention)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.reading import Reading
@@ -25,7 +26,7 @@ def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
 
 def _is_thing(mention: Mention) -> bool:
     if mention.kind == "possessive":  # "its wings" are a part of something, "its puppy" is a thing
-        return mention.noun in words.KNOWN_NOUNS | words.COMPOUNDS
+        return mention.noun in english.KNOWN_NOUNS | words.COMPOUNDS
     return not (mention.is_frame or mention.is_scenery or mention.head in words.ABSTRACT)
 
 
@@ -39,8 +40,8 @@ def _bare_things(reading: Reading) -> list[str]:
     """Known nouns outside all phrases: "a man with dogs"."""
     found = []
     for index, token in enumerate(reading.tokens):
-        known = words.singular(token.text) in words.KNOWN_NOUNS and token.text not in words.ADJECTIVES
-        known = known and words.verb_base(token.text) is None and reading.word(index - 1) not in words.ABSENCE
+        known = english.singular(token.text) in english.KNOWN_NOUNS and token.text not in words.ADJECTIVES
+        known = known and words.verb_base(token.text) is None and reading.word(index - 1) not in english.ABSENCE
         after = reading.word(index + 1)
         modifies = words.is_content(after) and words.verb_base(after) is None and not words.is_participle(after)
         if known and not (modifies or reading.in_mention(index) or _is_background(reading, index + 1)):

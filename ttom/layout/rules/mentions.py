@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from ttom.errors import UserError
+from ttom.layout import english
 from ttom.layout.rules import words
 
 MAX_COUNT = 24
@@ -122,7 +123,7 @@ def _mention_at(prompt: str, tokens: list[Token], index: int, *, telegraphic: bo
     starts = index == 0 or tokens[index - 1].text == "."
     if kind == "bare" and not starts and noun.split()[-1] in words.ABSTRACT:  # "a boat at sea, Van Gogh style"
         return None
-    if words.singular(noun) in words.PAIRED and tokens[index].text == "a":
+    if english.singular(noun) in english.PAIRED and tokens[index].text == "a":
         count = 1  # "a pair of sunglasses" is one thing
     return Mention(
         first=index,
@@ -140,7 +141,7 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
     """(kind, count, index after the determiner) of the phrase that may start at index."""
     text = tokens[index].text
     following = [token.text for token in tokens[index : index + 3]]
-    for quantifier, count in words.QUANTIFIERS.items():
+    for quantifier, count in english.QUANTIFIERS.items():
         parts = quantifier.split()
         if following[: len(parts)] == parts:
             return "number", count, index + len(parts)
@@ -148,13 +149,13 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
     if text == "the" and len(following) > 1 and _number(following[1]) is not None:  # "the two dogs"
         text, after = following[1], 2
     number = _number(text)
-    if number is None and text == "a" and following[1:2] and following[1] in words.LARGE_NUMBERS:
+    if number is None and text == "a" and following[1:2] and following[1] in english.LARGE_NUMBERS:
         number = 1  # "a hundred dogs"
     if number is not None:
-        unit = words.NUMBERS.get(tokens[index + after].text, 0) if index + after < len(tokens) else 0
+        unit = english.NUMBERS.get(tokens[index + after].text, 0) if index + after < len(tokens) else 0
         if number in _TENS and 0 < unit < 10:  # "twenty two dogs"
             number, after = number + unit, after + 1
-        large = next((word for word in following[:3] if word in words.LARGE_NUMBERS), None)
+        large = next((word for word in following[:3] if word in english.LARGE_NUMBERS), None)
         if large or not 1 <= number <= MAX_COUNT:
             raise UserError(
                 f"the prompt asks for {large or number} objects",
@@ -163,13 +164,13 @@ def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
             )
         return "number", number, index + after
     for kind, group in (
-        ("indefinite", words.SINGULAR_DETERMINERS),
-        ("definite", words.OPEN_DETERMINERS),
-        ("possessive", words.POSSESSIVES),
-        ("absent", words.ABSENCE),
+        ("indefinite", english.SINGULAR_DETERMINERS),
+        ("definite", english.OPEN_DETERMINERS),
+        ("possessive", english.POSSESSIVES),
+        ("absent", english.ABSENCE),
     ):
         if text in group:
-            both = text == "without" and following[1:2] and following[1] in words.DETERMINERS  # "without a hat"
+            both = text == "without" and following[1:2] and following[1] in english.DETERMINERS  # "without a hat"
             return kind, 1, index + (2 if both else 1)
     return "bare", 1, index
 
@@ -178,9 +179,9 @@ def _number(text: str) -> int | None:
     if text.isdigit():
         return int(text[:9])  # too many anyway, and Python refuses thousands of digits
     tens, _, unit = text.partition("-")
-    if words.NUMBERS.get(tens) in _TENS and words.NUMBERS.get(unit, 10) < 10:  # "twenty-two"
-        return words.NUMBERS[tens] + words.NUMBERS[unit]
-    return words.NUMBERS.get(text)
+    if english.NUMBERS.get(tens) in _TENS and english.NUMBERS.get(unit, 10) < 10:  # "twenty-two"
+        return english.NUMBERS[tens] + english.NUMBERS[unit]
+    return english.NUMBERS.get(text)
 
 
 def _is_singular(tokens: list[Token], index: int, kind: str) -> bool:
@@ -194,7 +195,7 @@ def _may_start_bare(tokens: list[Token], index: int, *, telegraphic: bool, joine
         return False
     before = tokens[index - 1].text if index else "."
     following = tokens[index + 1].text if index + 1 < len(tokens) else "."
-    moves = words.verb_base(text) in words.MOTION_VERBS and words.singular(text) not in words.KNOWN_NOUNS
+    moves = words.verb_base(text) in words.MOTION_VERBS and english.singular(text) not in english.KNOWN_NOUNS
     if moves and not words.is_content(following):  # "moves left" has no subject
         return False
     if before == ".":
@@ -204,7 +205,7 @@ def _may_start_bare(tokens: list[Token], index: int, *, telegraphic: bool, joine
         if before == "," and (words.is_participle(text) or words.is_participle(following)):
             return False  # not a list: "in the sky, stars twinkling", "an oasis, featuring palm trees"
         # "a duck and ducklings swim", but "a duck and quacks"; "sofa, lamp", but "shop, frozen in time"
-        sure = joined and (not words.is_plural(text) or words.verb_base(following) is not None)
+        sure = joined and (not english.is_plural(text) or words.verb_base(following) is not None)
         listed = telegraphic and before == "," and following in (",", "and", ".")
         return known or ((sure or listed) and _is_free_noun(text))
     if before in words.PLACES or (before in ("of", "to") and _ends_place(tokens, index)):
@@ -218,7 +219,7 @@ def _noun_ahead(tokens: list[Token], index: int) -> bool:
         text = tokens[i].text
         if _compound_length(tokens, i):
             return True
-        if words.singular(text) in words.KNOWN_NOUNS and text not in words.ADJECTIVES:
+        if english.singular(text) in english.KNOWN_NOUNS and text not in words.ADJECTIVES:
             return words.verb_base(text) is None
         if not (words.is_adjective(text) or words.is_participle(text)):
             return False
@@ -249,7 +250,7 @@ def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bo
             taken = []  # the phrase restarts, so that it is one run of words: "a small, fluffy cat" -> "fluffy cat"
             index += 1
             continue
-        if not taken and (words.is_adverb(text) or text in words.WARDS) and text not in words.KNOWN_NOUNS:
+        if not taken and (words.is_adverb(text) or text in words.WARDS) and text not in english.KNOWN_NOUNS:
             index += 1
             continue
         if not taken and text in ("left", "right") and _noun_ahead(tokens, index + 1):  # "the right shoe"
@@ -272,10 +273,10 @@ def _to_first_noun(tokens: list[Token], taken: list[int]) -> list[int]:
     """ "a father and daughter | carve pumpkins": without a determiner the verb may be any word, so the phrase ends with
     its first noun, and goes on only to a known one."""
     for end, index in enumerate(taken[:-1], start=1):
-        rest = [words.singular(tokens[i].text) for i in taken[end:]]
+        rest = [english.singular(tokens[i].text) for i in taken[end:]]
         if (
             _may_be_noun(tokens[index].text)
-            and rest[0] not in words.KNOWN_NOUNS
+            and rest[0] not in english.KNOWN_NOUNS
             and " ".join(rest) not in words.COMPOUNDS
         ):
             return taken[: max(end, _compound_length(tokens, taken[0]))]
@@ -286,7 +287,7 @@ def _compound_length(tokens: list[Token], index: int) -> int:
     """Number of tokens of the longest listed compound noun that starts here, 0 if none."""
     for length in (4, 3, 2):
         text = " ".join(token.text for token in tokens[index : index + length])
-        if len(tokens) >= index + length and (text in words.COMPOUNDS or words.singular(text) in words.COMPOUNDS):
+        if len(tokens) >= index + length and (text in words.COMPOUNDS or english.singular(text) in words.COMPOUNDS):
             return length
     return 0
 
@@ -295,21 +296,21 @@ def _joins_adjectives(tokens: list[Token], index: int) -> bool:
     if index + 1 >= len(tokens) or not words.is_content(tokens[index + 1].text):
         return False
     before, after = tokens[index - 1].text, tokens[index + 1].text
-    only_adjective = words.is_adjective(before) and before not in words.KNOWN_NOUNS
-    return only_adjective or (before.endswith("y") and before not in words.KNOWN_NOUNS and words.is_adjective(after))
+    only_adjective = words.is_adjective(before) and before not in english.KNOWN_NOUNS
+    return only_adjective or (before.endswith("y") and before not in english.KNOWN_NOUNS and words.is_adjective(after))
 
 
 def _may_be_noun(text: str) -> bool:
-    return text in words.KNOWN_NOUNS or not (words.is_adjective(text) or words.is_participle(text))
+    return text in english.KNOWN_NOUNS or not (words.is_adjective(text) or words.is_participle(text))
 
 
 def _is_plural_head(tokens: list[Token], index: int, taken: list[int]) -> bool:
     """Whether the plural at index ends a phrase that may be plural ("three toy cars | drive")."""
     text = tokens[index].text
     following = tokens[index + 1].text if index + 1 < len(tokens) else "."
-    if words.is_same_plural(text):
-        return not (words.is_plural(following) and words.verb_base(following) is None)
-    return words.is_plural(text) and not words.is_adjective(text)
+    if english.is_same_plural(text):
+        return not (english.is_plural(following) and words.verb_base(following) is None)
+    return english.is_plural(text) and not words.is_adjective(text)
 
 
 def _is_verb(tokens: list[Token], index: int, *, singular: bool, plural: bool, joined: bool) -> bool:
@@ -318,24 +319,24 @@ def _is_verb(tokens: list[Token], index: int, *, singular: bool, plural: bool, j
     following = tokens[index + 1].text if index + 1 < len(tokens) else "."
     base = words.verb_base(text)
     if plural:  # "three wooden boats" has its head still to come
-        return base is not None and not any(words.is_plural(token.text) for token in tokens[index + 1 : index + 3])
+        return base is not None and not any(english.is_plural(token.text) for token in tokens[index + 1 : index + 3])
     if words.is_participle(text) and not words.is_adjective(text):
-        if text.endswith(("ing", "ed")) and words.is_content(following) and not words.is_plural(following):
-            return words.singular(before) in words.KNOWN_NOUNS  # "sleek running shoe", but "dog chasing mice"
+        if text.endswith(("ing", "ed")) and words.is_content(following) and not english.is_plural(following):
+            return english.singular(before) in english.KNOWN_NOUNS  # "sleek running shoe", but "dog chasing mice"
         return True
     if text in words.ING_NOUNS:  # "a girl painting", but "a farm building"
-        return base is not None and words.singular(before) in words.KNOWN_NOUNS
-    if words.is_plural(text):
+        return base is not None and english.singular(before) in english.KNOWN_NOUNS
+    if english.is_plural(text):
         if singular or before == "camera":  # "the camera pans"
             return True
-        return words.singular(text) not in words.KNOWN_NOUNS and (base is not None or before in words.KNOWN_NOUNS)
+        return english.singular(text) not in english.KNOWN_NOUNS and (base is not None or before in english.KNOWN_NOUNS)
     # A base form is a verb where two things make the subject plural: "a cat and a dog walk to the right".
-    return joined and base == text and before in words.KNOWN_NOUNS and not words.is_content(following)
+    return joined and base == text and before in english.KNOWN_NOUNS and not words.is_content(following)
 
 
 def _head_noun(texts: list[str]) -> str:
     for length in (4, 3, 2):
-        tail = words.singular(" ".join(texts[-length:]))
+        tail = english.singular(" ".join(texts[-length:]))
         if len(texts) >= length and tail in words.COMPOUNDS:
             return tail
-    return words.singular(texts[-1])
+    return english.singular(texts[-1])

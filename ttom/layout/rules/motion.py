@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ttom.errors import UserError
+from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention, Token
 from ttom.layout.rules.reading import CORNER, OPPOSITE, REMEDY, SIDE, Direction, Reading, is_object
@@ -211,7 +212,7 @@ def _says_where(reading: Reading, match: re.Match[str]) -> bool:
         return all(words.verb_base(word) in _NOT_A_MOVE for word in verbs)
     # No verb of its own: that of the clause before, "a cat runs to the left, a dog to the right".
     # Also in phrases: "a tortoise and a hare race to the right".
-    spelt = [token.text for token in reading.tokens if token.text not in words.KNOWN_NOUNS]
+    spelt = [token.text for token in reading.tokens if token.text not in english.KNOWN_NOUNS]
     return not any(words.verb_base(word) in words.MOVING for word in spelt)
 
 
@@ -225,7 +226,7 @@ def _is_bare_direction(reading: Reading, index: int) -> bool:
     if before not in (".", "then") and not (words.is_content(before) or words.is_adverb(before)):
         return False
     if word == "left":
-        return after not in words.DETERMINERS
+        return after not in english.DETERMINERS
     if word == "right":
         return after not in _INTENSIFIED or base in words.MOTION_VERBS
     place = reading.mention_from(index + 1)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ttom.errors import UserError
+from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.cells import Cell, arrange
 from ttom.layout.rules.leftout import things_left_out
@@ -130,7 +131,7 @@ def _stands(reading: Reading, mention: Mention) -> bool:
     if not is_object(mention):
         return False
     if mention.kind in ("definite", "bare"):
-        known = mention.noun in words.KNOWN_NOUNS | words.COMPOUNDS
+        known = mention.noun in english.KNOWN_NOUNS | words.COMPOUNDS
         return known and mention in reading.subjects and reading.word(mention.first - 1) in _CLAUSE_STARTS
     return mention.kind == "number" or mention in reading.subjects
 
@@ -168,7 +169,7 @@ def _placed_scene(reading: Reading, relations: list[Relation], places: list[Plac
     places = [place for place in places if place not in unfit]
     placed = list(dict.fromkeys([*placed, *(place.subject for place in places)]))
     others = [m for m in shown if not any(m.first <= known.first < m.end for known in placed)]
-    others = [m for m in others if m.kind != "bare" or m.noun in words.KNOWN_NOUNS | words.COMPOUNDS]
+    others = [m for m in others if m.kind != "bare" or m.noun in english.KNOWN_NOUNS | words.COMPOUNDS]
     cells = arrange(relations, places, others)
     notes = [_relation_note(relation) for relation in relations]
     notes += [f'{place.subject.phrase}: in its part of the picture: "{place.text}"' for place in places]
@@ -199,6 +200,6 @@ def _count_notes(mentions: list[Mention]) -> list[str]:
     for mention in mentions:
         if mention.kind == "number" and mention.determiner:
             notes.append(f'{mention.phrase}: count {mention.count}: "{mention.determiner}"')
-        elif mention.kind != "number" and words.is_plural(mention.phrase.split()[-1].lower()):
+        elif mention.kind != "number" and english.is_plural(mention.phrase.split()[-1].lower()):
             notes.append(f"{mention.phrase}: no number, so one box for all")
     return notes

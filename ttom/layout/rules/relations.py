@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.reading import ABSOLUTE, Reading
@@ -111,9 +112,9 @@ def find_relations(reading: Reading, subjects: list[Mention], *, in_motion: bool
 def _can_be_reference(reading: Reading, thing: Mention, kind: str, pattern: str, *, in_motion: bool) -> bool:
     if thing.is_frame or thing.kind == "possessive" or (thing.is_scenery and (in_motion or kind not in _SIDES)):
         return False
-    if in_motion and pattern == _ON and thing.noun not in words.KNOWN_NOUNS | words.COMPOUNDS:
+    if in_motion and pattern == _ON and thing.noun not in english.KNOWN_NOUNS | words.COMPOUNDS:
         return False  # "floats up on a cushion of air"
-    many = thing.kind == "definite" and words.is_plural(reading.word(thing.end - 1))
+    many = thing.kind == "definite" and english.is_plural(reading.word(thing.end - 1))
     return not (in_motion and many)
 
 
