@@ -21,43 +21,43 @@ PROMPTS = Path(__file__).with_name("prompts")
 class Probe:
     """Measure which blocks' attention shows where objects end up, and recommend blocks for test-time optimization.
 
-    Makes the plain video of each prompt, reads every block's object maps on the way, segments the video and compares
-    (section 3.2, figure 3). Writes probe.json, probe.csv, probe.png and a file a prompt into prompts/; called again it
-    goes on where it stopped. `--tto.blocks auto` of `ttom generate` reads the result. With torchrun the prompts are
-    divided among the processes.
+    Generates the plain video of each prompt, reads every block's object maps on the way, segments the video and
+    compares (section 3.2, figure 3). Writes probe.json, probe.csv, probe.png and a file per prompt into prompts/; run
+    again, it resumes. `--tto.blocks auto` of `ttom generate` reads the result. With torchrun the prompts are divided
+    among the processes.
     """
 
     model: str = DEFAULT_MODEL
     """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
     prompts: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Prompts, in the forms that `ttom stream` reads; by default 200 that come with the probe, EmojiWorld's own for
+    """Prompts in any form that `ttom stream` reads; by default the 200 that come with the probe, EmojiWorld's own for
     emojiworld-*."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the results; by default runs/probe/ and the model's name."""
     limit: int | None = None
-    """Take the first prompts of the file only."""
+    """Use only this many prompts from the top of the file."""
     masks: Literal["auto", "emojiworld", "grounding", "worker"] = "auto"
-    """Who segments: EmojiWorld's own detector, GroundingDINO + SAM 2 of transformers, or groundingdino-py + sam2 in the
-    environment that `make env-grounding` builds; "auto" is the first for emojiworld-*, else the second."""
+    """Segmenter: EmojiWorld's own detector; GroundingDINO + SAM 2 from transformers; or groundingdino-py + sam2 in the
+    environment that `make env-grounding` builds. "auto" is the first for emojiworld-*, else the second."""
     detector: str = "IDEA-Research/grounding-dino-base"
     """With --masks grounding: Hub id or folder of GroundingDINO."""
     tracker: str = "facebook/sam2.1-hiera-large"
     """With --masks grounding: Hub id or folder of SAM 2."""
     worker_python: Annotated[Path, arg(metavar="FILE")] = Path(".venv-grounding/bin/python")
-    """With --masks worker: the interpreter of its environment."""
+    """With --masks worker: the Python interpreter of its environment."""
     worker_options: tuple[str, ...] = ()
-    """With --masks worker: arguments for it, such as paths of weights (see probes/grounding_worker.py)."""
+    """With --masks worker: arguments for the worker, such as weight paths (see probes/grounding_worker.py)."""
     at_steps: tuple[int, ...] = ()
     """Denoising steps at which maps are read, counted from 0; by default the preset's guided steps, the middle one and
     the last."""
     blocks: tuple[int, ...] = ()
     """Blocks to measure, counted from 0; by default all."""
     seed: int = 0
-    """Seed of the first prompt's noise, one more for each further prompt; a prompt's own seed in the file counts."""
+    """Seed of the noise of prompts that name none; the prompts that come with the probe name theirs."""
     device: Device = "auto"
-    """"auto" takes a GPU if there is one."""
+    """"auto" uses a GPU if there is one."""
     dtype: Dtype = "auto"
-    """Number format of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
+    """Data type of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
     preset: PresetName | None = None
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
@@ -70,7 +70,7 @@ class Probe:
 
     @property
     def prompts_file(self) -> Path:
-        return self.prompts or PROMPTS / ("emojiworld.txt" if self.is_emojiworld else "common.txt")
+        return self.prompts or PROMPTS / ("emojiworld.jsonl" if self.is_emojiworld else "common.jsonl")
 
     @property
     def folder(self) -> Path:

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from probes import results
 from probes.arguments import Probe, shard
 from probes.masks import Segmenter
+from probes.records import PhraseRow, PromptRow
 from ttom import checkpoints, outputs, provenance
 from ttom.checkpoints.probe_file import cached_file, places
 from ttom.checks import check_seed, check_words
@@ -25,6 +27,12 @@ from ttom.errors import SetupError, UserError
 from ttom.pipeline import TTOM
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from probes import measures
+    from ttom.layout.model import ObjectGroup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,13 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"probes.run: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("probes.run: interrupted; call it again to go on", file=sys.stderr)
+        print("probes.run: interrupted; run it again to resume", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
 def run(command: Probe, arguments: list[str]) -> None:
-    """Measure the prompts of this process; the one that finds all prompts measured writes the result.
+    """Measure the prompts of this process; the process that finds all prompts measured writes the result.
 
     Raises:
         UserError: For input, settings or an environment that cannot work, or if nothing could be measured.
@@ -56,8 +64,7 @@ def run(command: Probe, arguments: list[str]) -> None:
     if not prompts:
         raise SetupError(f"--limit is {command.limit}", expected="at least 1")
     outputs.check_folder(command.folder)
-    for seed in (command.seed, command.seed + len(prompts) - 1):
-        check_seed(seed)
+    check_seed(command.seed)
     rank, world = shard()
     hush_libraries()
     runner = TTOM(command.model, device=_device(command), dtype=command.dtype, preset=command.preset)
@@ -79,7 +86,7 @@ def run(command: Probe, arguments: list[str]) -> None:
 
 
 class Probing:
-    """A model under the probe: what all prompts share. The model and the segmenter are loaded when first needed."""
+    """What all prompts share: the model, its settings, and the segmenter, which is loaded when first needed."""
 
     def __init__(self, command: Probe, runner: TTOM, steps: tuple[int, ...]) -> None:
         self.command, self.runner, self.steps = command, runner, steps
@@ -101,7 +108,7 @@ class Probing:
         return self._segmenter
 
     def key(self) -> dict[str, Any]:
-        """What a prompt's result depends on, besides the prompt: results of other settings are not mixed with it."""
+        """What a row depends on besides its prompt and seed; rows of different keys are never mixed."""
         command = self.command
         weights = {
             "emojiworld": [],
@@ -120,23 +127,23 @@ class Probing:
         return json.loads(json.dumps(found))
 
     def seed(self, prompt: StreamPrompt) -> int:
-        return self.command.seed + prompt.number - 1 if prompt.seed is None else prompt.seed
+        """The prompt's own seed, or the command's: never its place in the file."""
+        return self.command.seed if prompt.seed is None else prompt.seed
 
-    def finished(self, prompts: list[StreamPrompt], files: list[Path]) -> list[dict[str, Any] | None]:
-        """The rows that are there already; None for the others.
+    def finished(self, prompts: list[StreamPrompt], files: list[Path]) -> list[PromptRow | None]:
+        """The rows that exist already; None for the others.
 
         Raises:
             SetupError: One was made with other settings.
         """
         return [self._finished(prompt, file) for prompt, file in zip(prompts, files, strict=True)]
 
-    def _finished(self, prompt: StreamPrompt, file: Path) -> dict[str, Any] | None:
+    def _finished(self, prompt: StreamPrompt, file: Path) -> PromptRow | None:
         try:
-            row = json.loads(file.read_text(encoding="utf-8"))
-            made_for = row["key"], row["prompt"], row["seed"], row["status"]
-        except (OSError, ValueError, KeyError, TypeError):
+            row = PromptRow.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError):
             return None
-        if made_for[:3] != (self.key(), prompt.text, self.seed(prompt)):
+        if (row.key, row.prompt, row.seed) != (self.key(), prompt.text, self.seed(prompt)):
             raise SetupError(
                 f"{file} was made with other settings or another prompt",
                 expected="one folder for each set of settings",
@@ -144,43 +151,60 @@ class Probing:
             )
         return row
 
-    def row(self, prompt: StreamPrompt) -> dict[str, Any]:
-        """Make and measure the video of a prompt, or learn why it cannot be made; see ``results.STATUSES``."""
+    def row(self, prompt: StreamPrompt) -> PromptRow:
+        """Make and measure the video of a prompt; a prompt that cannot be made becomes a refused row."""
         seed = self.seed(prompt)
-        named = {"key": self.key(), "prompt": prompt.text, "seed": seed, "steps": self.steps}
         try:
             with memory_as_user_error(self.command.dtype, None):
-                return named | self._measure(prompt.text, seed)
-        except SetupError:  # it would meet all the others too
+                return self._measure(prompt.text, seed)
+        except SetupError:  # it would stop all other prompts too
             raise
         except UserError as error:
-            return named | {"status": "refused", "error": str(error)}
+            return self._row(prompt.text, seed, status="refused", error=str(error))
 
-    def _measure(self, text: str, seed: int) -> dict[str, Any]:
+    def _row(self, text: str, seed: int, **rest: Any) -> PromptRow:
+        return PromptRow(key=self.key(), prompt=text, seed=seed, steps=self.steps, **rest)
+
+    def _measure(self, text: str, seed: int) -> PromptRow:
         from probes import capture, measures
 
         layout = self.runner.plan(text)
         check_words(self.backbone, layout)
         groups, grid = layout.groups(), self.backbone.token_grid(self.size)
-        segmenter = self.segmenter  # before the minutes of work
+        segmenter = self.segmenter  # fail before minutes of work, not after
         chosen = {"steps": self.steps, "blocks": self.blocks}
         with capture.MapSpool(self.command.folder, grid) as spool:
             seen = capture.generate(self.backbone, text, groups, self.command.sampler, seed, **chosen, spool=spool)
             masks = measures.to_grid(segmenter.segment(seen.video, groups), grid, self.backbone.temporal_compression)
-            phrases: list[dict[str, Any]] = []
-            for group, mask in zip(groups, masks, strict=True):
-                frames = mask.any(axis=(1, 2))
-                phrases.append({"phrase": group.phrase, "noun": group.noun, "found": bool(frames.any())})
-                if frames.any():
-                    share = round(float(mask[frames].mean()), 4)
-                    phrases[-1] |= {"frames": int(frames.sum()), "share": share}
-                    phrases[-1] |= {name: [[] for _ in self.steps] for name in results.MEASURES}
-            for step, _, maps in spool:
-                for phrase, measured in zip(phrases, measures.scores(maps, masks), strict=True):
-                    for name, value in (measured or {}).items():
-                        phrase[name][self.steps.index(step)].append(round(value, 5))
-        status = "measured" if any(phrase["found"] for phrase in phrases) else "nothing found"
-        return {"status": status, "timesteps": [seen.timesteps[step] for step in self.steps], "phrases": phrases}
+            found: list[list[list[measures.Agreement]]] = [[[] for _ in self.steps] for _ in groups]
+            for step, _, maps in spool:  # blocks ascend within a step
+                for table, agreement in zip(found, measures.agreements(maps, masks), strict=True):
+                    if agreement is not None:
+                        table[self.steps.index(step)].append(agreement)
+        phrases = tuple(_phrase(*each) for each in zip(groups, masks, found, strict=True))
+        return self._row(
+            text,
+            seed,
+            status="measured" if any(phrase.found for phrase in phrases) else "nothing found",
+            timesteps=tuple(seen.timesteps[step] for step in self.steps),
+            phrases=phrases,
+        )
+
+
+def _phrase(group: ObjectGroup, mask: np.ndarray, table: list[list[measures.Agreement]]) -> PhraseRow:
+    """The row of a phrase from its mask ``(F, H, W)`` and the agreements by step and block."""
+    frames = mask.any(axis=(1, 2))
+    if not frames.any():
+        return PhraseRow(phrase=group.phrase, noun=group.noun, found=False)
+    return PhraseRow(
+        phrase=group.phrase,
+        noun=group.noun,
+        found=True,
+        frames=int(frames.sum()),
+        share=round(float(mask[frames].mean()), 4),
+        miou=tuple(tuple(round(each.miou, 5) for each in row) for row in table),
+        ap=tuple(tuple(round(each.ap, 5) for each in row) for row in table),
+    )
 
 
 def load_segmenter(command: Probe, device: str) -> Segmenter:
@@ -207,35 +231,33 @@ def _device(command: Probe) -> str:
     return command.device
 
 
-def _write(row: dict[str, Any], file: Path) -> None:
+def _write(row: PromptRow, file: Path) -> None:
     with outputs.staged(file.parent) as stage:
-        (stage / file.name).write_text(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        (stage / file.name).write_text(row.model_dump_json() + "\n", encoding="utf-8")
 
 
-def _finish(rows: list[dict[str, Any]], probing: Probing, made_by: dict[str, Any]) -> None:
-    """Write the result, keep it where ``--tto.blocks auto`` looks for it, and say what it is."""
+def _finish(rows: list[PromptRow], probing: Probing, made_by: dict[str, Any]) -> None:
+    """Write the result, keep it where ``--tto.blocks auto`` looks for it, and print it."""
     command, backbone = probing.command, probing.backbone
-    if not any(row["status"] == "measured" for row in rows):
-        refused = [row["error"] for row in rows if row["status"] == "refused"]
+    if not any(row.status == "measured" for row in rows):
+        refused = [row.error for row in rows if row.status == "refused"]
         raise UserError(
             f"nothing could be measured in {len(rows)} prompts: {len(refused)} were refused, in the others no object "
             "was found" + (f"; the first refusal: {refused[0]}" if refused else ""),
             remedy="other prompts, or other --masks",
         )
-    result = results.summarise(
-        rows, command.model, backbone.num_blocks, probing.blocks, probing.runner.settings.tto.guided_steps
-    )
-    result["masks"] = probing.key()["masks"]
-    result["provenance"] = made_by
+    guided = probing.runner.settings.tto.guided_steps
+    summary = results.summarize(rows, command.model, backbone.num_blocks, probing.blocks, guided)
+    result = summary.model_copy(update={"masks": tuple(probing.key()["masks"]), "provenance": made_by})
     with outputs.staged(command.folder) as stage:
         results.write(result, stage)
     kept = cached_file(command.model)
     with outputs.staged(kept.parent) as stage:
-        (stage / kept.name).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (stage / kept.name).write_text(results.as_json(result), encoding="utf-8")
     print(results.table(result))
-    print(", ".join(f"{count} {status}" for status, count in result["prompts"].items()) + " prompts; ", end="")
-    print(", ".join(f"{count} {status}" for status, count in result["phrases"].items()) + " phrases")
-    blocks = " ".join(map(str, result["recommended"]))
+    print(", ".join(f"{count} {status}" for status, count in result.prompts.items()) + " prompts; ", end="")
+    print(", ".join(f"{count} {status}" for status, count in result.phrases.items()) + " phrases")
+    blocks = " ".join(map(str, result.recommended))
     print(f"recommended: --tto.blocks {blocks}; result: {command.folder / 'probe.json'}")
     first = next(place for place in places(command.model) if place.is_file())
     if first != kept:

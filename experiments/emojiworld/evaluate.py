@@ -22,14 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from ttom import TTOM, UserError
 from ttom.config import Settings
 from ttom.emojiworld import metrics
-from ttom.emojiworld.detector import Detection, Detector, detect, load_detector
-from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.detector import Detector, detect_video, load_detector
+from ttom.emojiworld.metrics import flicker, layout_miou
 from ttom.emojiworld.prompts import SUITES, Prompt, prompts
 from ttom.layout.model import Layout
 from ttom.provenance import digest, environment
@@ -47,36 +46,6 @@ def change(settings: Settings, changes: dict[str, Any]) -> Settings:
         by_part.setdefault(part, {})[key] = value
     # All at once: a change may be valid only together with another.
     return replace(settings, **{part: replace(getattr(settings, part), **values) for part, values in by_part.items()})
-
-
-def layout_miou(frames: metrics.Frames, layout: Layout) -> float:
-    """Mean over frames and planned boxes of the IoU with the detection of the same noun that is matched to the box.
-
-    Detections are matched one to one so that the sum of IoUs is largest; a planned box without a detection counts 0.
-    """
-    scores: list[float] = []
-    for i, frame in enumerate(frames):
-        at = i / (len(frames) - 1)
-        for group in layout.groups():
-            boxes = [box for box in (thing.box_at(at) for thing in group.objects) if box is not None]
-            found = [d for d in frame if NOUNS[d.noun].name == group.noun]
-            table = np.array([[metrics.iou((b.x0, b.y0, b.x1, b.y1), d.box) for d in found] for b in boxes])
-            matched = table[linear_sum_assignment(-table)] if found and boxes else np.zeros(0)
-            scores += [*matched.tolist(), *[0.0] * (len(boxes) - len(matched))]
-    return float(np.mean(scores))
-
-
-def flicker(video: np.ndarray, frames: metrics.Frames) -> float:
-    """Mean absolute change from frame to frame, in 0..255, of pixels 2 or more away from every detected box."""
-    height, width = video.shape[1:3]
-    outside = np.ones(video.shape[:3], bool)
-    for i, frame in enumerate(frames):
-        for x0, y0, x1, y1 in (d.box for d in frame):
-            rows = slice(max(int(y0 * height) - 2, 0), int(y1 * height) + 3)
-            outside[i, rows, max(int(x0 * width) - 2, 0) : int(x1 * width) + 3] = False
-    both = outside[1:] & outside[:-1]
-    moved = np.abs(np.diff(video.astype(np.int16), axis=0)).mean(-1)
-    return float(moved[both].mean()) if both.any() else 0.0
 
 
 def scores(prompt: Prompt, layout: Layout, video: np.ndarray, frames: metrics.Frames) -> dict[str, float]:
@@ -110,12 +79,6 @@ def _model(name: str, device: str) -> tuple[TTOM, Detector]:
     return TTOM.from_pretrained(name, device=device), load_detector("cpu" if device == "auto" else device)
 
 
-def read_frames(detector: Detector, video: np.ndarray) -> list[list[Detection]]:
-    """Detections of a uint8 video ``(T, H, W, 3)``."""
-    pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return detect(detector, pixels.to(next(detector.parameters()).device))
-
-
 def make_row(
     model: str, device: str, pictures: int, prompt: Prompt, variant: str, changes: dict[str, Any], seed: int
 ) -> dict:
@@ -133,7 +96,7 @@ def make_row(
         result = ttom.generate(prompt.text, method=method, seed=seed, layout=layout, settings=settings)
     except UserError as error:
         return row | {"refused": error.problem}
-    frames = read_frames(detector, result.video)
+    frames = detect_video(detector, result.video)
     losses = result.report["tto"] or {}
     row |= scores(prompt, layout, result.video, frames)
     row |= {"seconds": result.report["seconds"]["total"], "loss_first": losses.get("loss_first")}

@@ -7,11 +7,11 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from ttom.config import PlannerConfig
+from ttom.emojiworld.training_prompts import TrainingPrompt
 from ttom.errors import UserError
 from ttom.layout.llm.answers import AnswerError, read_answer
 from ttom.layout.llm.chat import Chat, PlanFailure, Usage
@@ -19,9 +19,6 @@ from ttom.layout.llm.planner import data_message
 from ttom.layout.model import Layout, LayoutObject
 from ttom.layout.rules.planner import plan
 from ttom.memory.abstraction import abstract
-
-if TYPE_CHECKING:
-    from experiments.emojiworld.pseudo_train import Prompt
 
 BATCH = 20
 """Sentences a request."""
@@ -47,12 +44,12 @@ class Reworded(BaseModel):
 
 
 def reworded(
-    chosen: Sequence[Prompt],
+    chosen: Sequence[TrainingPrompt],
     planner: PlannerConfig,
     aspect: float,
     used: set[str],
     unknown_words: Callable[[str], list[str]],
-) -> tuple[list[Prompt], int]:
+) -> tuple[list[TrainingPrompt], int]:
     """The prompts with a language model's sentences where these tell the same scene; and how many those are.
 
     Args:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from ttom.emojiworld import metrics
 from ttom.emojiworld.detector import Detection
+from ttom.layout.model import Layout
 
 CAT, DOG = 0, 1
 
@@ -86,3 +88,43 @@ def test_iou() -> None:
     assert metrics.iou(a, (0.25, 0.0, 0.75, 0.5)) == pytest.approx(1 / 3)
     assert metrics.iou(a, (0.5, 0.0, 1.0, 0.5)) == 0.0
     assert metrics.iou(a, (0.6, 0.6, 1.0, 1.0)) == 0.0
+
+
+def one_box_layout(noun: str = "cat", count: int = 1) -> Layout:
+    boxes = [{"x0": 0.1 + 0.4 * i, "y0": 0.2, "x1": 0.4 + 0.4 * i, "y1": 0.6} for i in range(count)]
+    objects = [
+        {"id": f"{noun}-{i}", "phrase": noun, "noun": noun, "key_frames": [{"time": 0, "box": box}]}
+        for i, box in enumerate(boxes)
+    ]
+    return Layout.model_validate({"version": 1, "prompt": noun, "objects": objects, "source": "file"})
+
+
+def seen(noun: int, *boxes: tuple[float, float, float, float], frames: int = 3) -> list[list[Detection]]:
+    return [[Detection(noun, 0.9, box) for box in boxes] for _ in range(frames)]
+
+
+def test_layout_miou_is_one_on_the_boxes_and_zero_without_them() -> None:
+    layout = one_box_layout()
+    assert metrics.layout_miou(seen(CAT, (0.1, 0.2, 0.4, 0.6)), layout) == pytest.approx(1)
+    assert metrics.layout_miou(seen(DOG, (0.1, 0.2, 0.4, 0.6)), layout) == 0
+    half = seen(CAT, (0.1, 0.2, 0.4, 0.4))
+    assert metrics.layout_miou(half, layout) == pytest.approx(0.5)
+    assert metrics.layout_miou([*half[:1], [], []], layout) == pytest.approx(0.5 / 3)
+
+
+def test_layout_miou_matches_one_to_one() -> None:
+    layout = one_box_layout(count=2)
+    both = seen(CAT, (0.5, 0.2, 0.8, 0.6), (0.1, 0.2, 0.4, 0.6))
+    assert metrics.layout_miou(both, layout) == pytest.approx(1)
+    twice_the_same = seen(CAT, (0.1, 0.2, 0.4, 0.6), (0.1, 0.2, 0.4, 0.6))
+    assert metrics.layout_miou(twice_the_same, layout) == pytest.approx(0.5)
+
+
+def test_flicker_looks_at_the_background_alone() -> None:
+    video = np.zeros((3, 40, 60, 3), np.uint8)
+    video[1, 10:20, 6:24] = 200
+    assert metrics.flicker(video, seen(CAT, (0.1, 0.2, 0.4, 0.6))) == 0
+    assert metrics.flicker(video, [[], [], []]) > 0
+    video[:] = 0
+    video[1] += 10
+    assert metrics.flicker(video, [[], [], []]) == pytest.approx(10)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from probes.measures import average_precision, iou, scores, to_grid
+from probes.measures import agreements, average_precision, iou, to_grid
 from ttom.types import TokenGrid
 
 
@@ -79,17 +79,17 @@ def test_each_picture_may_be_a_latent_frame() -> None:
     assert np.array_equal(to_grid(masks, TokenGrid(3, 2, 2), 1), masks)
 
 
-def test_scores_leave_out_frames_without_the_object() -> None:
+def test_agreements_leave_out_frames_without_the_object() -> None:
     rng = np.random.default_rng(1)
     maps = rng.random((3, 4, 5, 6))
     masks = rng.random((3, 4, 5, 6)) < 0.3
     masks[1, 2:] = False
     masks[2] = False
-    found = scores(maps, masks)
+    found = agreements(maps, masks)
     assert found[2] is None
     assert found[0] is not None and found[1] is not None
     for n, frames in ((0, range(4)), (1, range(2))):
-        assert found[n]["miou"] == pytest.approx(np.mean([iou(maps[n, f], masks[n, f]) for f in frames]))
-        assert found[n]["ap"] == pytest.approx(
+        assert found[n].miou == pytest.approx(np.mean([iou(maps[n, f], masks[n, f]) for f in frames]))
+        assert found[n].ap == pytest.approx(
             np.mean([average_precision_by_definition(maps[n, f], masks[n, f]) for f in frames])
         )

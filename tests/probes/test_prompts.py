@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.emojiworld.pseudo_train import training_prompts
 from probes.arguments import PROMPTS
 from probes.emojiworld_prompts import COUNT, MOVING, SEED, prompts
+from ttom.emojiworld.training_prompts import training_prompts
 from ttom.emojiworld.world import combinations, split_of
 from ttom.layout.rules.planner import plan
 from ttom.prompts import read_prompts
@@ -16,20 +16,21 @@ from ttom.prompts import read_prompts
 
 @pytest.mark.parametrize("name", ["common", "emojiworld"])
 def test_there_are_200_and_the_rules_can_plan_each(name: str) -> None:
-    found = read_prompts(PROMPTS / f"{name}.txt")
+    found = read_prompts(PROMPTS / f"{name}.jsonl")
     assert len({prompt.text for prompt in found}) == len(found) == 200
+    assert [prompt.seed for prompt in found] == list(range(200)), "the seeds of the published results"
     for prompt in found:
         assert plan(prompt.text, aspect=1.5, seed=0).groups(), prompt.text
 
 
 def test_in_each_common_scene_something_moves() -> None:
-    for prompt in read_prompts(PROMPTS / "common.txt"):
+    for prompt in read_prompts(PROMPTS / "common.jsonl"):
         things = plan(prompt.text, aspect=1.7, seed=0).objects
         assert any(thing.box_at(0.0) != thing.box_at(1.0) for thing in things), prompt.text
 
 
 def test_emojiworlds_are_what_the_script_makes() -> None:
-    assert [prompt.text for prompt in read_prompts(PROMPTS / "emojiworld.txt")] == prompts()
+    assert [prompt.text for prompt in read_prompts(PROMPTS / "emojiworld.jsonl")] == prompts()
 
 
 def test_emojiworlds_are_of_the_training_split() -> None:
@@ -42,4 +43,4 @@ def test_emojiworlds_are_of_the_training_split() -> None:
 
 
 def test_files_lie_in_the_package() -> None:
-    assert sorted(path.name for path in Path(PROMPTS).iterdir()) == ["common.txt", "emojiworld.txt"]
+    assert sorted(path.name for path in Path(PROMPTS).iterdir()) == ["common.jsonl", "emojiworld.jsonl"]

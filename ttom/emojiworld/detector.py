@@ -96,6 +96,12 @@ def detect(detector: Detector, frames: Tensor, threshold: float = THRESHOLD) -> 
     return found
 
 
+def detect_video(detector: Detector, video: np.ndarray) -> list[list[Detection]]:
+    """Objects in each frame of a uint8 video ``(T, H, W, 3)``."""
+    pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return detect(detector, pixels.to(next(detector.parameters()).device))
+
+
 @torch.no_grad()
 def segment(detector: Detector, frames: Tensor) -> Tensor:
     """Noun of each pixel at half resolution, ``(B, H/2, W/2)`` int64; len(NOUNS) is the background."""

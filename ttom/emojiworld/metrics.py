@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from ttom.emojiworld.detector import Detection
+from ttom.emojiworld.nouns import NOUNS
+from ttom.layout.model import Layout
 
 Frames = Sequence[Sequence[Detection]]
 Box = tuple[float, float, float, float]
@@ -84,3 +87,33 @@ def iou(a: Box, b: Box) -> float:
         return 0.0
     both = width * height
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def layout_miou(frames: Frames, layout: Layout) -> float:
+    """Mean over frames and planned boxes of the IoU with the detection of the same noun that is matched to the box.
+
+    Detections are matched one to one so that the sum of IoUs is largest; a planned box without a detection counts 0.
+    """
+    scores: list[float] = []
+    for i, frame in enumerate(frames):
+        at = i / (len(frames) - 1)
+        for group in layout.groups():
+            boxes = [box for box in (thing.box_at(at) for thing in group.objects) if box is not None]
+            found = [d for d in frame if NOUNS[d.noun].name == group.noun]
+            table = np.array([[iou((b.x0, b.y0, b.x1, b.y1), d.box) for d in found] for b in boxes])
+            matched = table[linear_sum_assignment(-table)] if found and boxes else np.zeros(0)
+            scores += [*matched.tolist(), *[0.0] * (len(boxes) - len(matched))]
+    return float(np.mean(scores))
+
+
+def flicker(video: np.ndarray, frames: Frames) -> float:
+    """Mean absolute change from frame to frame, in 0..255, of pixels 2 or more away from every detected box."""
+    height, width = video.shape[1:3]
+    outside = np.ones(video.shape[:3], bool)
+    for i, frame in enumerate(frames):
+        for x0, y0, x1, y1 in (d.box for d in frame):
+            rows = slice(max(int(y0 * height) - 2, 0), int(y1 * height) + 3)
+            outside[i, rows, max(int(x0 * width) - 2, 0) : int(x1 * width) + 3] = False
+    both = outside[1:] & outside[:-1]
+    moved = np.abs(np.diff(video.astype(np.int16), axis=0)).mean(-1)
+    return float(moved[both].mean()) if both.any() else 0.0

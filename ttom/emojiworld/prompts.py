@@ -23,13 +23,14 @@ class Prompt:
     """A caption of a held-out scene.
 
     Attributes:
-        id: "motion-000" ...; the same id is the same prompt for ever.
+        id: "motion-000" ...; the same id is the same prompt forever.
         suite: Which of the three families.
         text: The caption, every fact told.
         nouns: Indices of the nouns that must be seen.
         directions: Pairs of noun index and direction.
         relation: First noun, second noun and how the first lies to the second, or None.
         counts: Pairs of noun index and number.
+        seed: Of the video's noise; 100 seeds apart from suite to suite.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Prompt:
     directions: tuple[tuple[int, str], ...]
     relation: tuple[int, int, str] | None
     counts: tuple[tuple[int, int], ...]
+    seed: int = 0
 
 
 def prompts(split: Split, per_suite: int, suites: Sequence[Suite] = tuple(SUITES)) -> list[Prompt]:
@@ -73,4 +75,5 @@ def _prompt(rng: random.Random, split: Split, suite: Suite, kind: Kind, number: 
         directions=tuple(zip(nouns, moves, strict=False)),
         relation=(*nouns, facts["relation"]) if "relation" in facts else None,
         counts=tuple(facts.get("counts", ())),
+        seed=100 * tuple(SUITES).index(suite) + number,
     )

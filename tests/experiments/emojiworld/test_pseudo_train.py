@@ -1,9 +1,7 @@
-"""The prompts that fill a memory, and filling one."""
+"""Filling a memory from generated prompts."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +10,7 @@ import pytest
 from experiments.emojiworld import pseudo_train
 from ttom import UserError
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
-from ttom.emojiworld.captions import UNKNOWN_WORD
-from ttom.emojiworld.prompts import prompts
-from ttom.emojiworld.world import KINDS, combinations, sample_scene, split_of
-from ttom.layout.rules.planner import plan
+from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
 from ttom.memory.store import Store
 from ttom.presets import emojiworld
 
@@ -27,65 +22,11 @@ TINY = Settings(
 
 
 @pytest.fixture(scope="module")
-def chosen() -> list[pseudo_train.Prompt]:
-    return pseudo_train.training_prompts(240)
+def chosen() -> list[TrainingPrompt]:
+    return training_prompts(6)
 
 
-def test_prompts_are_the_same_every_time(chosen: list[pseudo_train.Prompt]) -> None:
-    texts = [prompt.text for prompt in chosen]
-    assert [prompt.text for prompt in pseudo_train.training_prompts(100)] == texts[:100]
-    assert [prompt.text for prompt in pseudo_train.training_prompts(100, seed=1)] != texts[:100]
-    assert [prompt.number for prompt in chosen] == list(range(240))
-
-
-def test_prompts_are_of_training_combinations_only(chosen: list[pseudo_train.Prompt]) -> None:
-    for prompt in chosen:
-        nouns, facts = prompt.scene.facts["nouns"], prompt.scene.facts
-        for combination in combinations(prompt.scene.kind, nouns, facts):
-            assert split_of(*combination) == "train", prompt.text
-    held_out = {prompt.text for split in ("tune", "test") for prompt in prompts(split, 100)}
-    assert not held_out & {prompt.text for prompt in chosen}
-
-
-def test_prompts_cover_all_compositions_in_turn(chosen: list[pseudo_train.Prompt]) -> None:
-    every = [composition for kind in KINDS for composition in pseudo_train.compositions(kind)]
-    assert len(set(every)) == len(every) == 4 + 8 + 8 + 4 + 6 + 15
-    assert {prompt.composition for prompt in chosen[:90]} == set(every)
-    assert Counter(prompt.scene.kind for prompt in chosen) == {kind: 40 for kind in KINDS}
-    for kind in KINDS:
-        seen = Counter(prompt.composition for prompt in chosen if prompt.scene.kind == kind)
-        assert max(seen.values()) - min(seen.values()) <= 1
-
-
-def test_the_compositions_are_those_of_the_world() -> None:
-    rng = random.Random(0)
-    for kind in KINDS:
-        seen = {pseudo_train.composition_of(sample_scene(rng, "train", kind)) for _ in range(300)}
-        assert seen == set(pseudo_train.compositions(kind))
-
-
-def test_every_prompt_can_be_planned_and_has_a_key_of_its_own(chosen: list[pseudo_train.Prompt]) -> None:
-    for prompt in chosen:
-        assert UNKNOWN_WORD not in prompt.text
-        assert plan(prompt.text, aspect=1.5).objects
-    assert len({prompt.key.lower() for prompt in chosen}) == len({prompt.text for prompt in chosen}) == 240
-
-
-def test_what_cannot_be_planned_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-
-    def refuses_every_other(*arguments: object, **given: object) -> object:
-        calls.append(arguments)
-        if len(calls) % 2:
-            raise UserError("no")
-        return plan(*arguments, **given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(pseudo_train, "plan", refuses_every_other)
-    assert len(pseudo_train.training_prompts(12)) == 12
-    assert len(calls) >= 24
-
-
-def test_filling_a_memory_and_going_on(chosen: list[pseudo_train.Prompt], tmp_path: Path) -> None:
+def test_filling_a_memory_and_going_on(chosen: list[TrainingPrompt], tmp_path: Path) -> None:
     settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
 
     def fill(count: int) -> int:
@@ -102,7 +43,7 @@ def test_filling_a_memory_and_going_on(chosen: list[pseudo_train.Prompt], tmp_pa
 
 
 def test_an_interruption_loses_the_prompt_in_the_works_only(
-    chosen: list[pseudo_train.Prompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chosen: list[TrainingPrompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
     remember = pseudo_train.remember
@@ -121,7 +62,7 @@ def test_an_interruption_loses_the_prompt_in_the_works_only(
 
 
 @pytest.mark.slow
-def test_workers_share_the_memory(chosen: list[pseudo_train.Prompt], tmp_path: Path) -> None:
+def test_workers_share_the_memory(chosen: list[TrainingPrompt], tmp_path: Path) -> None:
     settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
     assert pseudo_train.fill(chosen[:4], settings, model="emojiworld-wan", device="cpu", workers=2) == 4
     assert pseudo_train.remembered(tmp_path / "memory") == {prompt.text for prompt in chosen[:4]}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from experiments.emojiworld import pseudo_train
-from experiments.emojiworld.pseudo_train import Prompt, training_prompts
 from experiments.emojiworld.rewording import reworded, same_scene
 from tests.chat_server import ChatServer, Reply
 from ttom.config import PlannerConfig
+from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_same_scene(text: str, other: str, same: bool) -> None:
     assert (same_scene(text, other, 1.5) is not None) == same
 
 
-def keys(chosen: list[Prompt]) -> set[str]:
+def keys(chosen: list[TrainingPrompt]) -> set[str]:
     return {prompt.key for prompt in chosen}
 
 
