@@ -107,7 +107,7 @@ def generate(
     text = backbone.encode_prompt(
         prompt, config.negative_prompt, guidance=config.guidance_scale > 1, max_sequence_length=length
     )
-    tokens = [backbone.phrase_tokens(prompt, group.phrase, length) for group in groups]
+    tokens = [backbone.vocabulary.phrase_tokens(prompt, group.phrase, length) for group in groups]
     sampler = Sampler(backbone, text, config, seed)
     latents = backbone.initial_latents(size, seed)
 

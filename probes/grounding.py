@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from probes import boxes
 from probes.boxes import Found
-from ttom.backbones import no_progress_bars
+from ttom.backbones.loading import no_progress_bars
 from ttom.errors import SetupError
 from ttom.layout.model import ObjectGroup
 

@@ -39,7 +39,7 @@ def check_words(backbone: Backbone, layout: Layout) -> None:
     unknown = list(dict.fromkeys(unknown))
     if not unknown:
         return
-    known = backbone.known_words()
+    known = backbone.vocabulary.known_words()
     nouns = [word for word in known if word in KNOWN_NOUNS]
     near = {word: difflib.get_close_matches(word.lower(), nouns, n=3, cutoff=0.7) for word in unknown}
     hints = [f"{' or '.join(words)} for {word}" for word, words in near.items() if words]
@@ -56,8 +56,8 @@ def _unknown(backbone: Backbone, group: ObjectGroup) -> list[str]:
     without any known word."""
     spans = find_phrase(group.phrase, group.noun)
     if spans:
-        return backbone.unknown_words(group.phrase[slice(*spans[-1])])
-    unknown = backbone.unknown_words(group.phrase)
+        return backbone.vocabulary.unknown_words(group.phrase[slice(*spans[-1])])
+    unknown = backbone.vocabulary.unknown_words(group.phrase)
     return unknown if len(unknown) >= len(set(group.phrase.split())) else []
 
 

@@ -79,7 +79,7 @@ def tokens_and_masks(
     if layout is None:
         return [], None
     length = settings.sampler.max_sequence_length
-    tokens = [backbone.phrase_tokens(prompt, group.phrase, length) for group in layout.groups()]
+    tokens = [backbone.vocabulary.phrase_tokens(prompt, group.phrase, length) for group in layout.groups()]
     grid = backbone.token_grid(size).reduced(settings.tto.downsample)
     masks = rasterise(layout, grid, frames=size.frames, temporal_compression=backbone.temporal_compression)
     return tokens, masks

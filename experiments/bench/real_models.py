@@ -17,7 +17,8 @@ from torch import nn
 from experiments.bench.generate import count_operations
 from ttom import checkpoints
 from ttom.attention.capture import Prefix
-from ttom.backbones import ADAPTERS, Backbone, vae_dtype
+from ttom.backbones import ADAPTERS, Backbone
+from ttom.backbones.loading import vae_dtype
 from ttom.config import Settings
 from ttom.guidance.tto.adapter import LoraAdapter
 from ttom.presets import cogvideox, paper

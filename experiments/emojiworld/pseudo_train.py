@@ -120,7 +120,7 @@ def _in_its_words(chosen: list[TrainingPrompt], options: argparse.Namespace) -> 
         sampler, backbone = emojiworld().sampler, _model(options.model, options.device).load()
         config = PlannerConfig(kind="llm", model=options.llm, base_url=options.base_url)
         used = {key for _, key in found.values()} | {prompt.key for prompt in missing}
-        made, taken = reworded(missing, config, sampler.width / sampler.height, used, backbone.unknown_words)
+        made, taken = reworded(missing, config, sampler.width / sampler.height, used, backbone.vocabulary.unknown_words)
         found |= {old.text: (new.text, new.key) for old, new in zip(missing, made, strict=True)}
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_whole(kept, json.dumps(found, indent=1).encode())

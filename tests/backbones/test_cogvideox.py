@@ -180,11 +180,11 @@ def test_why_an_even_number_of_latent_frames_is_refused(cogvideox: CogVideoXBack
 def test_words_are_found_in_the_prompt_as_it_is(cogvideox: CogVideoXBackbone) -> None:
     tokenizer = cogvideox.pipe.tokenizer
     ids = tokenizer(PROMPT, padding="max_length", max_length=TEXT_LENGTH, truncation=True).input_ids
-    found = [cogvideox.phrase_tokens(PROMPT, phrase, TEXT_LENGTH) for phrase in ("dog", "red balloon")]
+    found = [cogvideox.vocabulary.phrase_tokens(PROMPT, phrase, TEXT_LENGTH) for phrase in ("dog", "red balloon")]
     words = [[tokenizer.convert_ids_to_tokens(ids[i]) for i in positions] for positions in found]
     assert words == [["dog", "##s"], ["red", "balloon"]]
-    assert cogvideox.unknown_words("A zebra and a dog") == ["zebra"]
-    assert "balloon" in cogvideox.known_words()
+    assert cogvideox.vocabulary.unknown_words("A zebra and a dog") == ["zebra"]
+    assert "balloon" in cogvideox.vocabulary.known_words()
 
 
 def test_the_text_length_of_sine_codes_is_fixed() -> None:
@@ -266,7 +266,8 @@ class Sample:
     def __init__(self, backbone: CogVideoXBackbone, **changes: object) -> None:
         self.settings = replace(SETTINGS, tto=replace(SETTINGS.tto, **changes))
         self.text = backbone.encode_prompt(PROMPT, "", guidance=True, max_sequence_length=TEXT_LENGTH)
-        self.tokens = [backbone.phrase_tokens(PROMPT, phrase, TEXT_LENGTH) for phrase in ("dogs", "red balloon")]
+        find = backbone.vocabulary.phrase_tokens
+        self.tokens = [find(PROMPT, phrase, TEXT_LENGTH) for phrase in ("dogs", "red balloon")]
         grid = backbone.token_grid(SIZE)
         masks = torch.zeros(2, grid.frames, grid.height, grid.width)
         masks[0, :, 1:3, :2], masks[1, :, 1:3, 4:] = 1 / 4, 1 / 4

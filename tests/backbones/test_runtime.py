@@ -16,8 +16,8 @@ from torch import nn
 from tests.backbones.test_cogvideox import Sample as CogVideoXSample
 from tests.guidance.tto.test_tto import Sample
 from tests.tiny import tiny_cogvideox, tiny_pipeline
-from ttom import TTOM, backbones
-from ttom.backbones import load_backbone
+from ttom import TTOM
+from ttom.backbones import load_backbone, loading
 from ttom.backbones.base import PipelineBackbone
 from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.backbones.runtime import check_fits, prepare
@@ -297,9 +297,9 @@ def test_bfloat16_where_there_is_none(tiny_folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     with pytest.raises(UserError, match="(?s)this GPU has no bfloat16.*--dtype float16 or float32"):
         load_backbone(str(tiny_folder), device="cuda", dtype="bfloat16")
-    assert backbones._dtype("auto", torch.device("cuda"), "owner/large") == torch.float32
+    assert loading._dtype("auto", torch.device("cuda"), "owner/large") == torch.float32
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-    assert backbones._dtype("auto", torch.device("cuda"), "owner/large") == torch.bfloat16
+    assert loading._dtype("auto", torch.device("cuda"), "owner/large") == torch.bfloat16
 
 
 def test_the_library_and_its_report_know(tiny_folder: Path) -> None:

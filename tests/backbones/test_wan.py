@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
-
 import pytest
 import torch
 
 from tests.tiny import tiny_pipeline
-from ttom import checkpoints
-from ttom.backbones import load_backbone
 from ttom.backbones.wan import WanBackbone
 from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
@@ -60,69 +54,7 @@ def test_blocks_out_of_range(tiny: WanBackbone) -> None:
         tiny.check_blocks((1, 4))
 
 
-def test_text_encoder_and_vae_precision(tiny_folder: Path, tmp_path: Path) -> None:
-    half = tmp_path / "half"
-    tiny_pipeline().to(torch.float16).save_pretrained(half)
-    pipe = load_backbone(str(half), device="cpu").pipe
-    assert {p.dtype for part in (pipe.text_encoder, pipe.transformer, pipe.vae) for p in part.parameters()} == {
-        torch.float32
-    }
-    pipe = load_backbone(str(tiny_folder), device="cpu", dtype="bfloat16").pipe
-    assert pipe.vae.dtype == torch.float32 and pipe.transformer.dtype == torch.bfloat16
-    assert {p.dtype for p in pipe.text_encoder.parameters()} == {torch.bfloat16}
-
-
-def test_loading_is_quiet(tiny_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    load_backbone(str(tiny_folder), device="cpu")
-    assert capfd.readouterr() == ("", "")
-
-
-def test_unknown_models(tmp_path: Path, tiny_folder: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    for name, message in (
-        ("no-such-model", "unknown model.*emojiworld-wan"),
-        ("./no/such/folder", "unknown model"),
-        (str(tmp_path / "empty"), "no diffusers pipeline"),
-    ):
-        with pytest.raises(UserError, match=f"(?s){message}"):
-            load_backbone(name)
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "model_index.json").write_text(json.dumps({"_class_name": "LTXPipeline", "_diffusers_version": "0"}))
-    with pytest.raises(UserError, match="(?s)is a LTXPipeline.*WanPipeline or CogVideoXPipeline"):
-        load_backbone(str(other))
-    (other / "model_index.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
-        load_backbone(str(other))
-    broken = shutil.copytree(tiny_folder, tmp_path / "broken")
-    for file in (broken / "transformer").glob("*.safetensors"):
-        file.unlink()
-    with pytest.raises(UserError, match="cannot be loaded"):
-        load_backbone(str(broken))
-
-
 def test_wan22_is_refused(tiny: WanBackbone) -> None:
     tiny.pipe.register_to_config(expand_timesteps=True)
     with pytest.raises(UserError, match="Wan 2.2"):
         WanBackbone("ti2v", tiny.pipe)
-
-
-def test_devices_and_dtypes(tiny_folder: Path) -> None:
-    with pytest.raises(UserError, match="--dtype is int8"):
-        load_backbone(str(tiny_folder), dtype="int8")
-    with pytest.raises(UserError, match="--device is tpu"):
-        load_backbone(str(tiny_folder), device="tpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(UserError, match="no CUDA device"):
-            load_backbone(str(tiny_folder), device="cuda")
-
-
-def test_checkpoint_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="(?s)no embedded checkpoint.*emojiworld-wan"):
-        checkpoints.path("other")
-    monkeypatch.setattr(checkpoints, "__file__", str(tmp_path / "__init__.py"))
-    with pytest.raises(UserError, match="missing from"):
-        checkpoints.path("emojiworld-wan")
-    (tmp_path / "emojiworld-wan").mkdir()
-    (tmp_path / "emojiworld-wan" / "model_index.json").touch()
-    assert checkpoints.path("emojiworld-wan") == tmp_path / "emojiworld-wan"

@@ -20,7 +20,7 @@ from transformers import T5Config, T5EncoderModel
 
 from tests.tiny import tiny_tokenizer
 from ttom.backbones import protocol
-from ttom.backbones import tokens as tokens_of
+from ttom.backbones.vocabulary import Vocabulary
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
@@ -111,6 +111,7 @@ class ToyBackbone:
 
     def __init__(self, name: str, pipe: ToyPipeline) -> None:
         self.name, self.pipe, self.transformer = name, pipe, pipe.transformer
+        self.vocabulary = Vocabulary.of(pipe.tokenizer)
 
     def check_size(self, size: VideoSize) -> None:
         if size.height % PATCH or size.width % PATCH:
@@ -131,18 +132,6 @@ class ToyBackbone:
         ids = self.pipe.tokenizer([prompt, negative_prompt], return_tensors="pt", **options).input_ids
         positive, negative = self.pipe.text_encoder(ids).last_hidden_state.split(1)
         return TextEmbeddings(positive, negative if guidance else None)
-
-    def unknown_words(self, text: str) -> list[str]:
-        return tokens_of.unknown_words(self.pipe.tokenizer, text)
-
-    def cut_off(self, text: str, max_sequence_length: int) -> str:
-        return tokens_of.cut_off(self.pipe.tokenizer, text, max_sequence_length)
-
-    def known_words(self) -> list[str]:
-        return tokens_of.known_words(self.pipe.tokenizer)
-
-    def phrase_tokens(self, prompt: str, phrase: str, max_sequence_length: int) -> list[int]:
-        return tokens_of.phrase_positions(self.pipe.tokenizer, prompt, phrase, max_sequence_length)
 
     def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

@@ -46,7 +46,7 @@ def check_against_the_plain_run(backbone: Backbone, config: SamplerConfig, folde
 
     text = backbone.encode_prompt(PROMPT, "", guidance=config.guidance_scale > 1, max_sequence_length=length)
     sampler, latents = Sampler(backbone, text, config, 7), backbone.initial_latents(size, 7)
-    tokens = [backbone.phrase_tokens(PROMPT, group.phrase, length) for group in GROUPS]
+    tokens = [backbone.vocabulary.phrase_tokens(PROMPT, group.phrase, length) for group in GROUPS]
     for step in range(config.steps):
         if step in STEPS:
             assert seen.timesteps[step] == float(sampler.timesteps[step])

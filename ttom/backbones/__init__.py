@@ -1,156 +1,41 @@
-"""Backbones: a diffusers pipeline seen through the method's protocol. ``load_backbone`` makes one from a name."""
+"""Backbones: a diffusers pipeline seen through the method's protocol. ``load_backbone`` makes one from a name.
+
+Importing this package is cheap: torch and diffusers are imported with the first name that needs them.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import torch
-from diffusers import CogVideoXPipeline, DiffusionPipeline, WanPipeline
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
+from ttom.backbones.vocabulary import Vocabulary, load_vocabulary
 
-from ttom import checkpoints
-from ttom.backbones.cogvideox import CogVideoXBackbone
-from ttom.backbones.protocol import Backbone
-from ttom.backbones.runtime import prepare
-from ttom.backbones.wan import WanBackbone
-from ttom.config import RuntimeConfig
-from ttom.errors import UserError
+if TYPE_CHECKING:
+    from ttom.backbones.cogvideox import CogVideoXBackbone
+    from ttom.backbones.loading import ADAPTERS, load_backbone
+    from ttom.backbones.protocol import Backbone
+    from ttom.backbones.wan import WanBackbone
 
-DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-SMALL_BYTES = 1_000_000_000
-"""A folder with fewer bytes of weights counts as small: bfloat16 would save it nothing."""
-
-ADAPTERS: dict[str, tuple[Any, Callable[[str, Any], Backbone]]] = {
-    "WanPipeline": (WanPipeline, WanBackbone),
-    "CogVideoXPipeline": (CogVideoXPipeline, CogVideoXBackbone),
+_LAZY = {
+    "ADAPTERS": "loading",
+    "Backbone": "protocol",
+    "CogVideoXBackbone": "cogvideox",
+    "WanBackbone": "wan",
+    "load_backbone": "loading",
 }
-"""For each pipeline class, by the name in model_index.json: the class, and what makes a backbone of it."""
 
-__all__ = ["ADAPTERS", "Backbone", "CogVideoXBackbone", "WanBackbone", "load_backbone"]
-
-
-def load_backbone(
-    model: str, *, device: str = "auto", dtype: str = "auto", runtime: RuntimeConfig | None = None
-) -> Backbone:
-    """Load a text-to-video pipeline as stock diffusers does and wrap it.
-
-    Args:
-        model: Name of an embedded checkpoint, a local diffusers folder, or a Hub id ``owner/name``.
-        device: ``auto`` takes CUDA when there is one.
-        dtype: Of transformer and text encoder, and of CogVideoX's VAE; Wan's VAE is always float32. ``auto`` is
-            bfloat16 for large models on CUDA, else float32 (small folders, the embedded checkpoint, and the CPU).
-        runtime: How the model is to run; the defaults if None.
-
-    Raises:
-        UserError: Unknown model, a folder that is no pipeline, a pipeline without an adapter, no such device or dtype,
-            weights that the device has no room for.
-    """
-    for name, value, choices in (("device", device, DEVICES), ("dtype", dtype, DTYPES)):
-        if value not in choices:
-            raise UserError(f"--{name} is {value}", expected=f"one of {', '.join(choices)}")
-    source = _source(model)
-    target = _device(device)
-    weights = _dtype(dtype, target, source)
-    with no_progress_bars():
-        pipeline, adapter = _adapter(model, source)
-        try:
-            dtypes = {"default": weights, "vae": vae_dtype(adapter, weights)}
-            pipe = pipeline.from_pretrained(source, dtype=dtypes, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"the model {model!r} cannot be loaded: {_first_line(error)}",
-                expected="a pipeline whose every part is there and whole, its weights as safetensors",
-                remedy="download it again, or save it with a pipeline's save_pretrained",
-            ) from error
-    # transformers may keep the precision the text encoder is stored in.
-    pipe.text_encoder.to(weights)
-    backbone = adapter(model, pipe)
-    prepare(backbone, target, runtime or RuntimeConfig())
-    return backbone
+__all__ = [
+    "ADAPTERS",
+    "Backbone",
+    "CogVideoXBackbone",
+    "Vocabulary",
+    "WanBackbone",
+    "load_backbone",
+    "load_vocabulary",
+]
 
 
-def vae_dtype(adapter: Any, weights: torch.dtype) -> torch.dtype:
-    """The number format of a family's VAE where the transformer's is ``weights``; float32 unless the family differs."""
-    return torch.float32 if getattr(adapter, "vae_in_float32", True) else weights
-
-
-def _source(model: str) -> str:
-    """Folder or Hub id that diffusers can load."""
-    if model in checkpoints.EMBEDDED:
-        return str(checkpoints.path(model))
-    folder = checkpoints.local_folder(model)
-    if folder is not None:
-        if not os.path.isfile(folder / "model_index.json"):
-            raise UserError(
-                f"the folder {model!r} is no diffusers pipeline: it has no model_index.json",
-                expected="a folder written by a diffusers pipeline's save_pretrained",
-            )
-        return str(folder)
-    owner, _, name = model.partition("/")
-    if not owner or not name or "/" in name or owner in (".", "..", "~") or os.path.exists(os.path.expanduser(model)):
-        raise UserError(
-            f"unknown model {model!r}",
-            expected=f"an embedded name ({', '.join(checkpoints.EMBEDDED)}), a pipeline folder, or a Hub id owner/name",
-        )
-    return model
-
-
-def _adapter(model: str, source: str) -> tuple[Any, Callable[[str, Any], Backbone]]:
-    """The entry of ADAPTERS that the source's model_index.json names; on the Hub only that file is fetched."""
-    try:
-        found = DiffusionPipeline.load_config(source).get("_class_name")
-    except Exception as error:  # the Hub client raises its HTTP library's errors too
-        raise UserError(
-            f"the model {model!r} cannot be read: {_first_line(error)}",
-            expected="a diffusers pipeline that exists and can be reached",
-            remedy="check the name and the network, or download it and pass the folder",
-        ) from error
-    if found not in ADAPTERS:
-        what = f"is a {found}" if found else "has a model_index.json that names no pipeline"
-        raise UserError(f"{model!r} {what}", expected=f"a text-to-video {' or '.join(ADAPTERS)}")
-    return ADAPTERS[found]
-
-
-def _device(device: str) -> torch.device:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device is cuda, but this machine has no CUDA device", remedy="--device cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
-
-
-def _dtype(dtype: str, device: torch.device, source: str) -> torch.dtype:
-    bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if dtype == "bfloat16" and not bf16:
-        raise UserError("--dtype is bfloat16, but this GPU has no bfloat16", remedy="--dtype float16 or float32")
-    if dtype != "auto":
-        return getattr(torch, dtype)
-    return torch.bfloat16 if device.type == "cuda" and bf16 and not _is_small(source) else torch.float32
-
-
-def _is_small(source: str) -> bool:
-    folder = Path(source)
-    return folder.is_dir() and sum(f.stat().st_size for f in folder.rglob("*.safetensors")) < SMALL_BYTES
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Loading prints several bars of its own; they come back afterwards if they were on."""
-    shown = [m for m in (diffusers_logging, transformers_logging) if m.is_progress_bar_enabled()]
-    try:
-        for module in shown:
-            module.disable_progress_bar()
-        yield
-    finally:
-        for module in shown:
-            module.enable_progress_bar()
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -8,14 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ttom.attention.capture import MapReader, Prefix, captured_maps
-from ttom.backbones import tokens as tokens_of
 from ttom.backbones.protocol import See
+from ttom.backbones.vocabulary import CLEANERS, Vocabulary
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError
 from ttom.types import TokenGrid, VideoSize
@@ -29,6 +30,8 @@ class PipelineBackbone(ABC):
     """Load the VAE in float32 whatever the rest is in."""
     runtime = RuntimeConfig()
     """How the pipeline was prepared (see runtime.py)."""
+    pipeline: str
+    """Name of the pipeline class, as model_index.json has it."""
     attention: str
     """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
     reader: type[MapReader]
@@ -51,6 +54,10 @@ class PipelineBackbone(ABC):
     @property
     def dtype(self) -> torch.dtype:
         return self.pipe.transformer.dtype
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.of(self.pipe.tokenizer, CLEANERS.get(self.pipeline, str))
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -76,21 +83,6 @@ class PipelineBackbone(ABC):
                 expected="target blocks that stay on the GPU",
                 remedy=f"--runtime.resident-blocks {max(blocks) + 1}",
             )
-
-    def unknown_words(self, text: str) -> list[str]:
-        return tokens_of.unknown_words(self.pipe.tokenizer, self._clean(text))
-
-    def cut_off(self, text: str, max_sequence_length: int) -> str:
-        return tokens_of.cut_off(self.pipe.tokenizer, self._clean(text), max_sequence_length)
-
-    def known_words(self) -> list[str]:
-        return tokens_of.known_words(self.pipe.tokenizer)
-
-    def phrase_tokens(self, prompt: str, phrase: str, max_sequence_length: int) -> list[int]:
-        # The pipeline encodes the cleaned prompt, so offsets are in it.
-        return tokens_of.phrase_positions(
-            self.pipe.tokenizer, self._clean(prompt), self._clean(phrase), max_sequence_length
-        )
 
     @abstractmethod
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor: ...
@@ -160,10 +152,6 @@ class PipelineBackbone(ABC):
             yield vae.to(self.device)
         finally:
             vae.to("cpu")
-
-    def _clean(self, text: str) -> str:
-        """The text as the pipeline hands it to the tokenizer."""
-        return text
 
     def _captured(
         self,

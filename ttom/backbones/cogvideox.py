@@ -64,6 +64,7 @@ class CogVideoXBackbone(PipelineBackbone):
 
     batched_guidance = True
     vae_in_float32 = False  # its authors run it as the rest; that halves what decoding takes
+    pipeline = "CogVideoXPipeline"
     attention = "transformer_blocks.{}.attn1"
     reader = CaptureProcessor
 

@@ -1,6 +1,8 @@
 """What the method needs of a video diffusion pipeline; wan.py and cogvideox.py provide it.
 
-How to add a model family: CONTRIBUTING.md.
+A backbone is a video model (text and noise to video, as the stock pipeline does it) that can be steered (its attention
+is read, a LoRA goes into it) and has a vocabulary (which words it knows, and where they are in a prompt). A function
+asks for the smallest of these protocols that it needs. How to add a model family: CONTRIBUTING.md.
 
 Dimension letters: see ttom/types.py.
 """
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ttom.attention.capture import Prefix
+from ttom.backbones.vocabulary import Vocabulary
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
 See = Callable[[int, Tensor], None]
@@ -32,13 +35,9 @@ class Solver(Protocol):
         ...
 
 
-class Backbone(Protocol):
-    """A diffusers text-to-video pipeline seen through the method's eyes. The pipeline itself is never modified."""
+class VideoModel(Protocol):
+    """Text and noise to video, step by step, equal to the stock pipeline."""
 
-    name: str
-    """What the user called the model: an embedded name, a Hub id or a folder."""
-    pipe: Any
-    """The stock diffusers pipeline; others use its tokenizer, text_encoder and save_lora_weights."""
     batched_guidance: bool
     """Whether the stock pipeline predicts for negative prompt and prompt in one batch (in this order) or one by one.
 
@@ -46,16 +45,10 @@ class Backbone(Protocol):
     """
 
     @property
-    def transformer(self) -> nn.Module: ...
-
-    @property
     def device(self) -> torch.device: ...
 
     @property
     def dtype(self) -> torch.dtype: ...
-
-    @property
-    def num_blocks(self) -> int: ...
 
     @property
     def temporal_compression(self) -> int:
@@ -69,10 +62,6 @@ class Backbone(Protocol):
         """
         ...
 
-    def check_blocks(self, blocks: tuple[int, ...]) -> None:
-        """Raise UserError if a block index is out of range."""
-        ...
-
     def token_grid(self, size: VideoSize) -> TokenGrid: ...
 
     def encode_prompt(
@@ -81,25 +70,6 @@ class Backbone(Protocol):
         """Embeddings as the stock pipeline makes them.
 
         Raises UserError for a max_sequence_length that the model cannot take.
-        """
-        ...
-
-    def unknown_words(self, text: str) -> list[str]:
-        """Words of the text for which the tokenizer has no token (always empty for subword tokenizers)."""
-        ...
-
-    def cut_off(self, text: str, max_sequence_length: int) -> str:
-        """The end of the text that is not encoded because it is too long; empty if all of it is."""
-        ...
-
-    def known_words(self) -> list[str]:
-        """Whole words in the tokenizer's vocabulary, for suggestions; empty where any text can be tokenised."""
-        ...
-
-    def phrase_tokens(self, prompt: str, phrase: str, max_sequence_length: int) -> list[int]:
-        """Positions of the phrase's tokens in the encoded prompt: every occurrence, singular or plural.
-
-        Raises UserError if the phrase does not occur in the prompt or lies past max_sequence_length.
         """
         ...
 
@@ -122,6 +92,24 @@ class Backbone(Protocol):
 
         With ``batched_guidance`` also for a batch of both.
         """
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Final latents -> uint8 video ``(T, height, width, 3)`` on the CPU."""
+        ...
+
+
+class Steerable(Protocol):
+    """A transformer whose text-to-video attention can be read and changed."""
+
+    @property
+    def transformer(self) -> nn.Module: ...
+
+    @property
+    def num_blocks(self) -> int: ...
+
+    def check_blocks(self, blocks: tuple[int, ...]) -> None:
+        """Raise UserError if a block index is out of range."""
         ...
 
     def object_maps(
@@ -170,6 +158,16 @@ class Backbone(Protocol):
         """
         ...
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Final latents -> uint8 video ``(T, height, width, 3)`` on the CPU."""
+
+class Backbone(VideoModel, Steerable, Protocol):
+    """A diffusers text-to-video pipeline seen through the method's eyes. The pipeline itself is never modified."""
+
+    name: str
+    """What the user called the model: an embedded name, a Hub id or a folder."""
+    pipe: Any
+    """The stock diffusers pipeline; others use its tokenizer, text_encoder and save_lora_weights."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Words that the model knows, and where they are in a prompt."""
         ...

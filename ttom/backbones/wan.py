@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import torch
-from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from torch import Tensor
 
 from ttom.attention.wan import CaptureProcessor
@@ -39,6 +38,7 @@ class WanBackbone(PipelineBackbone):
         UserError: A Wan 2.2 pipeline (two transformers, or a timestep per token), which is another sampling loop.
     """
 
+    pipeline = "WanPipeline"
     attention = "blocks.{}.attn2"
     self_attention = "attn1"
     reader = CaptureProcessor
@@ -92,9 +92,6 @@ class WanBackbone(PipelineBackbone):
             device=self.device,
         )
         return TextEmbeddings(positive.to(self.dtype), negative.to(self.dtype) if guidance else None)
-
-    def _clean(self, text: str) -> str:
-        return prompt_clean(text)  # mended unicode and entities, single spaces
 
     def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
         return self.pipe.prepare_latents(

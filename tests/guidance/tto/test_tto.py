@@ -46,7 +46,7 @@ class Sample:
     def __init__(self, backbone: WanBackbone, settings: Settings = SETTINGS) -> None:
         self.backbone, self.settings = backbone, settings
         self.text: TextEmbeddings = backbone.encode_prompt(PROMPT, "", guidance=True, max_sequence_length=12)
-        self.tokens = [backbone.phrase_tokens(PROMPT, phrase, 12) for phrase in ("dogs", "red balloon")]
+        self.tokens = [backbone.vocabulary.phrase_tokens(PROMPT, phrase, 12) for phrase in ("dogs", "red balloon")]
         masks = torch.zeros(2, 3, 8, 12)
         masks[0, :, 2:6, :4], masks[1, :, 2:6, 8:] = 1 / 16, 1 / 16
         self.masks = ObjectMasks(masks, torch.ones(2, 3, dtype=torch.bool))

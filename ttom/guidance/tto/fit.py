@@ -69,7 +69,7 @@ def run_tto(
         backbone: The model.
         latents: Noise (``Backbone.initial_latents``).
         text: Prompt embeddings.
-        tokens: Text positions of each of the N object groups (``Backbone.phrase_tokens``).
+        tokens: Text positions of each of the N object groups (``Vocabulary.phrase_tokens``).
         masks: Their masks on the token grid, reduced by settings.tto.downsample.
         settings: Sampler, adapter and optimisation.
         seed: Of the LoRA's start values, and of noise that the steps draw: that of the latents.
