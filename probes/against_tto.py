@@ -144,8 +144,8 @@ def scores(rows: list[Row]) -> Scores:
     """Means over the rows that were not refused."""
     made = [row for row in rows if row.refused is None]
     return Scores(
-        layout_miou=Mean.of(estimate([row.layout_miou for row in made])),
-        presence=Mean.of(estimate([row.presence for row in made])),
+        layout_miou=Mean.of(estimate([row.layout_miou or 0.0 for row in made])),
+        presence=Mean.of(estimate([row.presence or 0.0 for row in made])),
     )
 
 

@@ -1,6 +1,6 @@
-"""Boxes on key frames, and from which of them each phrase is tracked. Both ways to GroundingDINO share this.
+"""Boxes on key frames, and the frame from which each phrase is tracked. Shared by both GroundingDINO segmenters.
 
-The worker imports this module in an environment without TTOM: numpy alone.
+The worker imports this module in an environment without TTOM, so it needs nothing but numpy.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 KEY_FRAMES = 3
-"""Frames of a video on which boxes are looked for."""
+"""Number of frames of a video on which boxes are detected."""
 SCORE = 0.35
-"""Least score of a box, as in GroundingDINO's own demo."""
+"""Minimum score of a box, as in GroundingDINO's own demo."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One box: which phrase, how sure (0..1), and x0 y0 x1 y1 in pixels."""
+    """One box: index of its phrase, score (0..1), and x0 y0 x1 y1 in pixels."""
 
     phrase: int
     score: float
@@ -26,12 +26,12 @@ class Found:
 
 
 def key_frames(count: int) -> list[int]:
-    """The frames on which boxes are looked for: the middles of KEY_FRAMES equal parts of the video."""
+    """The frames on which boxes are detected: the middles of KEY_FRAMES equal parts of the video."""
     return sorted({int((i + 0.5) * count / KEY_FRAMES) for i in range(KEY_FRAMES)})
 
 
 def caption(phrases: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """GroundingDINO's text for several phrases, "a cat. two dogs.", and where each phrase is in it."""
+    """GroundingDINO's text for several phrases, "a cat. two dogs.", and the character span of each phrase in it."""
     text, spans = "", []
     for phrase in phrases:
         words = phrase.lower().replace(".", " ").strip()
@@ -47,12 +47,12 @@ def chosen(
     spans: Sequence[tuple[int, int]],
     size: tuple[int, int],
 ) -> list[Found]:
-    """The boxes of one frame whose score reaches SCORE, each for the phrase with its highest token.
+    """The boxes of one frame whose score reaches SCORE, each assigned to the phrase of its highest-scoring token.
 
     Args:
         scores: ``(Q, L)`` of Q boxes and L text tokens, 0..1.
-        boxes: ``(Q, 4)``: centre x, centre y, width, height in shares of the picture.
-        offsets: First and last-but-one character of each of the L tokens; empty for special tokens.
+        boxes: ``(Q, 4)``: center x, center y, width, height in shares of the picture.
+        offsets: Character span (start, end) of each of the L tokens; empty for special tokens.
         spans: The same of each phrase.
         size: Width and height of the picture in pixels.
     """
@@ -69,15 +69,15 @@ def chosen(
 
 
 def anchors(by_frame: dict[int, list[Found]]) -> dict[int, list[Found]]:
-    """For each phrase the boxes of its surest frame, the one whose scores sum highest: {frame: boxes to track from it}.
+    """For each phrase, the boxes of the frame whose scores sum highest: {frame: boxes to track from it}.
 
-    One frame a phrase, because a box on another frame could not be told from a second object.
+    One frame per phrase, because a box on another frame might be the same object or a second one.
     """
     sums: dict[int, dict[int, float]] = {}
     for frame, boxes in by_frame.items():
         for found in boxes:
             of_phrase = sums.setdefault(found.phrase, {})
             of_phrase[frame] = of_phrase.get(frame, 0.0) + found.score
-    best = {phrase: max(frames, key=lambda frame, frames=frames: frames[frame]) for phrase, frames in sums.items()}
+    best = {phrase: max(frames, key=frames.__getitem__) for phrase, frames in sums.items()}
     tracked = {f: [found for found in boxes if best[found.phrase] == f] for f, boxes in by_frame.items()}
     return {frame: boxes for frame, boxes in tracked.items() if boxes}

@@ -1,4 +1,4 @@
-"""The plain video of a prompt, and on the way every block's object maps at chosen steps.
+"""Generate the plain video of a prompt and record every block's object maps at chosen steps.
 
 Dimension letters: see ttom/types.py.
 """
@@ -24,9 +24,9 @@ from ttom.types import TokenGrid, VideoSize
 
 
 class MapSpool:
-    """Maps on disk, in a file without a name that vanishes when it is closed: only one map is ever in memory.
+    """Maps on disk, in an unnamed temporary file: only one map is ever in RAM.
 
-    They wait there for the video's segmentation, which exists only after the last step.
+    They stay there until the video can be segmented, after the last step.
     """
 
     def __init__(self, folder: Path, grid: TokenGrid) -> None:
@@ -50,8 +50,8 @@ class MapSpool:
         self._entries.append((step, block, len(maps)))
 
     def __iter__(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Step, block and maps ``(N, F, H, W)``, one after the other."""
-        with _as_user_error(self._folder):  # what was written last may reach the disk only now
+        """Step, block and maps ``(N, F, H, W)``, in the order in which they were written."""
+        with _as_user_error(self._folder):  # buffered writes may reach the disk only now
             self._file.seek(0)
         for step, block, objects in self._entries:
             flat = np.frombuffer(self._file.read(4 * objects * self._grid.count), dtype=np.float32)
@@ -76,7 +76,7 @@ class Watched:
     Attributes:
         latents: Final latents, those of ``TTOM.generate(method="base")`` bit for bit.
         video: uint8 ``(T, height, width, 3)``.
-        timesteps: What the transformer was told at each of the chosen steps.
+        timesteps: What the transformer was given at each of the chosen steps.
     """
 
     latents: Tensor
@@ -95,9 +95,9 @@ def generate(
     blocks: tuple[int, ...],
     spool: MapSpool,
 ) -> Watched:
-    """Make the plain video of a prompt; the maps of ``groups`` in ``blocks`` before each of ``steps`` go to the spool.
+    """Generate the plain video of a prompt and spool the maps of ``groups`` in ``blocks`` at each of ``steps``.
 
-    One pass: maps are read from the very forwards that make the video (the prompt's branch of the guidance).
+    One pass: maps come from the same forward passes that generate the video (the conditional branch of the guidance).
 
     Raises:
         UserError: A phrase is not in the prompt, or lies past the text length.

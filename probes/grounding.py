@@ -1,6 +1,6 @@
-"""GroundingDINO and SAM 2 as transformers has them: boxes on key frames by text, masks tracked both ways from there.
+"""GroundingDINO and SAM 2 from transformers: boxes on key frames from text, masks tracked forward and backward.
 
-The pictures are prepared here: transformers' own processor of SAM 2 needs torchvision, the models do not.
+Frames are preprocessed here: transformers' own SAM 2 processor needs torchvision, the models do not.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ttom.layout.model import ObjectGroup
 
 DETECTOR = "IDEA-Research/grounding-dino-base"
 TRACKER = "facebook/sam2.1-hiera-large"
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as SAM 2 was trained
-_CORNERS = torch.tensor([[[2, 3]]], dtype=torch.int32)  # SAM 2's labels of a box's two corners
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, with which SAM 2 was trained
+_CORNERS = torch.tensor([[[2, 3]]], dtype=torch.int32)  # SAM 2's labels for the two corners of a box
 
 
 class GroundedSegmenter:
@@ -31,10 +31,10 @@ class GroundedSegmenter:
     Args:
         detector: Hub id or folder of a GroundingDinoForObjectDetection with its tokenizer and image processor.
         tracker: Hub id or folder of a Sam2VideoModel.
-        device: Where both run, in float32.
+        device: Device of both models, which run in float32.
 
     Raises:
-        SetupError: Weights that cannot be fetched or read.
+        SetupError: The weights cannot be fetched or read.
     """
 
     def __init__(self, detector: str = DETECTOR, tracker: str = TRACKER, device: str = "cpu") -> None:
@@ -75,7 +75,7 @@ class GroundedSegmenter:
         return boxes.chosen(scores, output.pred_boxes[0].cpu().numpy(), offsets, spans, (width, height))
 
     def _track(self, video: np.ndarray, frame: int, objects: list[Found], masks: np.ndarray) -> None:
-        """Follow the boxes of a frame to both ends of the video; what they cover is added to ``masks``."""
+        """Track the boxes of a frame to both ends of the video and add their masks to ``masks``."""
         from transformers import Sam2VideoInferenceSession
 
         height, width = video.shape[1:3]
@@ -104,7 +104,7 @@ class GroundedSegmenter:
 
 
 def _pixels(video: np.ndarray, side: int) -> Tensor:
-    """uint8 ``(T, height, width, 3)`` -> ``(T, 3, side, side)`` as SAM 2 takes it: stretched, normalised."""
+    """uint8 ``(T, height, width, 3)`` -> ``(T, 3, side, side)`` as SAM 2 expects it: stretched, normalized."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
     frames = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 255
     return (functional.interpolate(frames, (side, side), mode="bilinear", antialias=True) - mean) / std

@@ -1,7 +1,7 @@
-"""The worker of probes/worker.py for groundingdino-py and sam2. It runs in their environment, without TTOM.
+"""The worker of probes/worker.py for groundingdino-py and sam2. It runs in their own environment, without TTOM.
 
-The first line of standard input says that a video is there; models are loaded then. Libraries print as they like: what
-they write to standard output goes to standard error.
+Models are loaded when the first job arrives on standard input. Standard output is redirected to standard error, so that
+libraries cannot break the protocol by printing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REPOSITORY = "ShilongLiu/GroundingDINO"
 
 
 class Models:
-    """GroundingDINO and SAM 2 as their own packages load them."""
+    """GroundingDINO and SAM 2, loaded by their own packages."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         import torch
@@ -63,7 +63,7 @@ class Models:
             anchored = boxes.anchors(found)
             if not anchored:
                 return masks
-            for number, picture in enumerate(video):  # the one form besides mp4 that this package reads
+            for number, picture in enumerate(video):  # the only format besides mp4 that sam2 reads
                 Image.fromarray(picture).save(Path(folder) / f"{number:05d}.jpg", quality=98)
             state = self.tracker.init_state(video_path=folder)
             for frame, objects in anchored.items():
@@ -80,24 +80,26 @@ class Models:
 def answer(folder: Path, models: Models) -> None:
     job: dict[str, Any] = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     if job["version"] != VERSION:
-        raise ValueError(f"the job is of version {job['version']}, this worker knows {VERSION}")
+        raise ValueError(f"the job has version {job['version']}, this worker supports {VERSION}")
     with np.load(folder / "video.npz", allow_pickle=False) as arrays:
         video = arrays["video"]
     np.savez_compressed(folder / "masks.npz", masks=models.segment(video, job["phrases"]))
 
 
-def finish(folder: Path, words: dict[str, Any]) -> None:
+def finish(folder: Path, fields: dict[str, Any]) -> None:
     half = folder / "done.json.half"
-    half.write_text(json.dumps({"version": VERSION, **words}), encoding="utf-8")
+    half.write_text(json.dumps({"version": VERSION, **fields}), encoding="utf-8")
     os.replace(half, folder / "done.json")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=None, help="GroundingDINO's configuration (.py); by default SwinB's")
-    parser.add_argument("--weights", default=None, help="GroundingDINO's weights (.pth); by default SwinB's, fetched")
+    parser.add_argument(
+        "--weights", default=None, help="GroundingDINO's weights (.pth); default: SwinB's, from the Hub"
+    )
     parser.add_argument("--sam2", default="facebook/sam2.1-hiera-large", help="Hub id of SAM 2")
-    parser.add_argument("--device", default=None, help="cuda or cpu; by default cuda if there is one")
+    parser.add_argument("--device", default=None, help="cuda or cpu; by default cuda if available")
     options = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""Where objects are in a video: one protocol, three ways.
+"""Segmenters of a video: one protocol, three implementations.
 
 Dimension letters: see ttom/types.py.
 """
@@ -17,20 +17,20 @@ class Segmenter(Protocol):
     """Finds the objects of a prompt in its video."""
 
     name: str
-    """What the results call it, its weights included."""
+    """Its name in the results, weights included."""
 
     def segment(self, video: np.ndarray, groups: Sequence[ObjectGroup]) -> np.ndarray:
-        """Masks of each group's objects together: bool ``(N, T, height, width)``, empty where nothing is found.
+        """Masks of each group's objects together: bool ``(N, T, height, width)``, all False where nothing is found.
 
         Args:
             video: uint8 ``(T, height, width, 3)``.
-            groups: N phrases of the prompt with their nouns, different from each other.
+            groups: N different phrases of the prompt with their nouns.
         """
         ...
 
 
 class EmojiWorldSegmenter:
-    """EmojiWorld's own: the noun of every pixel, by the world's detector, which knows its 66 nouns alone."""
+    """EmojiWorld's own: the noun of every pixel by the world's detector, which knows the world's nouns only."""
 
     name = "emojiworld (ttom/emojiworld/detector.safetensors)"
 
@@ -48,7 +48,7 @@ class EmojiWorldSegmenter:
         pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.no_grad():
             logits = self._detector(pixels.to(next(self._detector.parameters()).device))[2]
-        # The detector says what is at every other pixel, the first among them; in between lies their mean.
+        # Logits are those of every other pixel, starting with the first; interpolate between them.
         height, width = logits.shape[2:]
         logits = functional.interpolate(logits, (2 * height - 1, 2 * width - 1), mode="bilinear", align_corners=True)
         nouns = functional.pad(logits, (0, 1, 0, 1), mode="replicate").argmax(1).cpu().numpy()

@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ttom.checkpoints.probe_file import VERSION
 from ttom.statistics import Estimate
 
 Status = Literal["measured", "nothing found", "refused"]
@@ -121,7 +120,7 @@ class ProbeResult(Record):
         masks: The segmenter and its weights.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     model: str
     num_blocks: int
     recommended: tuple[int, ...]

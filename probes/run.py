@@ -208,7 +208,7 @@ def _phrase(group: ObjectGroup, mask: np.ndarray, table: list[list[measures.Agre
 
 
 def load_segmenter(command: Probe, device: str) -> Segmenter:
-    """The segmenter that the command names. Raises SetupError if its weights or its environment are not there."""
+    """The segmenter that the command names. Raises SetupError if its weights or its environment are missing."""
     if command.segmenter == "emojiworld":
         from probes.masks import EmojiWorldSegmenter
 
@@ -223,7 +223,7 @@ def load_segmenter(command: Probe, device: str) -> Segmenter:
 
 
 def _device(command: Probe) -> str:
-    """The command's device; under torchrun each process takes the GPU of its local rank."""
+    """The command's device; under torchrun each process uses the GPU of its local rank."""
     import torch
 
     if command.device != "cpu" and "LOCAL_RANK" in os.environ and torch.cuda.is_available():

@@ -1,8 +1,8 @@
-"""EmojiWorld's segmenter against the true masks: python -m probes.true_masks --out probes/results/emojiworld-masks.json
+"""EmojiWorld's segmenter against ground-truth masks: python -m probes.true_masks --out RESULT.json
 
-Scenes of the training split are rendered; for each noun in a scene the IoU over the whole clip of the segmenter's mask
-with the renderer's labels, in pixels and on the token grid of the embedded checkpoints. Generated videos have no true
-masks.
+Scenes of the training split are rendered; for each noun in a scene, the IoU over the whole clip between the segmenter's
+mask and the renderer's labels is measured, in pixels and on the token grid of the embedded checkpoints. Generated
+videos have no ground truth.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ttom.emojiworld.nouns import NOUNS
 from ttom.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
 from ttom.layout.model import ObjectGroup
 from ttom.provenance import environment
-from ttom.statistics import interval
+from ttom.statistics import estimate
 from ttom.types import TokenGrid
 
 GRID, FACTOR = TokenGrid(5, 8, 12), 4
-"""Token grid of emojiworld-wan and emojiworld-cogvideox, and picture frames of its later frames."""
+"""Token grid of emojiworld-wan and emojiworld-cogvideox, and picture frames per latent frame after the first."""
 
 
 def scenes(per_kind: int, seed: int) -> list[Scene]:
-    """Painted scenes, each kind alike often."""
+    """Painted scenes, equally many of each kind."""
     made = []
     for number in range(per_kind):
         for kind in KINDS:
@@ -43,7 +43,7 @@ def scenes(per_kind: int, seed: int) -> list[Scene]:
 
 
 def agreement(scene: Scene, segmenter: EmojiWorldSegmenter) -> dict[str, list[float]]:
-    """IoU of each noun's mask: {"pixels": one a noun, "tokens": the same for nouns that fill a cell}."""
+    """IoU of each noun's mask: {"pixels": one per noun, "tokens": the same for nouns that fill a cell}."""
     frames, labels = Renderer()(pack([scene]), frame_times())
     video = ((frames[0].permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
     nouns = sorted({thing.noun for thing in scene.things})
@@ -69,10 +69,9 @@ def main() -> None:
     found = [agreement(scene, segmenter) for scene in scenes(options.per_kind, options.seed)]
     result: dict[str, Any] = {"scenes": len(found)}
     for name in ("pixels", "tokens"):
-        by_scene = np.array([np.mean(one[name]) for one in found if one[name]])
+        by_scene = [float(np.mean(one[name])) for one in found if one[name]]
         values = [value for one in found for value in one[name]]
-        mean = {"mean": round(float(by_scene.mean()), 4), "interval": interval(by_scene)}
-        result[name] = {**mean, "nouns": len(values), "lowest": round(min(values), 4)}
+        result[name] = {**estimate(by_scene).as_json(), "nouns": len(values), "lowest": round(min(values), 4)}
     result["provenance"] = {**made_by, "command": " ".join(["python -m probes.true_masks", *sys.argv[1:]])}
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print({name: result[name] for name in ("pixels", "tokens")})

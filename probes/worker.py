@@ -1,6 +1,6 @@
-"""Masks from groundingdino-py and sam2, which need an environment of their own: a process that lives there.
+"""Masks from groundingdino-py and sam2, which need their own environment: a worker process that runs in it.
 
-The protocol, for whoever writes another worker. The worker is started once, as
+The protocol, for authors of another worker. The worker is started once, as
 
     PYTHON grounding_worker.py [options]
 
@@ -11,12 +11,12 @@ and reads the path of a job's folder from each line of its standard input. The f
 
 and the worker puts into it
 
-    masks.npz   "masks": bool (N, T, height, width), one a phrase; all False where nothing is found
-    done.json   {"version": 1, "weights": "..."}, or {"version": 1, "error": "..."}; written last, under another name
-                first, so that it is whole as soon as it exists
+    masks.npz   "masks": bool (N, T, height, width), one per phrase; all False where nothing is found
+    done.json   {"version": 1, "weights": "..."}, or {"version": 1, "error": "..."}; written last and
+                renamed into place, so that it is complete as soon as it exists
 
-then writes one line to standard output, whatever it says. Arrays are read without pickles. The end of its input, which
-comes at the latest when the probe ends, ends the worker. What it says on standard error is shown if it dies.
+then writes one line, of any content, to standard output. Arrays are read without pickles. The worker exits when its
+input ends, at the latest when the probe ends. The last line of its standard error is shown if it dies.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ from ttom.layout.model import ObjectGroup
 VERSION = 1
 PYTHON = Path(".venv-grounding/bin/python")
 SCRIPT = Path(__file__).with_name("grounding_worker.py")
-REMEDY = "make env-grounding, or --masks grounding, which needs no other environment"
+REMEDY = "make env-grounding, or --masks grounding, which needs no separate environment"
 
 
 class WorkerSegmenter:
-    """See ``Segmenter``. The process starts with the first video and ends with ``close``.
+    """See ``Segmenter``. The process starts with the first video and exits with ``close``.
 
     Args:
-        python: The interpreter of the worker's environment.
+        python: The Python interpreter of the worker's environment.
         script: The worker.
         options: Its arguments.
 
     Raises:
-        SetupError: There is no such interpreter; later, if the worker dies or breaks the protocol.
+        SetupError: There is no such interpreter. ``segment`` raises it if the worker dies or breaks the protocol.
     """
 
     def __init__(self, python: Path = PYTHON, script: Path = SCRIPT, options: Sequence[str] = ()) -> None:
         if not python.is_file():
             raise SetupError(
-                f"the environment of groundingdino-py and sam2 is not there: {python} does not exist",
+                f"the environment of groundingdino-py and sam2 is missing: {python} does not exist",
                 expected="an environment with probes/grounding-requirements.txt",
                 remedy=REMEDY,
             )
         self.name = "groundingdino-py + sam2 (worker)"
         self._command = [str(python), str(script), *options]
         self._process: subprocess.Popen[str] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
 
     def segment(self, video: np.ndarray, groups: Sequence[ObjectGroup]) -> np.ndarray:
         """Masks ``(N, T, height, width)`` of a uint8 video ``(T, height, width, 3)``; see ``Segmenter``."""
@@ -74,16 +74,16 @@ class WorkerSegmenter:
             return self._answer(folder, (len(groups), *video.shape[:3]))
 
     def close(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         if self._process is not None:
-            self._process.communicate()  # closes its input
+            self._process.communicate()  # closes its input, which stops it
             self._process = None
-        self._complaints.close()
+        self._stderr.close()
 
     def _ask(self, folder: Path) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True
             )
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
@@ -94,12 +94,12 @@ class WorkerSegmenter:
             answered = ""
         if not answered:
             code = self._process.wait()
-            self._complaints.seek(0)
-            lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+            self._stderr.seek(0)
+            lines = self._stderr.read().decode(errors="replace").strip().splitlines()
             raise SetupError(
-                f"the worker for masks ended with code {code}: {lines[-1] if lines else 'without a word'}",
-                expected="an answer to every video",
-                remedy=f"run it by hand to see more: {' '.join(self._command)}; {REMEDY}",
+                f"the mask worker exited with code {code}: {lines[-1] if lines else 'no message'}",
+                expected="an answer for every video",
+                remedy=f"run it by hand for the full error: {' '.join(self._command)}; {REMEDY}",
             )
 
     def _answer(self, folder: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -116,7 +116,7 @@ class WorkerSegmenter:
         except (OSError, ValueError, KeyError, AttributeError) as problem:
             error, version = str(problem), VERSION
         raise SetupError(
-            f"the worker for masks failed: {error or f'its answer is of version {version}, not {VERSION}'}",
-            expected="masks as probes/worker.py describes them",
+            f"the mask worker failed: {error or f'its answer has version {version}, not {VERSION}'}",
+            expected="masks in the format that probes/worker.py describes",
             remedy=REMEDY,
         )

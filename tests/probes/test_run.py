@@ -168,7 +168,7 @@ def test_where_nothing_is_found_there_is_no_result(
         (["--seed", "-1"], "--seed is -1"),
         (["--model", "no-such-model"], "unknown model"),
         (["--sampler.frames", "6"], "--sampler.frames is 6"),
-        (["--masks", "worker", "--worker-python", "no/python"], "groundingdino-py and sam2 is not there"),
+        (["--masks", "worker", "--worker-python", "no/python"], "groundingdino-py and sam2 is missing"),
         (["--masks", "grounding", "--detector", "no/such/folder"], "cannot be loaded"),
         (["--masks", "none"], "invalid choice|not in|--masks"),
     ],

@@ -38,7 +38,7 @@ def test_masks_come_back_and_one_process_serves_all_videos(worker: WorkerSegment
 @pytest.mark.parametrize(
     ("worker", "expected"),
     [
-        ("dies", "ended with code 3: out of luck"),
+        ("dies", "exited with code 3: out of luck"),
         ("refuses", "no weights"),
         ("other version", "of version 2, not 1"),
         ("wrong shape", r"masks are bool \(2, 4, 8, 12\), not bool \(2, 5, 8, 12\)"),
@@ -54,6 +54,6 @@ def test_what_goes_wrong_is_one_clear_error(worker: WorkerSegmenter, expected: s
 
 
 def test_a_missing_environment_says_how_to_build_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="groundingdino-py and sam2 is not there") as caught:
+    with pytest.raises(UserError, match="groundingdino-py and sam2 is missing") as caught:
         WorkerSegmenter(tmp_path / "bin" / "python")
     assert caught.value.remedy is not None and caught.value.remedy.startswith("make env-grounding")
