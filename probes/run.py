@@ -18,12 +18,13 @@ from probes import results
 from probes.arguments import Probe, shard
 from probes.masks import Segmenter
 from probes.records import PhraseRow, PromptRow
-from ttom import checkpoints, outputs, provenance
+from ttom import checkpoints, provenance
 from ttom.checkpoints.probe_file import cached_file, places
 from ttom.checks import check_seed, check_words
 from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
 from ttom.cli.commands import hush_libraries, memory_as_user_error
 from ttom.errors import SetupError, UserError
+from ttom.files import check_folder, staged
 from ttom.pipeline import TTOM
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
@@ -63,7 +64,7 @@ def run(command: Probe, arguments: list[str]) -> None:
     prompts = read_prompts(command.prompts_file)[: command.limit]
     if not prompts:
         raise SetupError(f"--limit is {command.limit}", expected="at least 1")
-    outputs.check_folder(command.folder)
+    check_folder(command.folder)
     check_seed(command.seed)
     rank, world = shard()
     hush_libraries()
@@ -232,7 +233,7 @@ def _device(command: Probe) -> str:
 
 
 def _write(row: PromptRow, file: Path) -> None:
-    with outputs.staged(file.parent) as stage:
+    with staged(file.parent) as stage:
         (stage / file.name).write_text(row.model_dump_json() + "\n", encoding="utf-8")
 
 
@@ -249,10 +250,10 @@ def _finish(rows: list[PromptRow], probing: Probing, made_by: dict[str, Any]) ->
     guided = probing.runner.settings.tto.guided_steps
     summary = results.summarize(rows, command.model, backbone.num_blocks, probing.blocks, guided)
     result = summary.model_copy(update={"masks": tuple(probing.key()["masks"]), "provenance": made_by})
-    with outputs.staged(command.folder) as stage:
+    with staged(command.folder) as stage:
         results.write(result, stage)
     kept = cached_file(command.model)
-    with outputs.staged(kept.parent) as stage:
+    with staged(kept.parent) as stage:
         (stage / kept.name).write_text(results.as_json(result), encoding="utf-8")
     print(results.table(result))
     print(", ".join(f"{count} {status}" for status, count in result.prompts.items()) + " prompts; ", end="")

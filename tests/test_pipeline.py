@@ -16,8 +16,8 @@ from ttom import TTOM, UserError
 from ttom.checks import check_words
 from ttom.cli.arguments import PresetName
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
-from ttom.pipeline import Result
 from ttom.presets import PRESETS, preset_for
+from ttom.result import Result
 
 PROMPT = "A red balloon moves from left to right above a blue house"
 SETTINGS = Settings(
@@ -49,10 +49,11 @@ def test_result(steered: Result) -> None:
 
 
 def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> None:
-    report = json.loads(json.dumps(steered.report, allow_nan=False))
+    report = json.loads(steered.report.model_dump_json())
     assert set(report) == {
         "prompt", "model", "method", "seed", "unknown_words", "layout_source", "sampler", "tto", "seconds",
-        "peak_bytes", "provenance", "memory", "video_prompt", "planner", "cut_off",
+        "peak_bytes", "provenance", "memory", "video_prompt", "planner", "cut_off", "version", "model_digest",
+        "identity", "layout_digest", "left_out", "settings_hash", "video_sha256",
     }  # fmt: skip
     assert report["model"] == runner.model
     assert set(report["sampler"]) == {item.name for item in fields(SamplerConfig)}
@@ -71,7 +72,7 @@ def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> No
 
 
 def test_report_says_where_it_comes_from(steered: Result) -> None:
-    provenance = steered.report["provenance"]
+    provenance = steered.report.model_dump(mode="json")["provenance"]
     assert set(provenance) == {
         "commit", "dirty", "versions", "device", "device_name", "dtype", "runtime", "platform", "date", "settings",
     }  # fmt: skip
@@ -90,7 +91,7 @@ def test_report_says_where_it_comes_from(steered: Result) -> None:
 def test_same_seed_same_video_other_seed_other_video(runner: TTOM, steered: Result) -> None:
     again = runner.generate(PROMPT, seed=1, settings=SETTINGS)
     assert torch.equal(again.latents, steered.latents)
-    assert again.report["tto"]["losses"] == steered.report["tto"]["losses"]
+    assert again.report.tto.losses == steered.report.tto.losses
     assert not torch.equal(runner.generate(PROMPT, seed=2, settings=SETTINGS).latents, steered.latents)
 
 
@@ -115,8 +116,8 @@ def test_base_equals_the_stock_pipeline(runner: TTOM, steered: Result) -> None:
     )
     assert torch.equal(base.latents, stock)
     assert not torch.equal(base.latents, steered.latents)
-    assert base.report["tto"] is None
-    assert base.report["seconds"]["optimize"] == 0
+    assert base.report.tto is None
+    assert base.report.seconds.optimize == 0
     assert base.maps_after is None
     # Before the optimisation nothing is steered yet: the plain model's map at the same noise.
     torch.testing.assert_close(base.maps_before, steered.maps_before)
@@ -126,7 +127,7 @@ def test_base_works_where_nothing_can_be_planned(runner: TTOM) -> None:
     base = runner.generate("slowly and beautifully", method="base", settings=SETTINGS)
     assert base.layout is None
     assert base.masks is None
-    assert base.report["layout_source"] is None
+    assert base.report.layout_source is None
 
 
 def test_a_run_leaves_the_model_as_it_was(runner: TTOM, steered: Result) -> None:
@@ -154,7 +155,7 @@ def test_unknown_words_are_named_once_with_near_ones(runner: TTOM) -> None:
 
 def test_unknown_words_of_the_scenery_are_reported(runner: TTOM) -> None:
     result = runner.generate("A dog above a house in a nebula", method="base", settings=SETTINGS)
-    assert result.report["unknown_words"] == ["in", "nebula"]
+    assert result.report.unknown_words == ("in", "nebula")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
@@ -206,7 +207,7 @@ def test_progress_counts_up_to_its_totals(runner: TTOM) -> None:
     assert list(dict.fromkeys(call[0] for call in calls)) == ["plan", "load", "optimize", "sample", "decode"]
     assert last == {"plan": (1, 1), "load": (1, 1), "optimize": (4, 4), "sample": (1, 1), "decode": (1, 1)}
     assert [call[3] for call in calls if call[0] == "optimize" and call[1] > 0] == pytest.approx(
-        [loss for losses in runner.generate(PROMPT, settings=SETTINGS).report["tto"]["losses"] for loss in losses]
+        [loss for losses in runner.generate(PROMPT, settings=SETTINGS).report.tto.losses for loss in losses]
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ttom.errors import UserError
-    from ttom.pipeline import TTOM, Result
+    from ttom.pipeline import TTOM
+    from ttom.result import Result
 
 __version__ = "0.1.0"
 __all__ = ["TTOM", "Result", "UserError", "__version__"]
@@ -20,10 +21,14 @@ __all__ = ["TTOM", "Result", "UserError", "__version__"]
 
 def __getattr__(name: str) -> Any:
     # Lazily, so that `ttom --help` does not wait for torch and diffusers.
-    if name in ("TTOM", "Result"):
-        from ttom import pipeline
+    if name == "TTOM":
+        from ttom.pipeline import TTOM
 
-        return getattr(pipeline, name)
+        return TTOM
+    if name == "Result":
+        from ttom.result import Result
+
+        return Result
     if name == "UserError":
         from ttom.errors import UserError
 

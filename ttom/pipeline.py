@@ -7,20 +7,29 @@ decode, report.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttom import outputs, provenance
+from ttom import provenance
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.checks import check_prompt, check_seed, check_words
-from ttom.clock import Clock
 from ttom.config import MemoryConfig, Method, PlannerConfig, RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
+from ttom.result import (
+    MemoryReport,
+    PlannerReport,
+    Provenance,
+    Report,
+    Result,
+    Stopwatch,
+    TTOReport,
+    identity,
+    layout_digest,
+    settings_hash,
+)
 from ttom.sample import (
     Progress,
     Sample,
@@ -29,50 +38,16 @@ from ttom.sample import (
     checked_size,
     denoise,
     encode,
-    losses_report,
     steer,
     tokens_and_masks,
 )
-from ttom.types import ObjectMasks
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
     from ttom.backbones.protocol import Backbone
     from ttom.memory.memory import Lookup, Memory
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one prompt became.
-
-    Attributes:
-        video: uint8 ``(T, height, width, 3)``.
-        latents: Final latents, as the stock pipeline returns them with output_type="latent".
-        layout: The layout; None if method base found nothing to plan in the prompt.
-        report: What report.json holds.
-        settings: The settings as resolved.
-        masks: The layout on the token grid; None without a layout.
-        maps_before: Attention maps ``(N, F, H, W)`` of the object groups before the optimisation, mean over blocks.
-        maps_after: The same after it; None for method base.
-    """
-
-    video: np.ndarray
-    latents: Tensor
-    layout: Layout | None
-    report: dict[str, Any]
-    settings: Settings
-    masks: ObjectMasks | None = None
-    maps_before: Tensor | None = None
-    maps_after: Tensor | None = None
-
-    def save(self, folder: str | Path) -> Path:
-        """Write video.mp4, overlay.mp4, attention.png, layout.json and report.json; return the folder."""
-        return outputs.save(self, folder)
 
 
 class TTOM:
@@ -190,19 +165,20 @@ class TTOM:
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model.
         """
-        settings, clock, tell = self._resolved(settings), Clock(), progress or _silent
+        settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
         sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
         if method == "ttom":
             sampled = steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
         else:
             sampled = denoise(sample, settings, seed, tell)
-        clock.seconds |= {"optimize": sampled.seconds_optimize, "sample": sampled.seconds_sample}
+        clock.add("optimize", sampled.seconds_optimize)
+        clock.add("sample", sampled.seconds_sample)
         with clock("decode"):
             tell("decode", 0, 1, None)
             video = sample.backbone.decode(sampled.latents).numpy()
             tell("decode", 1, 1, None)
 
-        report = self._report(prompt, method, seed, sample, settings, sampled, clock)
+        report = self._report(prompt, method, seed, layout, sample, settings, sampled, clock)
         maps = (sampled.maps_before, sampled.maps_after)
         return Result(video, sampled.latents, sample.layout, report, settings, sample.masks, *maps)
 
@@ -213,7 +189,7 @@ class TTOM:
         layout: Layout | None = None,
         settings: Settings | None = None,
         progress: Progress | None = None,
-    ) -> dict[str, Any]:
+    ) -> Report:
         """Optimise a prompt's adapter and put it into the memory, without making the video: to fill a memory ahead.
 
         The adapter is the one that `generate` would store. Arguments as in `generate`; returns the same report, with
@@ -222,7 +198,7 @@ class TTOM:
         Raises:
             UserError: As `generate`, and if the settings name no memory that may be written.
         """
-        settings, clock, tell = self._resolved(settings), Clock(), progress or _silent
+        settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
         if not settings.memory.active or settings.memory.mode != "readwrite":
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
@@ -230,8 +206,8 @@ class TTOM:
         sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
         lookup = self._look_up(sample, settings)
         sampled = steer(sample, settings, seed, tell, None, lookup, finish=False)
-        clock.seconds |= {"optimize": sampled.seconds_optimize}
-        return self._report(prompt, "ttom", seed, sample, settings, sampled, clock)
+        clock.add("optimize", sampled.seconds_optimize)
+        return self._report(prompt, "ttom", seed, layout, sample, settings, sampled, clock)
 
     def _prepare(
         self,
@@ -240,7 +216,7 @@ class TTOM:
         seed: int,
         layout: Layout | None,
         settings: Settings,
-        clock: Clock,
+        clock: Stopwatch,
         tell: Progress,
     ) -> Sample:
         """Plan, load, check, encode, find tokens and make masks."""
@@ -313,34 +289,41 @@ class TTOM:
         prompt: str,
         method: Method,
         seed: int,
+        given: Layout | None,
         sample: Sample,
         settings: Settings,
         sampled: Sampled,
-        clock: Clock,
-    ) -> dict[str, Any]:
-        backbone, layout = sample.backbone, sample.layout
-        return {
-            "prompt": prompt,
-            "model": self.model,
-            "method": method,
-            "seed": seed,
-            "video_prompt": sample.prompt,
-            "unknown_words": backbone.vocabulary.unknown_words(sample.prompt),
-            "cut_off": backbone.vocabulary.cut_off(sample.prompt, settings.sampler.max_sequence_length),
-            "layout_source": layout.source if layout is not None else None,
-            "planner": sample.planner,
-            "sampler": asdict(settings.sampler),
-            "tto": losses_report(sampled.losses, settings),
-            "memory": sampled.memory,
-            "seconds": clock.report(),
-            "peak_bytes": provenance.peak_bytes(backbone.device),
-            "provenance": provenance.environment(backbone.device)
-            | {
-                "dtype": str(backbone.dtype).removeprefix("torch."),
-                "runtime": asdict(self.runtime),
-                "settings": provenance.describe_settings(settings, self.preset, self.settings),
-            },
+        clock: Stopwatch,
+    ) -> Report:
+        backbone, planned = sample.backbone, sample.layout
+        digest = provenance.model_digest(self.model)
+        origin = provenance.environment(backbone.device) | {
+            "dtype": str(backbone.dtype).removeprefix("torch."),
+            "runtime": self.runtime,
+            "settings": provenance.describe_settings(settings, self.preset, self.settings),
         }
+        return Report(
+            prompt=prompt,
+            video_prompt=sample.prompt,
+            model=self.model,
+            model_digest=digest,
+            method=method,
+            seed=seed,
+            identity=identity(prompt, seed, method, given, settings, digest),
+            layout_source=planned.source if planned is not None else None,
+            layout_digest=layout_digest(planned) if planned is not None else None,
+            left_out=sample.left_out,
+            unknown_words=tuple(backbone.vocabulary.unknown_words(sample.prompt)),
+            cut_off=backbone.vocabulary.cut_off(sample.prompt, settings.sampler.max_sequence_length),
+            planner=PlannerReport.model_validate(sample.planner) if sample.planner is not None else None,
+            sampler=settings.sampler,
+            tto=TTOReport.of(settings.tto.targets, sampled.losses),
+            memory=MemoryReport.model_validate(sampled.memory) if sampled.memory is not None else None,
+            seconds=clock.report(),
+            peak_bytes=provenance.peak_bytes(backbone.device),
+            settings_hash=settings_hash(settings),
+            provenance=Provenance.model_validate(origin),
+        )
 
 
 def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:

@@ -53,6 +53,11 @@ class Sample:
     tokens: list[list[int]]
     masks: ObjectMasks | None
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Parts of the prompt that the planned layout does not show; nothing where the layout was given."""
+        return self.layout.left_out if self.layout is not None and self.planner is not None else ()
+
 
 def checked_size(backbone: Backbone, settings: Settings) -> VideoSize:
     size = VideoSize(settings.sampler.frames, settings.sampler.height, settings.sampler.width)
@@ -132,11 +137,3 @@ def denoise(sample: Sample, settings: Settings, seed: int, tell: Progress) -> Sa
         maps = maps.mean(dim=0).cpu()
     final = sampler.run(latents, progress=tell)
     return Sampled(final, maps_before=maps, seconds_sample=time.perf_counter() - start)
-
-
-def losses_report(losses: list[list[float]], settings: Settings) -> dict[str, Any] | None:
-    """The report's tto part; None where nothing was optimised."""
-    if not losses:
-        return None
-    ends = {"loss_first": losses[0][0], "loss_last": losses[-1][-1]}
-    return {"blocks": list(settings.tto.targets), "losses": losses, **ends}

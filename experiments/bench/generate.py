@@ -37,8 +37,11 @@ def generate(prompt: str, method: str, out: Path) -> dict[str, Any]:
     started = time.perf_counter()
     subprocess.run([*command, "--device", "cpu", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - started
-    report = json.loads((out / "report.json").read_text())
-    return {"wall": round(wall, 3), "seconds": report["seconds"], "peak_bytes": report["peak_bytes"]}
+    from ttom.result import Report
+
+    report = Report.load(out / "report.json")
+    seconds = report.seconds.model_dump(exclude_none=True)
+    return {"wall": round(wall, 3), "seconds": seconds, "peak_bytes": report.peak_bytes}
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -192,10 +192,11 @@ def measure_pipeline(backbone: Backbone, settings: Settings, runtime: RuntimeCon
         for prompt in PROMPTS:
             results.append(runner.generate(prompt, settings=settings, progress=mark))
     first, second = (result.report for result in results)
-    assert not first["memory"]["hit"] and second["memory"]["hit"], "the second prompt finds the first one's adapter"
+    assert first.memory is not None and second.memory is not None
+    assert not first.memory.hit and second.memory.hit, "the second prompt finds the first one's adapter"
     return meter.report() | {
         "video": list(results[0].video.shape),
-        "stages": first["seconds"],
+        "stages": first.seconds.model_dump(exclude_none=True),
         "memory": measure_memory(folder),
     }
 

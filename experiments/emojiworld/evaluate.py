@@ -97,13 +97,13 @@ def make_row(
     except UserError as error:
         return row | {"refused": error.problem}
     frames = detect_video(detector, result.video)
-    losses = result.report["tto"] or {}
+    tto, memory = result.report.tto, result.report.memory
     row |= scores(prompt, layout, result.video, frames)
-    row |= {"seconds": result.report["seconds"]["total"], "loss_first": losses.get("loss_first")}
-    row |= {"loss_last": losses.get("loss_last"), "prompt": prompt.text}
-    row["losses"] = [loss for step in losses.get("losses", ()) for loss in step]
-    if result.report["memory"] and result.report["memory"]["matches"]:
-        row["similarity"] = result.report["memory"]["matches"][0]["similarity"]
+    row |= {"seconds": result.report.seconds.total, "loss_first": tto.loss_first if tto else None}
+    row |= {"loss_last": tto.loss_last if tto else None, "prompt": prompt.text}
+    row["losses"] = [loss for step in tto.losses for loss in step] if tto else []
+    if memory and memory.matches:
+        row["similarity"] = memory.matches[0].similarity
     if int(prompt.id[-3:]) < pictures:
         row["frames"] = result.video[[0, 8, 16]].tolist()
         row["layout"] = layout.model_dump(mode="json")

@@ -36,7 +36,6 @@ import datetime
 import json
 import math
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -53,6 +52,7 @@ from ttom.layout.english import singular
 from ttom.layout.importers import ImportedPrompt, import_file
 from ttom.layout.model import Layout, LayoutObject
 from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompts
+from ttom.provenance import git
 
 Item = dict[str, str]
 MIN_DISPLACEMENT = 0.1
@@ -179,16 +179,6 @@ def _row(right: int, refused: int, total: int) -> dict[str, Any]:
     return {"right": right, "refused": refused, "total": total, "share": share, "wilson95": wilson(right, total)}
 
 
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
 def _imported(rows: list[ImportedPrompt]) -> Planner:
     """The planner that looks a prompt up in an imported cache."""
     found: dict[str, Outcome] = {}
@@ -297,7 +287,8 @@ def _provenance(arguments: argparse.Namespace, config: PlannerConfig) -> dict[st
     command += [f"--import {arguments.cache.name}"] if arguments.cache is not None else []
     command += [f"--model {arguments.model}"] if arguments.planner == "llm" else []
     command += ["--one-call"] if arguments.one_call else []
-    dirty = _git("status", "--porcelain", "--", ":/ttom/layout", ":/experiments/planning/*.py")
+    here = Path(__file__).parent
+    dirty = git(here, "status", "--porcelain", "--", ":/ttom/layout", ":/experiments/planning/*.py")
     what = "share of T2V-CompBench V2 prompts whose layout satisfies the metadata; rules were tuned on odd lines"
     if arguments.planner == "import":
         what = "share of a cache's prompts that import, and of T2V-CompBench V2 prompts in it whose layout satisfies it"
@@ -305,7 +296,7 @@ def _provenance(arguments: argparse.Namespace, config: PlannerConfig) -> dict[st
         "what": what,
         "command": " ".join(command),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "--verify", "-q", "HEAD"),
+        "commit": git(here, "rev-parse", "--verify", "-q", "HEAD"),
         "dirty": None if dirty is None else bool(dirty),
         "versions": {
             "python": platform.python_version(),

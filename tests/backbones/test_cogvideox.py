@@ -349,7 +349,7 @@ def test_from_prompt_to_video(cogvideox_folder: Path) -> None:
     steered, base = (runner.generate(prompt, method, seed=7, settings=settings) for method in ("ttom", "base"))
     assert steered.video.shape == (17, 32, 48, 3)
     assert steered.masks is not None and steered.masks.masks.shape == (2, 5, 4, 6)
-    assert steered.report["tto"]["loss_last"] < steered.report["tto"]["loss_first"]
+    assert steered.report.tto.loss_last < steered.report.tto.loss_first
     pipe = runner.load().pipe
     pipe.set_progress_bar_config(disable=True)
     theirs = pipe(

@@ -42,10 +42,10 @@ def test_from_prompt_to_video_with_a_memory(folder: Path, tmp_path: Path) -> Non
     assert first.video.shape == (6, 16, 32, 3)
     assert first.masks is not None and first.maps_after is not None
     assert first.masks.masks.shape == first.maps_after.shape == (2, 6, 4, 8)
-    assert first.report["tto"]["loss_last"] < 0.95 * first.report["tto"]["loss_first"]
+    assert first.report.tto.loss_last < 0.95 * first.report.tto.loss_first
     assert not torch.equal(first.latents, base.latents)
     # The second begins with what the first has learnt.
-    assert second.report["tto"]["loss_first"] < first.report["tto"]["loss_first"]
+    assert second.report.tto.loss_first < first.report.tto.loss_first
     assert not [name for name in runner.load().transformer.state_dict() if "lora" in name]
 
 

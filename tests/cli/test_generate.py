@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -10,34 +11,33 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.cli.conftest import PROMPT
-from ttom import outputs
+from ttom import video as videos
 from ttom.backbones.wan import WanBackbone
 from ttom.cli import main
 from ttom.cli.progress import ProgressDisplay
 from ttom.layout.model import load_layout
+from ttom.result import FILES, Report
 
 
 def frames_of(path: Path) -> np.ndarray:
-    reader = imageio_ffmpeg.read_frames(str(path))
-    meta = next(reader)
-    width, height = meta["size"]
-    assert "yuv420p" in meta["pix_fmt"]
-    assert meta["codec"] == "h264"
-    return np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec.name, stream.pix_fmt) == ("h264", "yuv420p")
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
 
 
 def test_generate_writes_all_files(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "out"
     assert main(["generate", PROMPT, "--out", str(out), "--seed", "3", *small]) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted(outputs.FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
     printed = capsys.readouterr()
-    for name in outputs.FILES:
+    for name in FILES:
         assert str(out / name) in printed.out
     assert printed.err == ""  # no noise of libraries, no bars off a terminal
 
@@ -47,11 +47,12 @@ def test_generate_writes_all_files(small: list[str], tmp_path: Path, capsys: pyt
     assert Image.open(out / "attention.png").width > 300
     layout = load_layout(out / "layout.json")
     assert [group.noun for group in layout.groups()] == ["balloon", "house"]
-    report = json.loads((out / "report.json").read_text())
-    assert (report["prompt"], report["method"], report["seed"]) == (PROMPT, "ttom", 3)
-    assert report["layout_source"] == "rules"
-    assert report["provenance"]["settings"]["given"]["tto.blocks"] == [1, 2]
-    assert report["planner"]["notes"] == list(layout.notes)
+    report = Report.load(out / "report.json")
+    assert (report.prompt, report.method, report.seed) == (PROMPT, "ttom", 3)
+    assert report.layout_source == "rules"
+    assert report.provenance.settings.given["tto.blocks"] == [1, 2]
+    assert report.planner is not None and report.planner.notes == layout.notes
+    assert report.video_sha256 == hashlib.sha256((out / "video.mp4").read_bytes()).hexdigest()
 
 
 def test_generate_names_what_the_layout_leaves_out(
@@ -150,7 +151,7 @@ def test_ctrl_c_while_writing_leaves_no_half_video(
 ) -> None:
     if earlier:
         (tmp_path / "video.mp4").write_bytes(b"whole")
-    write = outputs.write_video
+    write = videos.write_video
 
     def interrupted(video: np.ndarray, path: Path, fps: int) -> None:
         if path.name == "overlay.mp4":
@@ -158,7 +159,7 @@ def test_ctrl_c_while_writing_leaves_no_half_video(
             raise KeyboardInterrupt
         write(video, path, fps)
 
-    monkeypatch.setattr(outputs, "write_video", interrupted)
+    monkeypatch.setattr(videos, "write_video", interrupted)
     assert main(["generate", PROMPT, "--out", str(tmp_path), *small]) == 130
     left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert left == ({"video.mp4": b"whole"} if earlier else {})

@@ -14,12 +14,13 @@ import pytest
 
 import ttom
 from tests.cli.conftest import PROMPT
-from ttom import TTOM, outputs
+from ttom import TTOM
 from ttom.cli import main
 from ttom.cli.app import parse
 from ttom.cli.arguments import Stream
 from ttom.presets import released
 from ttom.prompts import StreamPrompt, read_prompts
+from ttom.result import FILES, Report
 
 ROOT = Path(ttom.__file__).parents[1]
 OTHER = "A dog moves up"
@@ -72,7 +73,7 @@ def test_a_stream_learns_and_a_second_call_makes_nothing(
     assert printed.err == ""
     assert sorted(path.name for path in out.iterdir()) == [FIRST, SECOND, THIRD, "stream.jsonl"]
     for name in (FIRST, SECOND, THIRD):
-        assert sorted(path.name for path in (out / name).iterdir()) == sorted(outputs.FILES)
+        assert sorted(path.name for path in (out / name).iterdir()) == sorted(FILES)
     rows = record(out)
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert [row["folder"] for row in rows] == [FIRST, SECOND, THIRD]
@@ -219,7 +220,7 @@ def test_ctrl_c_while_writing_leaves_no_folder_that_counts(
 ) -> None:
     prompts, out = written(tmp_path, f"{OTHER}\n"), tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(outputs, "write_report", _press)
+        patched.setattr(Report, "save", _press)
         assert main(["stream", prompts, "--method", "base", *options]) == 130
     assert list(out.glob("*/*")) == []
     assert main(["stream", prompts, "--method", "base", *options]) == 0

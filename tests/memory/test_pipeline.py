@@ -35,26 +35,26 @@ def settings(path: Path, **changes: Any) -> Settings:
 
 def test_a_miss_generates_as_without_memory_and_inserts(model: TTOM, tmp_path: Path) -> None:
     plain = model.generate(PROMPT, settings=SETTINGS)
-    assert plain.report["memory"] is None
+    assert plain.report.memory is None
     first = model.generate(PROMPT, settings=settings(tmp_path / "m"))
     assert torch.equal(first.latents, plain.latents)
-    memory = first.report["memory"]
-    assert memory["key"] == "<object A> moves left above <object B>"
-    assert (memory["hit"], memory["inserted"], memory["matches"]) == (False, 1, [])
+    memory = first.report.memory
+    assert memory.key == "<object A> moves left above <object B>"
+    assert (memory.hit, memory.inserted, memory.matches) == (False, 1, ())
     entry = next(Store(tmp_path / "m").entries())
-    assert entry.prompt == PROMPT and entry.loss_before == first.report["tto"]["loss_first"]
+    assert entry.prompt == PROMPT and entry.loss_before == first.report.tto.loss_first
     assert "blocks 0-1" in entry.signature and "rank 4" in entry.signature
 
 
 def test_a_hit_starts_where_the_last_optimisation_ended(model: TTOM, tmp_path: Path) -> None:
     first = model.generate(PROMPT, settings=settings(tmp_path / "m"))
     second = model.generate(PROMPT, settings=settings(tmp_path / "m"))
-    memory = second.report["memory"]
-    assert memory["hit"] and memory["used"] == "init" and memory["updated"] == [1]
-    assert memory["matches"][0]["similarity"] == pytest.approx(1, abs=1e-5)
-    assert second.report["tto"]["loss_first"] < first.report["tto"]["loss_first"]
+    memory = second.report.memory
+    assert memory.hit and memory.used == "init" and memory.updated == (1,)
+    assert memory.matches[0].similarity == pytest.approx(1, abs=1e-5)
+    assert second.report.tto.loss_first < first.report.tto.loss_first
     other = model.generate("A dog moves left above a bus", settings=settings(tmp_path / "m"))
-    assert other.report["memory"]["key"] == memory["key"] and other.report["memory"]["hit"]
+    assert other.report.memory.key == memory.key and other.report.memory.hit
 
 
 def test_loading_optimises_nothing_but_acts(model: TTOM, tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_loading_optimises_nothing_but_acts(model: TTOM, tmp_path: Path) -> None
         PROMPT, settings=settings(tmp_path / "m", use="load"), progress=lambda stage, *_: steps.append(stage)
     )
     base = model.generate(PROMPT, settings=SETTINGS, method="base")
-    assert loaded.report["memory"]["used"] == "load" and "optimize" not in steps
-    assert len(loaded.report["tto"]["losses"]) == 1
+    assert loaded.report.memory.used == "load" and "optimize" not in steps
+    assert len(loaded.report.tto.losses) == 1
     assert loaded.maps_before is not None and loaded.maps_after is not None
     assert not torch.equal(loaded.maps_before, loaded.maps_after)
     assert not torch.equal(loaded.latents, base.latents)
@@ -85,8 +85,8 @@ def test_frozen_memory_helps_and_stays_as_it_is(model: TTOM, tmp_path: Path) -> 
     frozen = settings(tmp_path / "m", mode="read")
     hit = model.generate(PROMPT, settings=frozen)
     miss = model.generate("Two cats", settings=replace(frozen, memory=replace(frozen.memory, threshold=1.0)))
-    assert hit.report["memory"]["hit"] and hit.report["memory"]["updated"] == []
-    assert not miss.report["memory"]["hit"] and miss.report["memory"]["inserted"] is None
+    assert hit.report.memory.hit and hit.report.memory.updated == ()
+    assert not miss.report.memory.hit and miss.report.memory.inserted is None
     assert contents(tmp_path / "m") == before
     with pytest.raises(UserError, match="is no memory"):
         model.generate(PROMPT, settings=settings(tmp_path / "none", mode="read"))
@@ -120,8 +120,8 @@ def test_the_signature_tells_what_the_values_fit(tiny: WanBackbone) -> None:
 def test_optimising_ahead_stores_what_generating_would(model: TTOM, tmp_path: Path) -> None:
     made = model.generate(PROMPT, settings=settings(tmp_path / "generated"))
     report = model.optimize(PROMPT, settings=settings(tmp_path / "ahead"))
-    assert report["tto"] == made.report["tto"] and report["memory"]["inserted"] == 1
-    assert "sample" not in report["seconds"] and report["seconds"]["optimize"] > 0
+    assert report.tto == made.report.tto and report.memory.inserted == 1
+    assert report.seconds.sample is None and report.seconds.optimize > 0
     values = [next(Store(tmp_path / name).entries()).sha256 for name in ("generated", "ahead")]
     assert values[0] == values[1]
     for wrong in (SETTINGS, settings(tmp_path / "ahead", mode="read"), settings(tmp_path / "ahead", mode="off")):

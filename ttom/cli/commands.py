@@ -8,20 +8,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from ttom import outputs
 from ttom.cli.arguments import Generate
 from ttom.cli.progress import ProgressDisplay
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError, cut_short
+from ttom.files import check_folder
 from ttom.layout.model import Layout, load_layout
-from ttom.pipeline import TTOM, Result
+from ttom.pipeline import TTOM
+from ttom.result import FILES, Report, Result
 
 
 def generate(command: Generate) -> None:
     """Run `ttom generate`. Everything that can be wrong with the input is found before the minutes of work."""
-    outputs.check_folder(command.out)
+    check_folder(command.out)
     layout = file_layout(command.layout) if command.layout is not None else None
     hush_libraries()
     runner = TTOM(
@@ -45,22 +45,17 @@ def generate(command: Generate) -> None:
 def _notes(result: Result) -> Iterator[str]:
     """What of the prompt does not reach the layout or the model."""
     report = result.report
-    planned = report["method"] == "ttom"
+    planned = report.method == "ttom"
     if planned:
-        yield from (f"not planned: {what}" for what in left_out(report))
+        yield from (f"not planned: {what}" for what in report.left_out)
     # How many there are, the layout says where the model cannot read it.
     counts = {str(len(group.objects)) for group in result.layout.groups()} if planned and result.layout else set()
-    unknown = [word for word in report["unknown_words"] if word not in counts]
+    unknown = [word for word in report.unknown_words if word not in counts]
     if unknown:
         yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the video comes of it"
-    if report["cut_off"]:
-        length = report["sampler"]["max_sequence_length"]
-        yield f"the model reads {length} tokens of the prompt, not {cut_short(report['cut_off'], 80)!r}"
-
-
-def left_out(report: dict[str, Any]) -> list[str]:
-    """What the planner says that its layout leaves out; nothing where the layout was given."""
-    return (report["planner"] or {}).get("left_out") or []
+    if report.cut_off:
+        length = report.sampler.max_sequence_length
+        yield f"the model reads {length} tokens of the prompt, not {cut_short(report.cut_off, 80)!r}"
 
 
 def file_layout(path: Path) -> Layout:
@@ -68,13 +63,10 @@ def file_layout(path: Path) -> Layout:
     return load_layout(path).model_copy(update={"source": "file"})
 
 
-def _say_done(report: dict, folder: Path) -> None:
-    if report["tto"] is not None:
-        seen = f"attention loss {report['tto']['loss_first']:.3f} -> {report['tto']['loss_last']:.3f}, "
-    else:
-        seen = ""
-    print(f"{seen}{report['seconds']['total']:.1f} s")
-    for name in outputs.FILES:
+def _say_done(report: Report, folder: Path) -> None:
+    seen = f"attention loss {report.tto.loss_first:.3f} -> {report.tto.loss_last:.3f}, " if report.tto else ""
+    print(f"{seen}{report.seconds.total:.1f} s")
+    for name in FILES:
         if (folder / name).exists():
             print(f"{Path(name).stem + ':':<10} {folder / name}")
 

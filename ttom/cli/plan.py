@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ttom import outputs
+from ttom import files
 from ttom.cli.arguments import Plan
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
@@ -74,9 +74,9 @@ def _check_usage(command: Plan) -> None:
     if several and command.out is None:
         raise UserError("several layouts need a folder", expected="--out DIR")
     if command.out is not None:
-        outputs.check_folder(command.out if several else command.out.parent)
+        files.check_folder(command.out if several else command.out.parent)
     if command.draw is not None:
-        outputs.check_folder(command.draw.parent)
+        files.check_folder(command.draw.parent)
         if command.draw.suffix.lower() != ".png":
             raise UserError(
                 f"--draw names {command.draw.name}",
@@ -99,7 +99,7 @@ def _save_one(planned: Planned, command: Plan, size: VideoSize) -> None:
         from ttom.layout.draw import layout_sheet, save_animation
 
         animation = command.draw.with_suffix(".gif")
-        with outputs.staged(command.draw.parent) as stage:
+        with files.staged(command.draw.parent) as stage:
             layout_sheet(layout, size).save(stage / command.draw.name, format="png")
             save_animation(layout, size, stage / animation.name)
         for path in (command.draw, animation):
@@ -159,7 +159,7 @@ def _save_all(jobs: list[_Job], command: Plan, size: VideoSize) -> None:
     assert command.out is not None
     folder = command.out
     record, stream, planned = [], [], []
-    with outputs.staged(folder) as stage:
+    with files.staged(folder) as stage:
         for job in jobs:
             name = {"number": job.prompt.number, "id": job.prompt.id, "prompt": job.prompt.text}
             if isinstance(job.outcome, UserError):
@@ -194,7 +194,7 @@ def _draw_all(jobs: list[_Job], folder: Path, sheet: Path, size: VideoSize) -> N
         assert isinstance(job.outcome, Planned)
         layouts.append(job.outcome.layout)
         save_animation(layouts[-1], size, folder / f"{job.prompt.folder}.gif")
-    with outputs.staged(sheet.parent) as stage:
+    with files.staged(sheet.parent) as stage:
         for page, first in enumerate(range(0, len(layouts), PAGE_ROWS), start=1):
             name = sheet.name if page == 1 else f"{sheet.stem}-{page}.png"
             layouts_page(layouts[first : first + PAGE_ROWS], size).save(stage / name, format="png")

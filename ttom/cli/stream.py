@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from ttom import outputs
 from ttom.cli.arguments import Stream
-from ttom.cli.commands import file_layout, hush_libraries, left_out, memory_as_user_error
+from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
-from ttom.pipeline import TTOM, Result
+from ttom.files import check_folder, disk_errors, write_text
+from ttom.pipeline import TTOM
 from ttom.prompts import StreamPrompt, read_prompts
+from ttom.result import Report, Result
 from ttom.sample import Stage
 
 RECORD = "stream.jsonl"
@@ -45,7 +46,7 @@ def stream(command: Stream) -> None:
         UserError: If the file, the folder or the model cannot be used, or if every prompt was refused.
     """
     prompts = read_prompts(command.prompts)
-    outputs.check_folder(command.out)
+    check_folder(command.out)
     hush_libraries()
     runner = TTOM(
         command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
@@ -107,8 +108,8 @@ def _finished_rows(jobs: list[_Job], command: Stream) -> dict[int, dict[str, Any
         if report is None:
             continue
         rows[job.prompt.number] = _row(job, report, "kept")
-        settings = report["provenance"]["settings"]["resolved"]
-        if (report["model"], report["method"]) != (command.model, command.method) or settings != _plain(command):
+        settings = report.provenance.settings.resolved
+        if (report.model, report.method, settings) != (command.model, command.method, command.settings):
             others.append(job.folder.name)
     if others:
         names = others[0] if len(others) == 1 else f"{others[0]} to {others[-1]}"
@@ -120,21 +121,14 @@ def _finished_rows(jobs: list[_Job], command: Stream) -> dict[int, dict[str, Any
     return rows
 
 
-def _plain(command: Stream) -> dict[str, Any]:
-    """The settings as a report holds them."""
-    return json.loads(json.dumps(asdict(command.settings)))
-
-
-def _finished_report(job: _Job) -> dict[str, Any] | None:
+def _finished_report(job: _Job) -> Report | None:
     """The report of a finished folder of this very prompt and seed; None if it must be made."""
     try:
-        report = json.loads((job.folder / "report.json").read_text(encoding="utf-8"))
-        same = (report["prompt"], report["seed"]) == (job.prompt.text, job.seed)
-        _row(job, report, "kept")
-        complete = all((job.folder / name).is_file() for name in NEEDED)
-        return report if same and complete and "resolved" in report["provenance"]["settings"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        report = Report.load(job.folder / "report.json")
+    except UserError:
         return None
+    same = (report.prompt, report.seed) == (job.prompt.text, job.seed)
+    return report if same and all((job.folder / name).is_file() for name in NEEDED) else None
 
 
 def _name(job: _Job) -> dict[str, Any]:
@@ -142,29 +136,29 @@ def _name(job: _Job) -> dict[str, Any]:
     return {**names, "folder": job.folder.name}
 
 
-def _row(job: _Job, report: dict[str, Any], status: str) -> dict[str, Any]:
+def _row(job: _Job, report: Report, status: str) -> dict[str, Any]:
     """What the record says of a prompt that has a video; hit is None without a memory."""
-    memory, losses = report["memory"] or {}, report["tto"] or {}
-    matches = memory.get("matches") or [{}]
+    memory, tto = report.memory, report.tto
     return {
         **_name(job),
         "status": status,
-        "hit": memory.get("hit"),
-        "similarity": matches[0].get("similarity"),
-        "loss_first": losses.get("loss_first"),
-        "loss_last": losses.get("loss_last"),
-        "seconds": report["seconds"]["total"],
-        "unknown_words": report["unknown_words"],
-        "cut_off": report.get("cut_off", ""),  # kept from a run before there was one
-        "left_out": left_out(report),
+        "hit": memory.hit if memory is not None else None,
+        "similarity": memory.similarity if memory is not None else None,
+        "loss_first": tto.loss_first if tto is not None else None,
+        "loss_last": tto.loss_last if tto is not None else None,
+        "seconds": report.seconds.total,
+        "unknown_words": list(report.unknown_words),
+        "cut_off": report.cut_off,
+        "left_out": list(report.left_out),
     }
 
 
 def _record(rows: dict[int, dict[str, Any]], out: Path) -> None:
     """Write all rows anew, in the file's order: the record is whole at any moment, and has one line a prompt."""
     lines = [json.dumps(rows[number], ensure_ascii=False, allow_nan=False) for number in sorted(rows)]
-    with outputs.staged(out) as stage:
-        (stage / RECORD).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / RECORD, "".join(f"{line}\n" for line in lines))
 
 
 def _say_done(jobs: list[_Job], rows: dict[int, dict[str, Any]], command: Stream) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from ttom import files
 from ttom.errors import UserError
 from ttom.layout.english import find_phrase, singular
 
@@ -257,19 +256,9 @@ def save_layout(layout: Layout, path: str | Path) -> None:
         UserError: the folder does not exist or cannot be written.
     """
     path = Path(path)
-    text = json.dumps(layout.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    temporary: str | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".layout-", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(text)
-        os.chmod(temporary, 0o644)  # a temporary file is private to its owner
-        os.replace(temporary, path)
+        files.write_json(path, layout.model_dump(mode="json"))
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise UserError(
             f"layout file {path} cannot be written: {error.strerror}",
             expected="an existing folder that you may write to",

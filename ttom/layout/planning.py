@@ -88,7 +88,7 @@ def _by_rules(prompt: str, aspect: float, config: PlannerConfig) -> Outcome:
     try:
         _check_unicode(prompt)
         layout = rules.plan(prompt, aspect=aspect, seed=config.seed)
-        return Planned(layout, {"planner": "rules", "notes": [*layout.notes], "left_out": [*layout.left_out]})
+        return Planned(layout, {"planner": "rules", "notes": [*layout.notes]})
     except UserError as error:
         return error
 

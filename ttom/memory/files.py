@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ttom import files
 from ttom.errors import UserError
+from ttom.files import sync_folder as sync_folder
 
 VERSION = 1
 FORMAT = "ttom-memory"
@@ -72,21 +74,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a whole file or nothing."""
-    part = part_path(path)
-    try:
-        write_synced(part, data)
-        os.replace(part, path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    files.write_bytes(path, data)
 
 
 @contextmanager

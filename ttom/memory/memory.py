@@ -277,6 +277,7 @@ class Lookup:
             "key": self.key,
             "hit": recalled is not None,
             "used": config.use if recalled is not None else None,
+            "similarity": round(matches[0].similarity, 6) if matches else None,
             "matches": [{"id": m.entry.id, "key": m.entry.key, "similarity": round(m.similarity, 6)} for m in matches],
             "inserted": inserted,
             "updated": updated,

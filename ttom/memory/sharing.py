@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ttom.errors import UserError
+from ttom.files import check_folder, staged
 from ttom.memory.files import told
 from ttom.memory.maintenance import find
 from ttom.memory.store import UNFINISHED, CorruptValue, Entry, Store
-from ttom.outputs import check_folder, staged
 
 if TYPE_CHECKING:
     from torch import Tensor

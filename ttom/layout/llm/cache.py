@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from ttom import files
 
 VERSION = 1
 
@@ -40,32 +41,7 @@ class PlanCache:
         """Keep an entry. Raises OSError if the folder cannot be written."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"version": VERSION, **entry}, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-        descriptor, temporary = tempfile.mkstemp(prefix=".plan-", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        files.write_json(path, {"version": VERSION, **entry}, indent=1)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the platform can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)

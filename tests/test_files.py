@@ -1,0 +1,113 @@
+"""Files are written whole or not at all, and what killed processes left goes when that is provably so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ttom import files
+from ttom.errors import SetupError, UserError
+
+
+def old(path: Path) -> Path:
+    past = time.time() - 3600
+    os.utime(path, (past, past))
+    return path
+
+
+def test_a_file_is_replaced_whole_and_readable_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    os.chmod(path, 0o600)
+    files.write_json(path, {"é": 1.5})
+    assert path.read_text(encoding="utf-8") == '{\n  "é": 1.5\n}\n'
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, failing, full)
+        with pytest.raises(OSError, match="No space left"):
+            files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_json_is_strict(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_staged_moves_all_or_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), files.staged(folder) as stage:
+        (stage / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert list(folder.iterdir()) == []
+    with files.staged(folder) as stage:
+        (stage / "a").write_text("whole")
+        assert stage.parent == folder  # same disk: the move is one rename
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_a_full_disk_is_said_so_and_ends_a_whole_run(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="disk full.*No space left"), files.staged(tmp_path):
+        raise OSError(28, os.strerror(28))
+    with pytest.raises(UserError, match="Permission denied") as error, files.staged(tmp_path):
+        raise OSError(13, os.strerror(13))
+    assert not isinstance(error.value, SetupError)
+
+
+def test_checking_a_folder_leaves_nothing(tmp_path: Path) -> None:
+    files.check_folder(tmp_path / "a" / "b")
+    files.check_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys\nfrom ttom import files\n"
+        "with files.staged(pathlib.Path(sys.argv[1])) as stage:\n"
+        "    (stage / 'video.mp4').write_text('half')\n    print(stage, flush=True)\n    sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        stage = old(Path(process.stdout.readline().strip()))
+        assert files.remove_stale(tmp_path) == []  # its owner lives
+        process.kill()
+    old(stage)
+    assert files.remove_stale(tmp_path) == [stage]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_our_own_old_temporaries_are_removed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("kept")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / ".ttom-0123456789abcdef").symlink_to(elsewhere)
+    for name in (".ttom-mine", ".ttom-0123456789abcdef.txt", "ttom-0123456789abcdea"):
+        (folder / name).mkdir()
+        old(folder / name)
+    (folder / ".ttom-0123456789abcdee").mkdir()  # young
+    assert files.remove_stale(folder) == []
+    assert len(list(folder.iterdir())) == 5
+    assert (elsewhere / "kept").exists()

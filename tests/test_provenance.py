@@ -1,0 +1,57 @@
+"""Where results come from: settings, commit, and the digest of a model's weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ttom import checkpoints, provenance
+from ttom.presets import emojiworld, paper
+
+
+def test_settings_are_described_by_what_differs() -> None:
+    described = provenance.describe_settings(emojiworld(), "paper", paper())
+    assert described["given"]["sampler.frames"] == 17
+    assert described["given"]["tto.lr"] == emojiworld().tto.lr
+    assert "tto.loss" not in described["given"]
+    assert provenance.describe_settings(paper(), "paper", paper())["given"] == {}
+
+
+def test_commit_is_of_our_own_checkout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (Path(provenance.__file__).parents[1] / ".git").exists():
+        pytest.skip("not run from a git checkout")
+    assert provenance.environment("cpu")["dirty"] in (True, False)
+    installed = tmp_path / "site-packages" / "ttom"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(provenance, "__file__", str(installed / "provenance.py"))
+    monkeypatch.setenv("TTOM_COMMIT", "")
+    assert provenance.environment("cpu")["commit"] is None
+
+
+def test_a_copy_of_the_tree_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = provenance.environment("cpu")["commit"]
+    monkeypatch.setenv("TTOM_COMMIT", "0123abc")
+    if own is not None:  # a checkout knows better
+        assert provenance.environment("cpu")["commit"] == own
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "ttom" / "provenance.py"))
+    told = provenance.environment("cpu")
+    assert (told["commit"], told["dirty"]) == ("0123abc", None)
+
+
+def test_the_digest_of_a_model_is_that_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedded = checkpoints.path("emojiworld-wan")
+    assert provenance.model_digest("emojiworld-wan") == provenance.model_digest(str(embedded))
+    assert provenance.model_digest("owner/not-in-the-cache") is None
+    assert provenance.model_digest("no such model") is None
+    weights = tmp_path / "transformer" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(bytes(1000))
+    small = provenance.digest(tmp_path)
+    weights.write_bytes(bytes(999) + b"1")
+    assert provenance.digest(tmp_path) != small
+    monkeypatch.setattr(provenance, "_READ_WHOLE", 500)
+    monkeypatch.setattr(provenance, "_SAMPLE", 8)
+    sampled = provenance.digest(tmp_path)
+    weights.write_bytes(bytes(1000))
+    assert provenance.digest(tmp_path) != sampled  # the last byte is read

@@ -1,0 +1,191 @@
+"""Writing files so that a reader sees the whole new file or the old one, and never half of either.
+
+Single files go through a temporary file beside their place, several files through a temporary folder (`staged`).
+Temporary files and folders are called ``.ttom-`` and 16 hex digits and are locked while their process lives. What a
+killed process left is removed by the next one that writes there and can prove, by the lock, that the owner is gone.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ttom.errors import SetupError, UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, so nothing is ever taken for stale
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY = re.compile(r"\.ttom-[0-9a-f]{16}")
+"""What the names of our temporary files and folders look like."""
+_GRACE_SECONDS = 60.0
+"""A younger temporary may belong to a process that is just about to lock it."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file whole or not at all, flushed to the disk, with mode 0644.
+
+    Raises:
+        OSError: If the folder does not exist or cannot be written; the old file, if any, is still there.
+    """
+    path = Path(path)
+    part = path.with_name(_temporary_name())
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _lock(file.fileno())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file whole or not at all. Raises OSError, as `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> None:
+    """Write strict JSON (no NaN), whole or not at all.
+
+    Raises:
+        OSError: As `write_bytes`.
+        ValueError: If the value holds a number that JSON cannot express.
+    """
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Make a rename in the folder durable, where the platform can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def disk_errors(path: str | Path, remedy: str = "name another folder") -> Iterator[None]:
+    """Within the block an OSError becomes an error message about this file or folder.
+
+    Raises:
+        SetupError: If the disk is full; every later write would fail too.
+        UserError: For anything else that the system refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            raise SetupError(f"disk full: cannot write to {path}: {reason}", remedy="free space there") from error
+        raise UserError(f"cannot write to {path}: {reason}", remedy=remedy) from error
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A temporary folder whose files move into ``folder`` when the block ends well and vanish when it does not.
+
+    Raises:
+        UserError: If the folder cannot be written; SetupError if the disk is full.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(folder)
+        stage = folder / _temporary_name()
+        stage.mkdir(mode=0o700)
+        descriptor = os.open(stage, os.O_RDONLY) if fcntl is not None else None
+        try:
+            if descriptor is not None:
+                _lock(descriptor)
+            yield stage
+            for path in sorted(stage.iterdir()):
+                os.replace(path, folder / path.name)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError if files could not be written to the folder; leaves nothing behind, not even the folder."""
+    remedy = "name another folder"
+    try:
+        folder.absolute().stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # no right to look there, a name too long
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write to {folder}: {reason}", remedy=remedy) from None
+    for place in (folder, *folder.absolute().parents):
+        if place.is_dir():
+            break
+        if place.exists() or place.is_symlink():
+            raise UserError(f"cannot write to {folder}: {place} is not a folder", remedy=remedy)
+    probe = place / _temporary_name()
+    with disk_errors(folder, remedy):
+        probe.mkdir()
+        probe.rmdir()
+
+
+def remove_stale(folder: Path) -> list[Path]:
+    """Remove temporary files and folders in ``folder`` whose processes are gone, and return their paths.
+
+    A process holds a lock on its temporaries for as long as it lives, in whichever container it runs. Only what can be
+    locked here, and is older than a minute, is removed; links are never followed.
+    """
+    removed: list[Path] = []
+    if fcntl is None:
+        return removed
+    with suppress(OSError), os.scandir(folder) as found:
+        for item in found:
+            if _TEMPORARY.fullmatch(item.name) and not item.is_symlink() and _is_abandoned(item):
+                path = Path(item.path)
+                if item.is_dir(follow_symlinks=False):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+                removed.append(path)
+    return removed
+
+
+def _temporary_name() -> str:
+    return f".ttom-{secrets.token_hex(8)}"
+
+
+def _is_abandoned(item: os.DirEntry[str]) -> bool:
+    try:
+        if time.time() - item.stat(follow_symlinks=False).st_mtime < _GRACE_SECONDS:
+            return False
+        descriptor = os.open(item.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Say that the owner lives; file systems without locks do without."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
