@@ -40,7 +40,7 @@ def test_masks_come_back_and_one_process_serves_all_videos(worker: WorkerSegment
     [
         ("dies", "exited with code 3: out of luck"),
         ("refuses", "no weights"),
-        ("other version", "of version 2, not 1"),
+        ("other version", "has version 2, not 1"),
         ("wrong shape", r"masks are bool \(2, 4, 8, 12\), not bool \(2, 5, 8, 12\)"),
         ("pickles", "allow_pickle"),
         ("silent", "done.json"),
