@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ttom import checkpoints
+from ttom.checkpoints.card import NAME, read_card
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.errors import SetupError
 
 
 def paper() -> Settings:
@@ -71,28 +73,32 @@ PRESETS: dict[str, Callable[[], Settings]] = {
     "emojiworld-cogvideox": emojiworld_cogvideox,
 }
 
-EMBEDDED = {"emojiworld-wan": "emojiworld", "emojiworld-cogvideox": "emojiworld-cogvideox"}
-"""Presets of the embedded checkpoints, by the names of these."""
-
 DEFAULT_MODEL = "emojiworld-wan"
 
 
 def preset_for(model: str) -> str:
     """Name of the preset of a model.
 
-    That of EMBEDDED for an embedded checkpoint by name or folder, "cogvideox" or "cogvideox15" for another CogVideoX
-    pipeline by the folder's files or the Hub id, else "paper".
+    The one that the model's card names (embedded checkpoints and copies of them), "cogvideox" or "cogvideox15" for
+    another CogVideoX pipeline by the folder's files or the Hub id, else "paper".
+
+    Raises:
+        SetupError: The model's card cannot be read, or names a preset that does not exist.
     """
-    folder = checkpoints.local_folder(model)
-    embedded, name = model, model.lower()
+    card, folder = read_card(model), checkpoints.local_folder(model)
+    if card is not None and card.preset is not None:
+        if card.preset not in PRESETS:
+            raise SetupError(
+                f"the {NAME} of {model!r} names the preset {card.preset!r}",
+                expected=f"one of {', '.join(PRESETS)}",
+                remedy="name the preset yourself",
+            )
+        return card.preset
+    name = model.lower()
     if folder is not None:
-        if folder.resolve().parent == Path(checkpoints.__file__).resolve().parent:
-            embedded = folder.resolve().name
         name = _read(folder / "model_index.json").get("_class_name", "").lower()
         if _read(folder / "transformer" / "config.json").get("patch_size_t"):
             name = name.replace("cogvideox", "cogvideox1.5")
-    if embedded in EMBEDDED:
-        return EMBEDDED[embedded]
     if "cogvideox1.5" in name:
         return "cogvideox15"
     return "cogvideox" if "cogvideox" in name else "paper"

@@ -155,7 +155,7 @@ def load_vocabulary(model: str) -> Vocabulary | None:
         None where only loading the model can tell: for Hub ids, tokenizers without a tokenizer.json, and folders that
         are damaged, which loading reports.
     """
-    folder = checkpoints.path(model) if model in checkpoints.EMBEDDED else checkpoints.local_folder(model)
+    folder = checkpoints.folder_of(model)
     if folder is None:
         return None
     try:

@@ -33,3 +33,12 @@ def local_folder(model: str) -> Path | None:
     """The folder that the name of a model means; None if there is none, or none that we may look at."""
     folder = os.path.expanduser(model)  # unlike Path's own methods these do not raise for what is not there
     return Path(folder) if os.path.isdir(folder) else None
+
+
+def folder_of(model: str) -> Path | None:
+    """The folder of an embedded or local model; None for one on the Hub.
+
+    Raises:
+        UserError: The name is that of an embedded checkpoint which this installation lacks.
+    """
+    return path(model) if model in EMBEDDED else local_folder(model)

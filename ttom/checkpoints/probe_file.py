@@ -34,7 +34,7 @@ def places(model: str) -> list[Path]:
 
     First probe.json in the model's own folder (embedded checkpoints bring one), then the one on this machine.
     """
-    own = checkpoints.path(model) if model in checkpoints.EMBEDDED else checkpoints.local_folder(model)
+    own = checkpoints.folder_of(model)
     return [*([own / NAME] if own is not None else []), cached_file(model)]
 
 

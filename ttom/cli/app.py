@@ -133,4 +133,4 @@ def default_settings(arguments: list[str]) -> Settings:
         found, _ = scout.parse_known_args(arguments)
     except (argparse.ArgumentError, SystemExit):  # an option without its value: tyro says so
         return PRESETS[preset_for(DEFAULT_MODEL)]()
-    return PRESETS.get(found.preset or "", PRESETS[preset_for(found.model)])()
+    return PRESETS[found.preset if found.preset in PRESETS else preset_for(found.model)]()
