@@ -3,12 +3,14 @@
 A run is a folder::
 
     RUN/run.json            RunHeader
-    RUN/manifest.jsonl      ManifestRow, one line per case, appended as videos appear
+    RUN/manifest.jsonl      ManifestRow, a line as each case is done; a later line of a case replaces earlier ones
     RUN/videos/FOLDER/NAME  the videos, named as the official toolkits expect, with nothing else in these folders
     RUN/cases/CASE_ID/      layout.json, report.json, attention.png, what a person wants to look at
     RUN/scores.jsonl        ScoreRow, written by eval.score
 
-Judges' answers live outside the run, in an answer cache keyed by (video sha256, judge, version, question).
+Videos of models with far fewer than 480 rows are enlarged by a whole factor, each pixel to a block, as `ttom generate`
+writes them; the mean of each block is the model's own pixel, but for the encoding. Judges' answers live outside the
+run, in an answer cache keyed by (video sha256, judge, version, question).
 """
 
 from __future__ import annotations
@@ -58,8 +60,14 @@ class RunHeader(Record):
 
     Attributes:
         label: Name of the method in tables, such as "ttom" or "ttom + memory".
-        identity: Hash of suite, suite revision, model digest, method, settings and memory digest.
-        memory_digest: Digest of the frozen memory before the run; None without one.
+        source: Where the suite's data came from.
+        dtype: As asked for; "auto" leaves it to the model and the device.
+        runtime: How the model runs (`ttom.config.RuntimeConfig`).
+        identity: Hash of suite, suite revision, model digest, method, settings, dtype, runtime and memory digest; of a
+            streaming run its window in place of the digest.
+        memory_digest: Digest of the memory before the run; None without one.
+        window: Prompts of a streaming run that are under way at a time.
+        dropped: Prompts that the suite left out: "category", "prompt", "reason".
     """
 
     version: Literal[1] = RUN_VERSION
@@ -74,6 +82,11 @@ class RunHeader(Record):
     identity: str
     memory_digest: str | None = None
     streaming: bool = False
+    source: str = ""
+    dtype: str = "auto"
+    runtime: dict[str, Any] = Field(default_factory=dict)
+    window: int | None = None
+    dropped: tuple[dict[str, str], ...] = ()
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -32,6 +32,7 @@ from ttom.result import (
 )
 from ttom.sample import (
     Progress,
+    Recollection,
     Sample,
     Sampled,
     Stage,
@@ -150,6 +151,7 @@ class TTOM:
         settings: Settings | None = None,
         progress: Progress | None = None,
         logger: Any = None,
+        recollection: Recollection | None = None,
     ) -> Result:
         """Make the video of a prompt.
 
@@ -161,6 +163,8 @@ class TTOM:
             settings: All other settings; the preset's if None.
             progress: Told how far each stage is.
             logger: A Lightning logger that receives the loss of every iteration.
+            recollection: What a memory holds for the prompt, and the way back in; looked up in the memory of the
+                settings if None.
 
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model.
@@ -168,7 +172,8 @@ class TTOM:
         settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
         sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
         if method == "ttom":
-            sampled = steer(sample, settings, seed, tell, logger, self._look_up(sample, settings))
+            lookup = recollection or self._look_up(sample, settings)
+            sampled = steer(sample, settings, seed, tell, logger, lookup)
         else:
             sampled = denoise(sample, settings, seed, tell)
         clock.add("optimize", sampled.seconds_optimize)
@@ -189,6 +194,7 @@ class TTOM:
         layout: Layout | None = None,
         settings: Settings | None = None,
         progress: Progress | None = None,
+        recollection: Recollection | None = None,
     ) -> Report:
         """Optimise a prompt's adapter and put it into the memory, without making the video: to fill a memory ahead.
 
@@ -199,12 +205,12 @@ class TTOM:
             UserError: As `generate`, and if the settings name no memory that may be written.
         """
         settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
-        if not settings.memory.active or settings.memory.mode != "readwrite":
+        if recollection is None and (not settings.memory.active or settings.memory.mode != "readwrite"):
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
             )
         sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
-        lookup = self._look_up(sample, settings)
+        lookup = recollection or self._look_up(sample, settings)
         sampled = steer(sample, settings, seed, tell, None, lookup, finish=False)
         clock.add("optimize", sampled.seconds_optimize)
         return self._report(prompt, "ttom", seed, layout, sample, settings, sampled, clock)

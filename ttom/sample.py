@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ttom.config import SamplerConfig, Settings
 from ttom.errors import UserError
@@ -17,11 +17,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ttom.backbones.protocol import Backbone
-    from ttom.memory.memory import Lookup
 
 Stage = Literal["plan", "load", "optimize", "sample", "decode"]
 Progress = Callable[[Stage, int, int, float | None], None]
 """Called with the stage, the parts of it done, their number, and the loss where there is one."""
+
+
+class Recollection(Protocol):
+    """What a memory holds for a prompt, and the way back in; `ttom.memory.memory.Lookup`, or a stand-in for it where
+    the memory is in another process."""
+
+    @property
+    def state(self) -> dict[str, Tensor] | None:
+        """The adapter to start from, or to load."""
+        ...
+
+    def keep(self, adapter: dict[str, Tensor], losses: tuple[float, float]) -> dict[str, Any] | None:
+        """Take the adapter as optimized, with the first and the last loss; returns what a report says of it."""
+        ...
 
 
 @dataclass
@@ -96,7 +109,7 @@ def steer(
     seed: int,
     tell: Progress,
     logger: Any,
-    lookup: Lookup | None,
+    lookup: Recollection | None,
     finish: bool = True,
 ) -> Sampled:
     """Denoise with test-time optimization in the guided steps, or with what the memory holds for such a prompt."""

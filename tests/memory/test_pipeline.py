@@ -127,3 +127,26 @@ def test_optimising_ahead_stores_what_generating_would(model: TTOM, tmp_path: Pa
     for wrong in (SETTINGS, settings(tmp_path / "ahead", mode="read"), settings(tmp_path / "ahead", mode="off")):
         with pytest.raises(UserError, match="no memory to fill"):
             model.optimize(PROMPT, settings=wrong)
+
+
+class Carried:
+    """A stand-in for a memory that is in another process."""
+
+    def __init__(self, state: dict[str, torch.Tensor] | None = None) -> None:
+        self.state, self.kept = state, None
+
+    def keep(self, adapter: dict[str, torch.Tensor], losses: tuple[float, float]) -> None:
+        self.kept = adapter
+
+
+def test_an_adapter_can_be_carried_in_and_out(model: TTOM, tmp_path: Path) -> None:
+    """Where another process owns the memory, videos are the same as with a memory here."""
+    here = [model.generate(PROMPT, settings=settings(tmp_path / "m")) for _ in range(2)]
+    first = Carried()
+    assert torch.equal(model.generate(PROMPT, settings=SETTINGS, recollection=first).latents, here[0].latents)
+    second = Carried(first.kept)
+    carried = model.generate(PROMPT, settings=SETTINGS, recollection=second)
+    assert torch.equal(carried.latents, here[1].latents) and carried.report.memory is None
+    optimized = Carried(first.kept)
+    model.optimize(PROMPT, settings=SETTINGS, recollection=optimized)
+    assert all(torch.equal(tensor, second.kept[name]) for name, tensor in optimized.kept.items())
