@@ -48,10 +48,10 @@ def test_boxes_equal_those_of_transformers_own_processor(
 ) -> None:
     monkeypatch.setattr(boxes, "SCORE", 0.4)
     found = segmenter.detect(video[0], ["red balloon"])
-    processor = GroundingDinoProcessor(segmenter._prepare, segmenter._tokenizer)
+    processor = GroundingDinoProcessor(segmenter._detector.processor, segmenter._detector.tokenizer)
     inputs = processor(images=video[0], text="red balloon.", return_tensors="pt")
     with torch.no_grad():
-        output = segmenter._detector(**inputs)
+        output = segmenter._detector.model(**inputs)
     # Their score is over all tokens of the text; these cover the phrase's alone.
     output.logits[..., [0, 3, 4]] = -torch.inf
     theirs = processor.post_process_grounded_object_detection(
@@ -83,13 +83,13 @@ def test_masks_are_tracked_from_the_surest_frame_to_both_ends(
 
     monkeypatch.setattr(segmenter, "detect", detect)
     visits: list[tuple[int, bool]] = []
-    original = segmenter._tracker.forward
+    original = segmenter._tracker.model.forward
 
     def forward(session: Sam2VideoInferenceSession, frame_idx: int, reverse: bool = False) -> object:
         visits.append((frame_idx, reverse))
         return original(session, frame_idx=frame_idx, reverse=reverse)
 
-    monkeypatch.setattr(segmenter._tracker, "forward", forward)
+    monkeypatch.setattr(segmenter._tracker.model, "forward", forward)
     masks = segmenter.segment(video, groups)
     assert len(asked) == 3
     assert masks.shape == (2, FRAMES, HEIGHT, WIDTH) and masks.dtype == bool

@@ -1,0 +1,1 @@
+"""Pretrained vision models as transformers has them: text-prompted boxes, tracked masks, depth. They judge videos."""

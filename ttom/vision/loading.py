@@ -1,0 +1,33 @@
+"""Loading pretrained models, with one clear error for what goes wrong there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ttom.backbones.loading import no_progress_bars
+from ttom.errors import SetupError
+
+
+def load_pretrained(kind: Any, source: str) -> Any:
+    """``kind.from_pretrained(source)``; weights are read from safetensors alone, never unpickled.
+
+    Args:
+        kind: A model, tokenizer or image processor class of transformers.
+        source: Hub id or folder.
+
+    Raises:
+        SetupError: The weights cannot be fetched or read.
+    """
+    from transformers import PreTrainedModel
+
+    options = {"use_safetensors": True} if issubclass(kind, PreTrainedModel) else {}
+    try:
+        with no_progress_bars():
+            return kind.from_pretrained(source, **options)
+    except Exception as error:  # the Hub client and safetensors raise errors of their own
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SetupError(
+            f"the {kind.__name__} of {source!r} cannot be loaded: {line}",
+            expected="the id of a Hub repository that can be reached, or a folder written by save_pretrained",
+            remedy="check the name and the network, or download it and pass the folder",
+        ) from error
