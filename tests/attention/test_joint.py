@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ttom.attention import joint
+from ttom.attention import joint, kernels
 from ttom.attention.joint import joint_object_attention, log_sum_exp
 
 VIDEO, TEXT, HEADS, CHANNELS = 23, 7, 3, 8
@@ -49,7 +49,7 @@ def test_maps_and_gradients_equal_brute_force(
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == torch.float64
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
-    # The text's keys that no phrase names, and the video's, count through the normaliser alone.
+    # The text's keys that no phrase names, and the video's, count through the normalizer alone.
     assert results[0][2][:, :, TEXT:].abs().max() > 1e-4
     assert len(calls) == (form == "kernel")
 
@@ -58,9 +58,10 @@ def watched_backward(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """An entry for each backward of the CPU's kernel from here on."""
     calls: list[None] = []
     ours = ("cpu", SDPBackend.FLASH_ATTENTION)
-    kernel = joint._KERNELS[ours]
+    known = kernels._kernels(torch.__version__)
+    kernel = known[ours]
     watched = kernel._replace(backward=lambda *given: (calls.append(None), kernel.backward(*given))[1])
-    monkeypatch.setitem(joint._KERNELS, ours, watched)
+    monkeypatch.setitem(known, ours, watched)
     return calls
 
 
@@ -68,10 +69,10 @@ def write_out(monkeypatch: pytest.MonkeyPatch, scores: int, *, kernel: bool = Tr
     """So many scores are written out at once from here on, and more come from a kernel or in parts."""
     monkeypatch.setattr(joint, "WRITTEN_OUT", scores)
     if not kernel:
-        monkeypatch.setattr(joint, "_kernel", lambda *_: None)
+        monkeypatch.setattr(joint, "kernel_for", lambda *_: None)
 
 
-def test_gradients_of_the_normaliser_may_be_too_small_for_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_of_the_normalizer_may_be_too_small_for_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the query are not, as its numbers are small and the keys' are large. And nothing stays nothing."""
     write_out(monkeypatch, 0)
     query, key = inputs(torch.float16)
@@ -81,8 +82,8 @@ def test_gradients_of_the_normaliser_may_be_too_small_for_half_precision(monkeyp
     assert ((given.half() - given).norm() / given.norm()).item() > 1e-2
     (ours,) = torch.autograd.grad(log_sum_exp(query, key), query, given)
     wide = query.detach().double().requires_grad_()
-    normaliser = (wide @ key.detach().double().mT / CHANNELS**0.5).logsumexp(-1)
-    (theirs,) = torch.autograd.grad(normaliser, wide, given.double())
+    normalizer = (wide @ key.detach().double().mT / CHANNELS**0.5).logsumexp(-1)
+    (theirs,) = torch.autograd.grad(normalizer, wide, given.double())
     assert ((ours.double() - theirs).norm() / theirs.norm()).item() < 2e-3
     nothing = torch.autograd.grad(log_sum_exp(query, key), (query, key), torch.zeros_like(given))
     assert all((gradient == 0).all() for gradient in nothing)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
 from tests.tiny import tiny_tokenizer
-from ttom.backbones import protocol
+from ttom.attention.capture import MapObserver
 from ttom.backbones.vocabulary import Vocabulary
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -162,10 +162,10 @@ class ToyBackbone:
         return torch.stack([maps[b] for b in blocks]).unflatten(2, grid)
 
     @contextmanager
-    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: protocol.See) -> Iterator[None]:
+    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], observer: MapObserver) -> Iterator[None]:
         def shown(block: int, layer: ToyBlock, inputs: tuple[Tensor, Tensor]) -> None:
             shares = layer.shares(*inputs)
-            see(block, torch.stack([shares[..., positions].mean(-1) for positions in tokens], dim=1))
+            observer(block, torch.stack([shares[..., positions].mean(-1) for positions in tokens], dim=1))
 
         hooks = [
             self.transformer.layers[b].register_forward_pre_hook(lambda layer, inputs, b=b: shown(b, layer, inputs))

@@ -1,4 +1,4 @@
-"""Reading maps during a stock forward: blocks exchanged for a while, and an end as soon as all are read."""
+"""Reads attention maps during a stock forward: blocks are substituted for its duration, and it ends early."""
 
 from __future__ import annotations
 
@@ -9,44 +9,50 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+
+MapObserver = Callable[[int, Tensor], None]
+"""Called with a block's index and its object maps ``(B, N, S)``."""
 
 
 class StopForward(Exception):
-    """Raised inside the last target block once its map is read: nothing after it feeds the loss."""
+    """Raised inside the last target block once its map is read: nothing after that contributes to the loss."""
 
 
 class MapReader:
-    """What attention processors that read object maps ``(B, N, S)`` share.
+    """Base class of attention processors that read object maps ``(B, N, S)``.
 
     Args:
         tokens: Text positions of each of the N objects.
         stop: End the forward as soon as the maps are read.
-        see: Takes the maps; without it they are kept as ``maps`` until the next call.
+        observer: Called with the maps; without one they are kept as ``maps`` until the next call.
     """
 
-    def __init__(self, tokens: list[list[int]], *, stop: bool, see: Callable[[Tensor], None] | None = None) -> None:
-        self.tokens, self.stop, self.see = tokens, stop, see
-        self.maps: Tensor | None = None
+    def __init__(
+        self, tokens: list[list[int]], *, stop: bool, observer: Callable[[Tensor], None] | None = None
+    ) -> None:
+        self.tokens, self.stop, self.observer = tokens, stop, observer
+        self.maps: Float[Tensor, "B N S"] | None = None
 
-    def stand_in_for(self, original: Any) -> None:
-        """Take over what the user has set on the processor whose place this one takes."""
+    def adopt_settings(self, original: Any) -> None:
+        """Copy what the user has set on the processor that this one replaces."""
 
-    def read(self, maps: Tensor) -> None:
-        """Hand the maps over; raises StopForward if nothing else is wanted."""
-        if self.see is None:
+    def read(self, maps: Float[Tensor, "B N S"]) -> None:
+        """Deliver the maps; raises StopForward if nothing else is needed of this forward."""
+        if self.observer is None:
             self.maps = maps
         else:
-            self.see(maps)
+            self.observer(maps)
         if self.stop:
             raise StopForward
 
 
 class Prefix:
-    """What does not change between forwards at the same latents, timestep and text, kept from the first of them.
+    """Cache of what forwards at the same latents, timestep and text have in common, filled by the first of them.
 
-    That is all before block ``first``, and in this block the self-attention before its text-to-video attention, if the
-    family has such. So nothing in them may be trained.
+    That is everything before block ``first``, and that block's self-attention if it comes before the text-to-video
+    attention. Nothing in these parts may be trained.
     """
 
     def __init__(self, first: int) -> None:
@@ -55,8 +61,8 @@ class Prefix:
         self.attended: Any = None
 
 
-class _Kept(nn.Module):
-    """A block whose first inputs are those of every call."""
+class _CachedInputs(nn.Module):
+    """A block that gets the inputs of its first call in every call."""
 
     def __init__(self, block: nn.Module, prefix: Prefix) -> None:
         super().__init__()
@@ -69,31 +75,31 @@ class _Kept(nn.Module):
         return self.block(*args, **kwargs)
 
 
-class _Once(nn.Module):
-    """A self-attention whose output is that of its first call."""
+class _CachedAttention(nn.Module):
+    """A self-attention that is computed in its first call and returns the same output in every call."""
 
     def __init__(self, attention: Any, prefix: Prefix) -> None:
         super().__init__()
         self.attention, self.prefix = attention, prefix
 
-    @torch.compiler.disable  # in a compiled block too: else that is compiled twice, for the first call and the others
+    @torch.compiler.disable  # or a compiled block would be compiled twice: for the first call, and for the others
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.prefix.attended is None:
             self.prefix.attended = self.attention(*args, **kwargs)
         return self.prefix.attended
 
 
-class _With(nn.Module):
-    """A block in which one part has a stand-in while it runs, also when gradient checkpointing runs it again."""
+class _Substituted(nn.Module):
+    """A block with one part replaced while it runs, including when gradient checkpointing runs it again."""
 
-    def __init__(self, block: nn.Module, owner: Any, name: str, stand_in: Any) -> None:
+    def __init__(self, block: nn.Module, owner: Any, name: str, substitute: Any) -> None:
         super().__init__()
-        self.block, self.owner, self.name, self.stand_in = block, owner, name, stand_in
+        self.block, self.owner, self.name, self.substitute = block, owner, name, substitute
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         original = getattr(self.owner, self.name)
         try:
-            setattr(self.owner, self.name, self.stand_in)
+            setattr(self.owner, self.name, self.substitute)
             return self.block(*args, **kwargs)
         finally:
             setattr(self.owner, self.name, original)
@@ -108,11 +114,11 @@ def captured_maps(
     *,
     prefix: Prefix | None = None,
     self_attention: str | None = None,
-    see: Callable[[int, Tensor], None] | None = None,
+    observer: MapObserver | None = None,
 ) -> AbstractContextManager[dict[int, MapReader]]:
-    """Within the context a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
+    """Within the context, a forward of the transformer reads the maps of ``blocks`` and ends after the last of them.
 
-    With ``see`` it does not end there: each block's index and maps are handed over, and the output is the stock one.
+    With an ``observer`` the forward runs to its end, so its output is the stock one.
 
     Args:
         transformer: A diffusers model.
@@ -120,19 +126,19 @@ def captured_maps(
         reader: The family's processor.
         blocks: Target blocks.
         tokens: Text positions of each of the N objects.
-        prefix: Use what it keeps if it has been filled by an earlier forward, else fill it.
+        prefix: A cache to use if an earlier forward has filled it, else to fill.
         self_attention: Name in a block of the attention before that at ``name``; None if there is no other.
-        see: Is shown each block's maps.
+        observer: Called with each block's index and maps.
 
     Returns:
         A context that gives the processor of each target block; after the forward its ``maps`` are ``(B, N, S)``,
-        unless ``see`` took them. The original processors are back when it ends, however it ends.
+        unless the observer took them. The original processors are back when it ends, however it ends.
     """
     readers = {}
     for b in blocks:
-        stop = see is None and b == max(blocks)
-        readers[b] = reader(tokens, stop=stop, see=partial(see, b) if see is not None else None)
-        readers[b].stand_in_for(transformer.get_submodule(name.format(b)).processor)
+        stop = observer is None and b == max(blocks)
+        readers[b] = reader(tokens, stop=stop, observer=partial(observer, b) if observer is not None else None)
+        readers[b].adopt_settings(transformer.get_submodule(name.format(b)).processor)
     return _reading(transformer, name, readers, prefix, self_attention)
 
 
@@ -144,41 +150,42 @@ def _reading(
     prefix: Prefix | None,
     self_attention: str | None,
 ) -> Iterator[dict[int, MapReader]]:
-    """Within the context chosen attentions have our processors; StopForward ends the context quietly.
+    """Within the context, the target blocks' attentions have our processors; StopForward ends it quietly.
 
-    The forward is the stock one, ended by an exception that this context swallows: hooks (offloading, LoRA scale,
-    gradient checkpointing) keep working and no copy of diffusers' code can fall behind it. Only the list of blocks is
-    another one meanwhile. The backward may run after the context. With gradient checkpointing the last target block is
-    not computed twice: its activations are needed first, so dropping them would save nothing. Without a processor that
-    stops, the forward goes to its end.
+    The forward is the stock one, ended by an exception that this context catches. So hooks (offloading, LoRA scale,
+    gradient checkpointing) keep working, and there is no copy of diffusers' code that could become outdated. Only the
+    list of blocks is substituted. The backward may run after the context. Gradient checkpointing does not recompute
+    the last target block: its activations are needed first, so dropping them would save nothing. Without a processor
+    that stops, the forward runs to its end.
     """
     stem, _, rest = name.partition(".{}.")
     originals, last = transformer.get_submodule(stem), max(processors)
-    assert prefix is None or prefix.first <= min(processors), "a target block would be left out"
+    assert prefix is None or prefix.first <= min(processors), "the prefix would skip a target block"
     blocks = list(originals[: last + 1] if processors[last].stop else originals)
     for b, processor in processors.items():
-        blocks[b] = _With(originals[b], originals[b].get_submodule(rest), "processor", processor)
+        blocks[b] = _Substituted(originals[b], originals[b].get_submodule(rest), "processor", processor)
     if prefix is not None and self_attention is not None:
         first = originals[prefix.first]
-        once = _Once(getattr(first, self_attention), prefix)
-        blocks[prefix.first] = _With(blocks[prefix.first], first, self_attention, once)
+        cached = _CachedAttention(getattr(first, self_attention), prefix)
+        blocks[prefix.first] = _Substituted(blocks[prefix.first], first, self_attention, cached)
     if prefix is not None and prefix.first > 0:
-        blocks[prefix.first] = _Kept(blocks[prefix.first], prefix)
+        blocks[prefix.first] = _CachedInputs(blocks[prefix.first], prefix)
         blocks = blocks[prefix.first :] if prefix.inputs is not None else blocks
-    again = transformer._gradient_checkpointing_func
+    recompute = transformer._gradient_checkpointing_func
     try:
         setattr(transformer, stem, nn.ModuleList(blocks))
-        transformer._gradient_checkpointing_func = _all_but(blocks[-1], again)
+        if recompute is not None:
+            transformer._gradient_checkpointing_func = _all_but(blocks[-1], recompute)
         yield processors
     except StopForward as stop:
-        # Its traceback holds the forward's frames, and these hold activations. Seen on a GPU to wait for the garbage
-        # collector: 1.7 GiB of Wan 14B, twice that at times.
+        # The traceback keeps the forward's frames alive, and these its activations: until the garbage collector ran,
+        # 1.7 GiB of Wan 14B on a GPU, at times twice that.
         traceback.clear_frames(stop.__traceback__)
     finally:
         setattr(transformer, stem, originals)
-        transformer._gradient_checkpointing_func = again
+        transformer._gradient_checkpointing_func = recompute
 
 
 def _all_but(last: nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """diffusers' way to run a block with gradient checkpointing, and the last block without."""
+    """diffusers' function that runs a block with gradient checkpointing, except for the last block."""
     return lambda block, *inputs: block(*inputs) if block is last else checkpoint(block, *inputs)

@@ -15,11 +15,12 @@ from ttom.attention.joint import joint_object_attention
 class CaptureProcessor(MapReader):
     """CogVideoX's joint attention processor that also reads the object maps ``(B, N, S)``.
 
-    Its output equals ``CogVideoXAttnProcessor2_0``'s bit for bit. The maps go to ``see``, or without it are kept as
-    ``maps`` until the next call. With ``stop`` it needs only query and key and raises StopForward instead of attending.
+    Its output equals ``CogVideoXAttnProcessor2_0``'s bit for bit. The maps go to the observer, or without
+    one are kept as ``maps`` until the next call. With ``stop`` it needs only query and key, and raises StopForward
+    instead of attending.
     """
 
-    @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
+    @torch.compiler.disable  # even in a compiled block: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: Attention,

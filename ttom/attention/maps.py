@@ -6,19 +6,22 @@ Dimension letters: S video tokens, L text tokens, N objects, h heads, d channels
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 
-def object_attention(query: Tensor, key: Tensor, tokens: list[list[int]]) -> Tensor:
+def object_attention(
+    query: Float[Tensor, "B S h d"], key: Float[Tensor, "B L h d"], tokens: list[list[int]]
+) -> Float[Tensor, "B N S"]:
     """Share of each video token's attention that falls on each object's text tokens.
 
-    Entry ``[b, n, s]`` = mean over heads and over ``tokens[n]`` of ``softmax_L(q k^T / sqrt(d))``. It is a second
-    attention call whose values are one-hot columns, one column an object, so that any fused kernel does it and
-    never writes the (S x L) matrix. Differentiable with respect to query and key.
+    Entry ``[b, n, s]`` = mean over heads and over ``tokens[n]`` of ``softmax_L(q k^T / sqrt(d))``. A
+    second attention call computes it, whose values are one-hot columns, one column per object: any fused kernel can do
+    it, and the (S x L) matrix is never written. Differentiable with respect to query and key.
 
     Args:
-        query: ``(B, S, h, d)``, normalised as the block does it.
+        query: ``(B, S, h, d)``, normalized as the block does it.
         key: ``(B, L, h, d)``, of all text tokens, padding included (the model attends to it too).
         tokens: For each of the N objects, the positions of its text tokens, at least one.
 

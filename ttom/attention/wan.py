@@ -16,19 +16,19 @@ from ttom.attention.maps import object_attention
 class CaptureProcessor(MapReader):
     """Wan's cross-attention processor that also reads the object maps ``(B, N, S)``.
 
-    Its output equals ``WanAttnProcessor``'s bit for bit (text only: image tokens of I2V models are not handled). The
-    maps go to ``see``, or without it are kept as ``maps`` until the next call. With ``stop`` it needs only query and
-    key and raises StopForward instead of attending.
+    Its output equals ``WanAttnProcessor``'s bit for bit (text only: image tokens of I2V models are not supported). Maps
+    go to the observer, or without one are kept as ``maps`` until the next call. With ``stop`` it needs only query and
+    key, and raises StopForward instead of attending.
     """
 
     _parallel_config = None
 
     _attention_backend: object = None
 
-    def stand_in_for(self, original: Any) -> None:
+    def adopt_settings(self, original: Any) -> None:
         self._attention_backend = original._attention_backend
 
-    @torch.compiler.disable  # in a compiled block too: it keeps maps, and may end the forward
+    @torch.compiler.disable  # even in a compiled block: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: WanAttention,

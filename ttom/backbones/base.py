@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ttom.attention.capture import MapReader, Prefix, captured_maps
-from ttom.backbones.protocol import See
+from ttom.attention.capture import MapObserver, MapReader, Prefix, captured_maps
 from ttom.backbones.vocabulary import CLEANERS, Vocabulary
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError
@@ -102,8 +101,10 @@ class PipelineBackbone(ABC):
         grid = self._grid(latents)
         return maps.unflatten(2, (grid.frames, grid.height, grid.width))
 
-    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: See) -> AbstractContextManager[object]:
-        return self._captured(blocks, tokens, see=see)
+    def watching(
+        self, tokens: list[list[int]], blocks: tuple[int, ...], observer: MapObserver
+    ) -> AbstractContextManager[object]:
+        return self._captured(blocks, tokens, observer=observer)
 
     def reduced(self, latents: Tensor, factor: int) -> Tensor:
         full = self._grid(latents)
@@ -159,10 +160,10 @@ class PipelineBackbone(ABC):
         tokens: list[list[int]],
         *,
         prefix: Prefix | None = None,
-        see: See | None = None,
+        observer: MapObserver | None = None,
     ) -> AbstractContextManager[dict[int, Any]]:
         where = (self.transformer, self.attention, self.reader, blocks, tokens)
-        return captured_maps(*where, prefix=prefix, self_attention=self.self_attention, see=see)
+        return captured_maps(*where, prefix=prefix, self_attention=self.self_attention, observer=observer)
 
     @abstractmethod
     def _grid(self, latents: Tensor) -> TokenGrid: ...

@@ -9,19 +9,15 @@ Dimension letters: see ttom/types.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ttom.attention.capture import Prefix
+from ttom.attention.capture import MapObserver, Prefix
 from ttom.backbones.vocabulary import Vocabulary
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
-
-See = Callable[[int, Tensor], None]
-"""Is shown a block's index and its object maps ``(B, N, S)``."""
 
 
 class Solver(Protocol):
@@ -131,12 +127,14 @@ class Steerable(Protocol):
         """
         ...
 
-    def watching(self, tokens: list[list[int]], blocks: tuple[int, ...], see: See) -> AbstractContextManager[object]:
-        """Within the context every ``denoise`` also shows the maps of ``blocks`` to ``see``, one block at a time.
+    def watching(
+        self, tokens: list[list[int]], blocks: tuple[int, ...], observer: MapObserver
+    ) -> AbstractContextManager[object]:
+        """Within the context, every ``denoise`` also calls the observer with the maps of ``blocks``, block by block.
 
-        The prediction stays the same to the last bit, and no map is kept. ``see`` gets a block's index and its maps
-        ``(B, N, S)``: entries as in ``object_maps``, S in the order of the token grid, B as ``denoise`` was given it
-        (with ``batched_guidance`` the prompt's are the last).
+        The prediction stays the same to the last bit, and no map is kept. The observer gets a block's index and its
+        maps ``(B, N, S)``: entries as in ``object_maps``, S in the order of the token grid, B as ``denoise`` was given
+        it (with ``batched_guidance`` the prompt's are the last).
         """
         ...
 

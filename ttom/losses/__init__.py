@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ttom.errors import UserError
@@ -15,24 +16,28 @@ from ttom.types import ObjectMasks
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"jsd": jsd, "bce": bce, "center_of_mass": center_of_mass}
 
 
-def alignment_loss(name: str, maps: Tensor, masks: ObjectMasks) -> Tensor:
-    """Mean of a loss over blocks, objects and the latent frames where the object is visible (equation 2).
+def alignment_loss(name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMasks) -> Float[Tensor, ""]:
+    """Mean of a loss over blocks, objects and the latent frames in which the object is visible (equation 2).
 
     Args:
         name: "jsd", "bce" or "center_of_mass" (ttom.config.LossName).
-        maps: ``(K, N, F, H, W)`` attention maps, not negative.
+        maps: ``(K, N, F, H, W)`` attention maps, nonnegative.
         masks: Soft masks ``(N, F, H, W)`` with visibility ``(N, F)``.
 
     Returns:
-        Scalar, differentiable with respect to maps; gradients are finite also where maps are 0.
+        Scalar, differentiable with respect to maps; gradients are finite even where maps are 0.
+
+    Raises:
+        UserError: There is no such loss.
+        ValueError: Maps and masks have different shapes, or no object is ever visible.
     """
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="pass --tto.loss jsd")
+        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="tto.loss jsd")
     if maps.ndim != 5 or maps.shape[1:] != masks.masks.shape:
         raise ValueError(f"maps {tuple(maps.shape)} do not fit masks {tuple(masks.masks.shape)}")
     visible = masks.visible.to(maps.device)
     if not bool(visible.any()):
         raise ValueError("no object is visible in any latent frame")
     values = LOSSES[name](maps, masks.masks.to(maps.device))
-    # Boolean selection, not multiplication by 0: an invisible frame must add neither value nor gradient.
+    # Selected, not multiplied by 0: an invisible frame must contribute neither value nor gradient.
     return values[:, visible].mean()

@@ -1,15 +1,16 @@
-"""Distance between the centres of mass of map and mask: a rival of the JSD in table 5 of the paper (after LVD)."""
+"""Distance between the centers of mass of map and mask: a competitor of the JSD in table 5 of the paper, after LVD."""
 
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ttom.losses.common import to_distribution
 
 
-def _center(maps: Tensor) -> Tensor:
-    """Centre of mass ``(..., 2)`` as (x, y) in shares of the picture."""
+def _center(maps: Float[Tensor, "*batch H W"]) -> Float[Tensor, "*batch 2"]:
+    """Center of mass as (x, y), in fractions of the picture."""
     height, width = maps.shape[-2:]
     shares = to_distribution(maps)
     rows = (torch.arange(height, device=shares.device, dtype=shares.dtype) + 0.5) / height
@@ -19,12 +20,14 @@ def _center(maps: Tensor) -> Tensor:
     return torch.stack((x, y), dim=-1)
 
 
-def center_of_mass(maps: Tensor, masks: Tensor) -> Tensor:
-    """Squared distance of the two centres of mass in each frame, in shares of the picture.
+def center_of_mass(maps: Float[Tensor, "K N F H W"], masks: Float[Tensor, "N F H W"]) -> Float[Tensor, "K N F"]:
+    """Squared distance between the two centers of mass in each frame, in fractions of the picture.
+
+    LVD's velocity term, which compares displacements between frames, is not part of it.
 
     Args:
-        maps: ``(K, N, F, H, W)``, not negative.
-        masks: ``(N, F, H, W)``, not negative.
+        maps: ``(K, N, F, H, W)``, nonnegative.
+        masks: ``(N, F, H, W)``, nonnegative.
 
     Returns:
         ``(K, N, F)``.

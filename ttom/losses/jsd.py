@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ttom.losses.common import TINY, to_distribution
 
 
-def jsd(maps: Tensor, masks: Tensor) -> Tensor:
-    """Divergence of each frame's map from its mask, natural logarithm, so between 0 and ln 2.
+def jsd(maps: Float[Tensor, "K N F H W"], masks: Float[Tensor, "N F H W"]) -> Float[Tensor, "K N F"]:
+    """Divergence of each frame's map from its mask; natural logarithm, so between 0 and ln 2.
 
     Args:
-        maps: ``(K, N, F, H, W)``, not negative; scaled to sum 1 a frame here.
-        masks: ``(N, F, H, W)``, not negative; scaled to sum 1 a frame here.
+        maps: ``(K, N, F, H, W)``, nonnegative; normalized here to sum to 1 in each frame.
+        masks: ``(N, F, H, W)``, nonnegative; normalized here to sum to 1 in each frame.
 
     Returns:
         ``(K, N, F)``.
