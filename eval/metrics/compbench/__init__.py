@@ -1,0 +1,60 @@
+"""T2V-CompBench V2 (Sun et al., CVPR 2025): its seven categories as pure functions.
+
+Written from a description of the official code. With ``parity`` its quirks are kept, without it they are mended; each
+function says which. Judges other than the official models make these scores proxies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ttom.errors import UserError
+
+PROMPTS = 200
+"""Prompts of each category."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """Names of one category in the official repository: of prompts, metadata, videos, and the CSV with its scores."""
+
+    name: str
+    prompts: str
+    metadata: str
+    folder: str
+    csv: str
+
+
+CATEGORIES = {
+    category.name: category
+    for category in (
+        Category(
+            "consistent", "1_consistent_attr", "consistent_attribute_binding", "consistent_attr",
+            "consistent_attr_score",
+        ),
+        Category("dynamic", "2_dynamic_attr", "dynamic_attribute_binding", "dynamic_attr", "dynamic_attr_score"),
+        Category(
+            "spatial", "3_spatial_relationship", "spatial_relationships", "spatial_relationships", "spatial_score"
+        ),
+        Category("motion", "4_motion_binding", "motion_binding", "motion_binding", "motion_score"),
+        Category("action", "5_action_binding", "action_binding", "action_binding", "action_binding_score"),
+        Category("interaction", "6_interaction", "object_interactions", "interaction", "object_interactions_score"),
+        Category("numeracy", "7_numeracy", "generative_numeracy", "generative_numeracy", "numeracy_video"),
+    )
+}  # fmt: skip
+
+
+def average(means: Mapping[str, float]) -> float:
+    """The plain mean of the seven categories' means, by their names in CATEGORIES.
+
+    Raises:
+        UserError: A category is missing, or is none of the seven.
+    """
+    if set(means) != set(CATEGORIES):
+        missing, unknown = sorted(set(CATEGORIES) - set(means)), sorted(set(means) - set(CATEGORIES))
+        raise UserError(
+            f"the average of T2V-CompBench needs its seven categories; missing: {missing}, unknown: {unknown}",
+            expected=f"one mean for each of {', '.join(CATEGORIES)}",
+        )
+    return sum(means.values()) / len(means)
