@@ -19,8 +19,8 @@ Objects = list[tuple[str, str]]
 
 @dataclass
 class Reply:
-    """What the server sends: a status, a body (JSON unless a string), headers; or it hangs, sends a byte now
-    and then, or resets."""
+    """What the server sends: a status, a body (JSON unless a string or bytes), headers; or it hangs, sends a byte now
+    and then, sends the body over and over, or resets."""
 
     body: Any = None
     status: int = 200
@@ -28,6 +28,7 @@ class Reply:
     hang: float = 0.0
     drip: float = 0.0
     reset: bool = False
+    endless: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,14 @@ class ChatServer:
     Attributes:
         url: Address to use as base_url.
         requests: All requests so far.
+        sent: Bytes of endless bodies so far.
         objects: What the default answers find in any prompt.
         behave: Called with a request and its number from 0; None gives the default answer.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.sent = 0
         self.objects: Objects = [("red balloon", "balloon")]
         self.behave: Behaviour = lambda request, number: None
         self.running = self.most_running = 0
@@ -188,18 +191,23 @@ class ChatServer:
         if reply.reset:  # closed without a word: the client sees a broken connection
             handler.close_connection = True
             return
-        body = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+        body = reply.body if isinstance(reply.body, str | bytes) else json.dumps(reply.body)
+        body = body.encode() if isinstance(body, str) else body
         try:
             handler.send_response(reply.status)
             for name, value in ({"Content-Type": "application/json"} | reply.headers).items():
                 handler.send_header(name, value)
-            handler.send_header("Content-Length", str(len(body.encode())))
+            if not reply.endless:
+                handler.send_header("Content-Length", str(len(body)))
             handler.end_headers()
             if reply.drip:
                 while body and not self._stop.wait(reply.drip):
-                    handler.wfile.write(body[0].encode())
+                    handler.wfile.write(body[:1])
                     body = body[1:]
-            handler.wfile.write(body.encode())
+            while reply.endless and not self._stop.is_set():
+                handler.wfile.write(body)
+                self.sent += len(body)
+            handler.wfile.write(body)
         except (BrokenPipeError, ConnectionResetError):  # the client has given up
             pass
 

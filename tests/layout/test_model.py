@@ -148,6 +148,22 @@ _BAD = {
     ),
     "visible": (_with("objects.1.visible", [0.6, 0.6]), r"objects\[1\] has the visible interval \[0\.6, 0\.6\]"),
     "ids": (_with("objects.1.id", "kite-1"), "the id 'kite-1' occurs more than once"),
+    "many key frames": (
+        _with("objects.0.key_frames", [{"time": t / 1001, "box": _box().model_dump()} for t in range(1001)]),
+        r"objects\[0\]\.key_frames is too long\nexpected: at most 1000 entries",
+    ),
+    "many objects": (
+        _with("objects", [{**_good()["objects"][0], "id": str(n)} for n in range(49)]),
+        r"objects is too long\nexpected: at most 48 entries",
+    ),
+    "long phrase": (_with("objects.0.phrase", "x" * 201), r"objects\[0\]\.phrase is too long\nexpected: at most 200"),
+    "long prompt": (_with("prompt", "x" * 20_001), r"prompt is too long\nexpected: at most 20000"),
+    "escape sequence": (_with("objects.0.phrase", "red\x1b[31m kite"), r"phrase holds the control character U\+001B"),
+    "NUL": (_with("objects.0.id", "a\x00"), r"id holds the control character U\+0000"),
+    "half a character": (_with("prompt", "A red kite \ud800"), "expected: Unicode text"),
+    "bad note": (_with("notes", ["\x07"]), r"notes\[0\] holds the control character U\+0007"),
+    "list for a text": (_with("left_out", [["x"]]), r"left_out\[0\] is \[\"x\"\]"),
+    "long field": (_with("k" * 5000, 1), "k{77}... is not a field of a layout"),
 }
 
 
@@ -182,7 +198,8 @@ def test_missing_fields_are_named(tmp_path: Path) -> None:
     [
         (b"{not json", "is not JSON"),
         (b"", "is not JSON"),
-        (b"[" * 100_000, "is not JSON"),
+        (b"[" * 100_000, "too many levels of lists"),
+        (b'{"version": 1, "x": ' + b"[" * 40 + b"]" * 40 + b"}", "more than 32 levels of lists"),
         (b"[1, 2]", r"holds \[1, 2\]"),
         (b'{"version": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b"\xff\xfe\x00", "cannot be read"),

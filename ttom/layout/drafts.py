@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 from ttom.layout import english
+from ttom.layout.limits import MAX_NAME, MAX_OBJECTS, text_problem
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
 from ttom.layout.phrases import count_problems, nearest_phrase
 
-MAX_OBJECTS = 48
 MAX_PHRASE_WORDS = 8
 _SMALLEST = 0.001  # of the picture: a box keeps an area whatever the limit
 _LEFT = 0.1  # an object of which less than this share is inside the picture has left it
@@ -105,12 +105,17 @@ def check_objects(
     problems += [f"the id {_short(name)} is given to more than one object" for name in twice]
     if any(not name.strip() for name in ids):
         problems.append("an object has no id")
+    problems += [
+        f"the id {_short(item.id)} or the noun {_short(item.noun)} is no plain text of at most {MAX_NAME} characters"
+        for item in objects
+        if max(len(item.id), len(item.noun)) > MAX_NAME or text_problem(item.id + item.noun)
+    ]
     for item in objects:
-        if len(item.phrase.split()) > MAX_PHRASE_WORDS:
+        if len(item.phrase.split()) > MAX_PHRASE_WORDS or len(item.phrase) > MAX_NAME:
             problems.append(f"the phrase {_short(item.phrase)} is no name of a thing but a whole clause")
             continue
         phrase = nearest_phrase(prompt, item.phrase, item.noun)
-        if phrase is None:
+        if phrase is None or len(phrase) > MAX_NAME:
             problems.append(f"the phrase {_short(item.phrase)} does not occur in the prompt; copy the prompt's words")
             continue
         if not item.phrase.strip() or english.singular(phrase) != english.singular(item.phrase):

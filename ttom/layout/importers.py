@@ -18,6 +18,7 @@ from ttom.config import VideoText
 from ttom.errors import UserError
 from ttom.layout import english
 from ttom.layout.drafts import Checked, Draft, DraftObject, Limits, Rectangle, check_draft
+from ttom.layout.limits import parse_json, read_text
 
 TTOM_CANVAS = (720, 480)
 LVD_CANVAS = (512, 512)
@@ -93,10 +94,10 @@ def import_file(
         UserError: the file cannot be read or is in none of these formats. What is wrong with single entries is in their
             ``checked.problems``.
     """
-    content = _read(path)
+    content = read_text(path, "the file", expected=_EXPECTED)
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
+        data = parse_json(content)
+    except ValueError:
         if not _FRAME.search(content):
             raise UserError(f"{path} holds neither JSON nor frames", expected=_EXPECTED) from None
         if prompt is None or canvas is None:
@@ -113,17 +114,6 @@ def import_file(
     except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
         raise UserError(f"{path} holds characters that are no Unicode text", expected=_EXPECTED) from None
     return [_imported(source, limits) for source in _sources(path, data, canvas, text)]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist", expected=_EXPECTED) from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}", expected=_EXPECTED) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not in UTF-8", remedy="save it as UTF-8") from None
 
 
 def _sources(path: Path, data: Any, canvas: tuple[int, int] | None, text: VideoText) -> list[_Source]:

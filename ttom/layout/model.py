@@ -12,16 +12,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ttom import files
-from ttom.errors import UserError
+from ttom.errors import UserError, cut_short
 from ttom.layout.english import find_phrase, singular
+from ttom.layout.limits import (
+    MAX_KEY_FRAMES,
+    MAX_NAME,
+    MAX_NOTES,
+    MAX_OBJECTS,
+    MAX_PROMPT,
+    MAX_TEXT,
+    parse_json,
+    read_text,
+    text_problem,
+)
 
 LAYOUT_VERSION: Literal[1] = 1
 
 Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0.0, le=1.0)]
-Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)]
+
+
+def _plain(text: str) -> str:
+    problem = text_problem(text)
+    if problem:
+        raise ValueError(problem)
+    return text
+
+
+_WORDS = StringConstraints(strict=True, strip_whitespace=True, min_length=1)
+Name = Annotated[str, _WORDS, Field(max_length=MAX_NAME), AfterValidator(_plain)]
+Text = Annotated[str, _WORDS, Field(max_length=MAX_TEXT), AfterValidator(_plain)]
+Prompt = Annotated[str, _WORDS, Field(max_length=MAX_PROMPT), AfterValidator(_plain)]
+Notes = Annotated[tuple[Text, ...], Field(max_length=MAX_NOTES)]
 
 
 class _Frozen(BaseModel):
@@ -73,17 +97,17 @@ class LayoutObject(_Frozen):
         visible: First and last time at which the object is in the picture.
     """
 
-    id: Text
-    phrase: Text
-    noun: Text
-    key_frames: Annotated[tuple[KeyFrame, ...], Field(min_length=1)]
+    id: Name
+    phrase: Name
+    noun: Name
+    key_frames: Annotated[tuple[KeyFrame, ...], Field(min_length=1, max_length=MAX_KEY_FRAMES)]
     visible: tuple[Share, Share] = (0.0, 1.0)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         times = [frame.time for frame in self.key_frames]
         if any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
-            raise ValueError(f"has key frame times {times}, which do not ascend")
+            raise ValueError(f"has key frame times {cut_short(str(times), 80)}, which do not ascend")
         if self.visible[0] >= self.visible[1]:
             raise ValueError(f"has the visible interval {list(self.visible)}, whose end is not after its start")
         return self
@@ -129,18 +153,18 @@ class Layout(_Frozen):
     """
 
     version: Literal[1] = LAYOUT_VERSION
-    prompt: Text
-    objects: Annotated[tuple[LayoutObject, ...], Field(min_length=1)]
-    source: Text = "file"
-    notes: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    prompt: Prompt
+    objects: Annotated[tuple[LayoutObject, ...], Field(min_length=1, max_length=MAX_OBJECTS)]
+    source: Name = "file"
+    notes: Notes = ()
+    left_out: Notes = ()
 
     @model_validator(mode="after")
     def _unique_ids(self) -> Self:
         ids = [item.id for item in self.objects]
         doubled = sorted({name for name in ids if ids.count(name) > 1})
         if doubled:
-            raise ValueError(f"objects: the id {doubled[0]!r} occurs more than once")
+            raise ValueError(f"objects: the id {cut_short(doubled[0], 80)!r} occurs more than once")
         return self
 
     def groups(self) -> list[ObjectGroup]:
@@ -168,7 +192,7 @@ _FORMS = {  # pydantic's own words name Python types
     "model_type": "a JSON object",
     "float_type": "a number",
     "string_type": "a string",
-    "too_long": "a list of two numbers",  # only "visible" has an upper length
+    "string_unicode": "Unicode text",
 }
 
 
@@ -181,7 +205,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 def _first_problem(error: ValidationError) -> tuple[str, str]:
     """What is wrong and what was expected, for the first mistake that pydantic found."""
     first = error.errors()[0]
-    place, received, kind = _place(first["loc"]), first["input"], first["type"]
+    place, received, kind = cut_short(_place(first["loc"]), 80), first["input"], first["type"]
     if kind == "extra_forbidden":
         return f"{place} is not a field of a layout", "only the fields of the layout format"
     if kind == "missing":
@@ -191,7 +215,9 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
     if kind in ("greater_than_equal", "less_than_equal"):
         return f"{place} is {received}, outside [0, 1]", "a share of the picture or of the video, between 0 and 1"
     if kind == "value_error":
-        return f"{place} {first['ctx']['error']}".strip(), "boxes with area, ascending times and unique ids"
+        return f"{place} {first['ctx']['error']}".strip(), "plain text, boxes with area, ascending times and unique ids"
+    if kind in ("too_long", "string_too_long"):
+        return f"{place} is too long", f"at most {first['ctx']['max_length']} entries or characters"
     if kind in ("too_short", "string_too_short"):
         return f"{place} is empty", "at least one entry"
     text = json.dumps(received, default=str)
@@ -206,30 +232,17 @@ def load_layout(path: str | Path) -> Layout:
             (unknown or missing fields, NaN, boxes outside [0, 1] or without area, times that do not ascend ...).
     """
     path = Path(path)
-    remedy = "see the README for a layout file, or write one with `ttom plan PROMPT --out layout.json`"
+    expected, remedy = "one JSON object", "write one with `ttom plan PROMPT --out layout.json`"
+    text = read_text(path, "layout file", expected=expected, remedy=remedy)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
-    except FileNotFoundError as error:
-        raise UserError(
-            f"layout file {path} does not exist", expected="an existing JSON file", remedy=remedy
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"layout file {path} cannot be read: {getattr(error, 'strerror', None) or error}",
-            expected="a readable UTF-8 JSON file",
-            remedy=remedy,
-        ) from error
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a whole number of thousands of digits
-        raise UserError(
-            f"layout file {path} is not JSON: {error}", expected="one JSON object", remedy=remedy
-        ) from error
+        data = parse_json(text)
+    except ValueError as error:  # also a whole number of thousands of digits
+        raise UserError(f"layout file {path} is not JSON: {error}", expected=expected, remedy=remedy) from error
     if not isinstance(data, dict):
         raise UserError(f"layout file {path} holds {json.dumps(data)[:60]}", expected="one JSON object", remedy=remedy)
     version = data.get("version")
     if type(version) is not int or version != LAYOUT_VERSION:
-        problem = "has no version" if "version" not in data else f"has version {json.dumps(version)}"
+        problem = "has no version" if "version" not in data else f"has version {cut_short(json.dumps(version), 40)}"
         raise UserError(f"layout file {path} {problem}", expected=f'"version": {LAYOUT_VERSION}', remedy=remedy)
     try:
         return Layout.model_validate(data)
@@ -242,8 +255,9 @@ def check_layout(layout: Layout, prompt: str) -> None:
     """Raise UserError unless every object's phrase occurs in the prompt, so that its tokens can be found."""
     for item in layout.objects:
         if not find_phrase(prompt, item.phrase):
+            phrase, name, text = (cut_short(words, 80) for words in (item.phrase, item.id, prompt))
             raise UserError(
-                f"the layout's phrase {item.phrase!r} (object {item.id!r}) does not occur in the prompt {prompt!r}",
+                f"the layout's phrase {phrase!r} (object {name!r}) does not occur in the prompt {text!r}",
                 expected="phrases in the prompt's own words, singular or plural",
                 remedy="edit the phrase in the layout file, or use the prompt that the layout was made for",
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttom.config import PlannerConfig
 from ttom.errors import UserError
+from ttom.layout.limits import check_prompt
 from ttom.layout.model import Layout
 from ttom.layout.rules import planner as rules
 
@@ -76,17 +77,9 @@ def plan_prompts(
     return _run(_plan_all(prompts, aspect, config, done))
 
 
-def _check_unicode(prompt: str) -> None:
-    """Raise UserError for half characters, which a terminal in another encoding or an escape in JSON can bring in."""
-    try:
-        prompt.encode()
-    except UnicodeEncodeError:
-        raise UserError("the prompt is no Unicode text", remedy="type or save it in UTF-8") from None
-
-
 def _by_rules(prompt: str, aspect: float, config: PlannerConfig) -> Outcome:
     try:
-        _check_unicode(prompt)
+        check_prompt(prompt)
         layout = rules.plan(prompt, aspect=aspect, seed=config.seed)
         return Planned(layout, {"planner": "rules", "notes": [*layout.notes]})
     except UserError as error:
@@ -141,8 +134,7 @@ async def _plan_all(
 def _without_network(prompt: str, planner: LLMPlanner, config: PlannerConfig) -> Outcome | None:
     """The cache's plan, or an error; None if the model must be asked."""
     try:
-        _check_unicode(prompt)
-        planner.check_prompt(prompt)
+        check_prompt(prompt)
     except UserError as error:
         return error
     found = None if config.refresh and not config.offline else planner.cached(prompt)

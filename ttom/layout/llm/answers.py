@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -21,6 +20,7 @@ CANVAS_HEIGHT = 480
 """Pixels; the width follows from the video's proportions, 720 for 3:2 as in the paper."""
 _MAX_PROBLEMS = 6  # of a schema violation: the first ones tell enough
 _MAX_LENGTH = 200_000  # characters of an answer: far more than 48 objects in six frames take
+_MAX_STARTS = 100  # braces that begin no JSON object; then the text is no answer
 
 
 class AnswerError(Exception):
@@ -121,17 +121,18 @@ def response_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 A = TypeVar("A", bound=BaseModel)
+_THINK, _END_THINK = "<think>", "</think>"
 
 
 def read_answer(text: str, model: type[A]) -> A:
     """The answer in a model's text: the whole text, or the JSON object in it (in a code fence, after some words).
 
-    What a reasoning model thinks aloud first (``<think>...</think>``) is left out.
+    What a reasoning model thinks aloud first (``<think>...</think>``) is left out, to the end where it never closes.
 
     Raises:
         AnswerError: there is no such object, it is cut off, or it breaks the schema.
     """
-    text = re.sub(r"(?s)<think>.*?</think>", "", text)
+    text = without_thoughts(text)
     if len(text) > _MAX_LENGTH:
         raise AnswerError(f"the answer has {len(text)} characters; a few thousand are enough")
     found, cut_off = _objects(text)
@@ -149,18 +150,30 @@ def read_answer(text: str, model: type[A]) -> A:
     raise AnswerError(problem)
 
 
+def without_thoughts(text: str) -> str:
+    """The text outside of think tags, each character looked at once."""
+    parts, position = [], 0
+    while (start := text.find(_THINK, position)) >= 0:
+        parts.append(text[position:start])
+        end = text.find(_END_THINK, start)
+        if end < 0:
+            return "".join(parts)
+        position = end + len(_END_THINK)
+    return "".join(parts) + text[position:].rpartition(_END_THINK)[2]  # some servers swallow the opening tag
+
+
 def _objects(text: str) -> tuple[list[dict[str, Any]], bool]:
     """The text's JSON objects that are not inside another one, and whether something began like one but is none."""
-    decoder, found, position, broken = json.JSONDecoder(), [], 0, False
-    while (position := text.find("{", position)) >= 0:
+    decoder, found, position, broken = json.JSONDecoder(), [], 0, 0
+    while broken < _MAX_STARTS and (position := text.find("{", position)) >= 0:
         try:
             data, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
-            position, broken = position + 1, True
+            position, broken = position + 1, broken + 1
             continue
         found.append(data)
         position = end
-    return found, broken
+    return found, broken > 0
 
 
 def _schema_problem(error: ValidationError) -> str:

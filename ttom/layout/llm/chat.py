@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from dataclasses import dataclass
@@ -20,10 +19,15 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 MODES = ("json_schema", "json_object", "text")
 """Ways to ask for JSON, best first; a server that refuses one is asked in the next, also in later requests."""
-_LONGEST_WAIT = 120.0  # seconds before a further try that the client grants a server's Retry-After
+MAX_OUTPUT_TOKENS = 16_384
+"""Bound of an answer: 48 objects in six frames with room for reasoning. Halved where a server's context is smaller."""
+_LEAST_OUTPUT_TOKENS = 1_024
+_BOUNDS = ("max_completion_tokens", "max_tokens")  # of the bound; older servers know the second name only
+_BOUND_TOO_LARGE = ("too large", "too long", "context", "at most", "less than", "exceed")
 _MODE_REFUSED = (400, 415, 422, 501)  # what servers answer to a response_format that they do not know
 _MODE_WORDS = ("response_format", "json_schema", "json_object", "grammar")
 _SETUP_STATUS = {
+    **dict.fromkeys((301, 302, 303, 307, 308), "sends the prompt on to another address, which is not followed"),
     401: "does not accept the key",
     403: "does not accept the key for this",
     404: "does not know the model, or the address",
@@ -74,15 +78,22 @@ class Chat:
                 expected="the extra llm",
                 remedy='pip install "ttom[llm]", or --planner rules',
             ) from None
+        from ttom.layout.llm.transport import BodyRefused, BoundedClient
+
+        self._refused = BodyRefused
         self._openai, self._config = openai, config
         self.url, self._key = endpoint(config)
         self.mode = 0
         self._temperature = config.temperature
-        # The client's own timeout starts anew with every byte: a server may send one now and then for ever.
-        self._deadline = (config.timeout + _LONGEST_WAIT) * (config.retries + 1)
+        self._bound, self._max_tokens = 0, MAX_OUTPUT_TOKENS
         self._answered = False  # by a server at this address, in whatever way
+        self._dead = ""  # why nothing answers there; other prompts then need not wait for the same
         self._client = openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=self.url, timeout=config.timeout, max_retries=config.retries
+            api_key=self._key or "none",
+            base_url=self.url,
+            timeout=config.timeout,
+            max_retries=config.retries,
+            http_client=BoundedClient(config.timeout),
         )
 
     async def __aenter__(self) -> Chat:
@@ -100,23 +111,26 @@ class Chat:
 
         Raises:
             SetupError: a key, model or address that cannot work, whatever the prompt.
-            PlanFailure: the server went on failing, refused, or cut the answer off.
+            PlanFailure: no server is there, or it went on failing, refused, or sent too much.
         """
         while True:
-            mode, temperature = self.mode, self._temperature
+            if self._dead:
+                raise PlanFailure(self._dead)
+            request = self._request(messages, answer)
+            mode = self.mode
             try:
                 usage.requests += 1
-                async with asyncio.timeout(self._deadline):
-                    reply = await self._client.chat.completions.create(**self._request(messages, answer))
-            except TimeoutError:
-                raise PlanFailure(f"the server took more than {self._deadline:g} s, tries and waits included") from None
+                reply = await self._client.chat.completions.create(**request)
             except self._openai.APIStatusError as error:
                 self._answered = True
-                if not self._step_down(error, mode, temperature):
+                if not self._step_down(error, mode, request):
                     raise self._status_error(error) from None
             except self._openai.APIConnectionError as error:
                 raise self._connection_error(error) from None
-            except (self._openai.OpenAIError, ValueError) as error:  # ValueError: a body that is not JSON
+            except self._refused as error:
+                raise PlanFailure(f"the server went too far: {error}") from None
+            # ValueError, RecursionError: a body that is not JSON, or is too deep for any reader
+            except (self._openai.OpenAIError, ValueError, RecursionError) as error:
                 raise self._no_chat(str(error)) from None
             else:
                 self._answered = True
@@ -128,6 +142,7 @@ class Chat:
             system = f"{messages[0]['content']}\n\nThe answer's JSON schema: {schema}"
             messages = [{**messages[0], "content": system}, *messages[1:]]
         request: dict[str, Any] = {"model": self._config.model, "messages": messages, "stream": False}
+        request[_BOUNDS[self._bound]] = self._max_tokens
         if self._temperature is not None:
             request["temperature"] = self._temperature
         if self.mode_name == "json_schema":
@@ -136,20 +151,34 @@ class Chat:
             request["response_format"] = {"type": "json_object"}
         return request
 
-    def _step_down(self, error: openai.APIStatusError, mode: int, temperature: float | None) -> bool:
-        """Whether asking in a plainer way may help: without the temperature, or in the next mode.
+    def _step_down(self, error: openai.APIStatusError, mode: int, request: dict[str, Any]) -> bool:
+        """Whether asking in a plainer way may help: another name of the bound or a lower one, without the temperature,
+        or in the next mode.
 
         Another prompt's request may have stepped down meanwhile; then it is enough to ask again.
         """
         message = str(error).lower()
-        if "temperature" in message and temperature is not None and error.status_code in _MODE_REFUSED:
-            self._temperature = None
-            return True
+        if error.status_code in _MODE_REFUSED:
+            if any(name in message for name in _BOUNDS) and self._step_down_bound(message, request):
+                return True
+            if "temperature" in message and "temperature" in request:
+                self._temperature = None
+                return True
         named = any(word in message for word in _MODE_WORDS)
         if mode == len(MODES) - 1 or not (error.status_code in _MODE_REFUSED or named):
             return False
         self.mode = max(self.mode, mode + 1)
         return True
+
+    def _step_down_bound(self, message: str, request: dict[str, Any]) -> bool:
+        """Whether the server may take a lower bound, or the bound under its old name."""
+        name = next(name for name in _BOUNDS if name in request)
+        if any(words in message for words in _BOUND_TOO_LARGE):
+            lower = request[name] // 2
+            self._max_tokens = min(self._max_tokens, max(lower, _LEAST_OUTPUT_TOKENS))
+            return lower >= _LEAST_OUTPUT_TOKENS
+        self._bound = len(_BOUNDS) - 1
+        return name != _BOUNDS[-1]
 
     def _text(self, reply: Any, usage: Usage) -> str:
         """The answer's text; the client checks no types, so this does."""
@@ -185,11 +214,8 @@ class Chat:
         cause = self.redact(str(error.__cause__ or error)) or type(error.__cause__ or error).__name__
         never_connected = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
         if never_connected and not self._answered:
-            return SetupError(
-                f"nothing answers at {self.url} ({cause})",
-                expected="a server that speaks OpenAI's chat completions",
-                remedy="start it, or name another with --planner.base-url, or --planner rules",
-            )
+            self._dead = f"nothing answers at {self.url} ({cause})"
+            return PlanFailure(self._dead)
         if isinstance(error, self._openai.APITimeoutError):
             return PlanFailure(f"the server kept silent for {self._config.timeout:g} s")
         return PlanFailure(f"the connection broke: {cause}")
@@ -202,10 +228,11 @@ class Chat:
         )
 
     def redact(self, text: str) -> str:
-        """The text on one line, cut short, without the key."""
+        """The text on one line, cut short, without the key and without what a terminal would obey."""
         if self._key:
             text = text.replace(self._key, "[key]")
-        return cut_short(" ".join(text.split()), 200)
+        printable = "".join(character if character.isprintable() else " " for character in text[:10_000])
+        return cut_short(" ".join(printable.split()), 200)
 
 
 def endpoint(config: PlannerConfig) -> tuple[str, str | None]:

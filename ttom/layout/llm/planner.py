@@ -7,6 +7,7 @@ end neither its own place nor the message.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -19,8 +20,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ttom.config import PlannerConfig
-from ttom.errors import UserError
+from ttom.errors import cut_short
 from ttom.layout.drafts import Checked, DraftObject, Limits, check_draft, check_objects
+from ttom.layout.limits import text_problem
 from ttom.layout.llm.answers import (
     CANVAS_HEIGHT,
     AnswerError,
@@ -29,6 +31,7 @@ from ttom.layout.llm.answers import (
     MetadataAnswer,
     OneCallAnswer,
     read_answer,
+    without_thoughts,
 )
 from ttom.layout.llm.cache import PlanCache
 from ttom.layout.llm.chat import Chat, Message, PlanFailure, Usage
@@ -36,9 +39,9 @@ from ttom.layout.model import Layout
 
 PROMPTS = "v1"
 """Folder of the stage texts; a change of meaning gets a new one. Reports and the cache name it."""
-MAX_PROMPT = 20_000
-"""Characters of a prompt: far more than any text encoder reads, few enough to cost little by mistake."""
 _MAX_ENRICHED = 3_000
+_MAX_SENT_BACK = 50_000  # characters of a wrong answer that the model gets to see again
+_MAX_SILENCES = 10  # time for one prompt's plan in time-outs of a request: 10 minutes by default
 A = TypeVar("A", bound=BaseModel)
 
 
@@ -92,15 +95,6 @@ class LLMPlanner:
         self.limits = Limits(config.min_size, config.max_speed)
         self.cache = PlanCache(config.cache_dir)
 
-    def check_prompt(self, prompt: str) -> None:
-        """Raise UserError for a prompt that shall not be sent: empty or too long."""
-        if not prompt.strip():
-            raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')
-        if len(prompt) > MAX_PROMPT:
-            raise UserError(
-                f"the prompt has {len(prompt)} characters", expected=f"at most {MAX_PROMPT}", remedy="a shorter prompt"
-            )
-
     # -- cache ----------------------------------------------------------------------------------------------------
 
     def cache_key(self, prompt: str) -> str:
@@ -133,8 +127,14 @@ class LLMPlanner:
             SetupError: settings or environment that cannot work for any prompt.
         """
         start, run = time.perf_counter(), _Run(prompt, chat)
+        limit = _MAX_SILENCES * self.config.timeout
         try:
-            checked = await self._stages(run)
+            try:
+                # The client's own time-out starts anew with every byte: a server may send one now and then for ever.
+                async with asyncio.timeout(limit):
+                    checked = await self._stages(run)
+            except TimeoutError:
+                raise PlanFailure(f"the plan took more than {limit:g} s, all requests and waits included") from None
         except PlanFailure as failure:
             failure.report = self._report(run, time.perf_counter() - start)  # what was spent in vain
             raise
@@ -242,7 +242,8 @@ class LLMPlanner:
             else:
                 if not found:
                     return answer
-            messages += [{"role": "assistant", "content": text}, data_message({"problems": found})]
+            shown = cut_short(without_thoughts(text), _MAX_SENT_BACK)
+            messages += [{"role": "assistant", "content": shown}, data_message({"problems": found})]
         raise PlanFailure(run.chat.redact(f"stage {stage}: {'; '.join(found)}"))
 
     def _report(self, run: _Run, seconds: float) -> dict[str, Any]:
@@ -270,4 +271,5 @@ def _enrich_problems(answer: EnrichAnswer) -> list[str]:
         return ["the prompt is empty"]
     if len(answer.prompt) > _MAX_ENRICHED:
         return [f"the prompt has {len(answer.prompt)} characters; at most {_MAX_ENRICHED} are wanted"]
-    return []
+    problem = text_problem(answer.prompt)
+    return [f"the prompt {problem}"] if problem else []

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 
 from ttom.errors import UserError
+from ttom.layout.limits import MAX_NAME, MAX_OBJECTS, check_prompt
 from ttom.layout.model import Layout, LayoutObject
 from ttom.layout.rules.parse import parse
 from ttom.layout.rules.place import place
@@ -28,8 +29,7 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
         UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negated thing, motion
             or place, relations that contradict each other, or an aspect that is no positive number.
     """
-    if not prompt.strip():
-        raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')
+    check_prompt(prompt)
     if not (math.isfinite(aspect) and aspect > 0):
         raise UserError(
             f"aspect is {aspect}", expected="picture width / height, above 0", remedy="check the video size"
@@ -37,7 +37,14 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
     scene = parse(prompt)
     seen: Counter[str] = Counter()
     objects = []
-    for mention, paths in place(scene, aspect=aspect, seed=seed):
+    placed = place(scene, aspect=aspect, seed=seed)
+    if sum(len(paths) for _, paths in placed) > MAX_OBJECTS or any(len(m.phrase) > MAX_NAME for m, _ in placed):
+        raise UserError(
+            f"the prompt asks for {sum(len(paths) for _, paths in placed)} objects, or has a phrase without an end",
+            expected=f"at most {MAX_OBJECTS} objects with names of at most {MAX_NAME} characters",
+            remedy="name fewer objects",
+        )
+    for mention, paths in placed:
         slug = re.sub(r"\W+", "-", mention.noun)
         for path in paths:
             seen[slug] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 from pathlib import Path
@@ -15,10 +16,14 @@ from tests.chat_server import (
     Request,
     completion,
     one_call,
+    serving,
 )
 from tests.layout.asking import Settings, plan
 from ttom.config import PlannerConfig
 from ttom.errors import SetupError, UserError
+from ttom.layout.llm.chat import MAX_OUTPUT_TOKENS
+from ttom.layout.llm.transport import MAX_BODY, BoundedClient
+from ttom.layout.planning import FailedPlan, Planned, plan_prompts
 
 # -- servers ----------------------------------------------------------------------------------------------------------
 
@@ -142,10 +147,31 @@ def test_what_no_prompt_can_survive(server: ChatServer, settings: Settings, repl
 
 
 def test_a_wrong_address(settings: Settings) -> None:
-    with pytest.raises(SetupError, match="nothing answers at http://127.0.0.1:9/v1"):
-        plan(settings(base_url="http://127.0.0.1:9/v1", retries=0))
-    with pytest.raises(SetupError, match="nothing answers at"):
-        plan(settings(base_url="http://no-such-host.invalid/v1", retries=0))
+    for address in ("http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1"):
+        planned = plan(settings(base_url=address, retries=0))
+        assert planned.layout.source == "rules"
+        assert f"nothing answers at {address}" in planned.report["fallback"]
+        with pytest.raises(FailedPlan, match=f"nothing answers at {address}"):
+            plan(settings(base_url=address, retries=0, strict=True))
+
+
+def test_a_dead_server_is_tried_once_for_many_prompts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[object] = []
+    real = BoundedClient.send
+
+    async def send(self: BoundedClient, request: Any, **options: Any) -> Any:
+        tries.append(request)
+        return await real(self, request, **options)
+
+    monkeypatch.setattr(BoundedClient, "send", send)
+    prompts = [f"{number} dogs" for number in range(2, 7)]
+    config = settings(base_url="http://127.0.0.1:9/v1", retries=0, concurrency=1)
+    outcomes = plan_prompts(prompts, 1.5, config)
+    assert [outcome.report["planner"] for outcome in outcomes if isinstance(outcome, Planned)] == ["llm"] * 5
+    assert len(tries) == 1
+    assert caplog.text.count("planned by the rules instead") == 5
 
 
 def test_a_website_is_no_endpoint(server: ChatServer, settings: Settings) -> None:
@@ -204,10 +230,87 @@ def test_the_key_is_nowhere(server: ChatServer, settings: Settings, tmp_path: Pa
     assert "[key]" in fallen.report["fallback"]
 
 
-def test_a_server_that_never_finishes(server: ChatServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttom.layout.llm.chat._LONGEST_WAIT", 0.2)
-    server.behave = lambda request, number: Reply("{}" + " " * 100, drip=0.1)
-    assert "took more than 0.5 s" in plan(settings(retries=0, timeout=0.3)).report["fallback"]
+def test_a_server_that_never_finishes(server: ChatServer, settings: Settings) -> None:
+    server.behave = lambda request, number: Reply("{}" + " " * 100, drip=0.04)
+    assert "took more than 0.5 s" in plan(settings(retries=0, timeout=0.05)).report["fallback"]
+
+
+# -- too much ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_endless_body_is_read_up_to_the_bound(server: ChatServer, settings: Settings, status: int) -> None:
+    server.behave = lambda request, number: Reply(b'{"choices": [' + b" " * 50_000, status, endless=True)
+    planned = plan(settings())
+    assert planned.layout.source == "rules"
+    assert f"more than {MAX_BODY} bytes" in planned.report["fallback"]
+    assert len(server.requests) == 1
+    assert server.sent < 5 * MAX_BODY, "what fits into the buffers of two sockets comes on top"
+
+
+def test_a_compressed_answer_is_not_unpacked(
+    server: ChatServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    monkeypatch.setattr("zlib.decompressobj", None)
+    server.behave = lambda request, number: Reply(bomb, headers={"Content-Encoding": "gzip"})
+    assert "compressed (gzip)" in plan(settings()).report["fallback"]
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(server: ChatServer, settings: Settings, status: int) -> None:
+    with serving() as other:
+        elsewhere = {"Location": f"{other.url}/chat/completions"}
+        server.behave = lambda request, number: Reply({}, status, elsewhere)
+        with pytest.raises(SetupError, match="sends the prompt on to another address"):
+            plan(settings(retries=0))
+        assert other.requests == []
+
+
+def test_thoughts_that_never_end_are_dropped(server: ChatServer, settings: Settings) -> None:
+    text = "<think>" + "a < b, and so on; " * 75_000
+    server.behave = lambda request, number: text
+    planned = plan(settings(stages=("one-call",)))
+    assert "no complete JSON object" in planned.report["fallback"]
+    assert len(server.requests) == 3
+    assert server.requests[-1].body["messages"][2]["content"] == "", "thoughts are not sent back"
+
+
+def test_a_body_too_deep_for_a_reader(server: ChatServer, settings: Settings) -> None:
+    server.behave = lambda request, number: Reply('{"choices": ' + "[" * 100_000)
+    with pytest.raises(SetupError, match="does not speak chat completions"):
+        plan(settings())
+
+
+# -- the bound of an answer -------------------------------------------------------------------------------------------
+
+
+def _bounds(server: ChatServer) -> list[tuple[str, int]]:
+    names = ("max_completion_tokens", "max_tokens")
+    return [(name, request.body[name]) for request in server.requests for name in names if name in request.body]
+
+
+def test_every_answer_is_bounded(server: ChatServer, settings: Settings) -> None:
+    plan(settings())
+    assert _bounds(server) == [("max_completion_tokens", MAX_OUTPUT_TOKENS)] * 4
+
+
+def test_older_servers_get_the_old_name_of_the_bound(server: ChatServer, settings: Settings) -> None:
+    refusal = Reply({"error": {"message": "Unrecognized request argument: max_completion_tokens"}}, 400)
+    server.behave = lambda request, number: refusal if "max_completion_tokens" in request.body else None
+    assert plan(settings()).layout.source == "llm"
+    assert _bounds(server)[1:] == [("max_tokens", MAX_OUTPUT_TOKENS)] * 4
+
+
+def test_a_small_context_gets_a_lower_bound(server: ChatServer, settings: Settings) -> None:
+    message = "'max_tokens' or 'max_completion_tokens' is too large: this model's context length is 8192 tokens"
+    small = Reply({"error": {"message": message}}, 400)
+    server.behave = lambda request, number: small if request.body["max_completion_tokens"] > 5_000 else None
+    assert plan(settings(stages=("one-call",))).layout.source == "llm"
+    assert [tokens for _, tokens in _bounds(server)] == [16_384, 8_192, 4_096]
+    server.behave = lambda request, number: small
+    assert "too large" in plan(settings(stages=("one-call",), refresh=True)).report["fallback"]
 
 
 @pytest.mark.parametrize(
