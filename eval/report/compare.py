@@ -188,13 +188,14 @@ def _difference(
         return None
     ours, others = [a for a, _ in pairs], [b for _, b in pairs]
     found = paired_difference(ours, others, prompts)
+    varies = len({a - b for a, b in pairs}) > 1
     above, below = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
     better, worse = (above, below) if higher_is_better(column.metric) else (below, above)
     return Difference(
         n=found.n,
         mean=found.mean,
-        low=found.low,
-        high=found.high,
+        low=found.low if varies else None,
+        high=found.high if varies else None,
         better=better,
         worse=worse,
         p=mcnemar(ours, others) if binary else None,

@@ -70,6 +70,12 @@ class Run:
             return None
         return path if inside else None
 
+    def video(self, row: ManifestRow) -> Path | None:
+        """The video of a made case, named relative to the run or to its videos folder; None if it is not there."""
+        if row.status != "made" or not row.video:
+            return None
+        return self.file(row.video) or self.file(f"videos/{row.video}")
+
     def case_file(self, case_id: str, name: str) -> Path | None:
         """A file of ``cases/CASE_ID``, or None."""
         return self.file(f"cases/{case_id}/{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -65,20 +66,26 @@ class RunSummary(Record):
     devices: tuple[str, ...]
     problems: tuple[ProblemCount, ...]
 
+    def with_problems(self, problems: Mapping[str, Any]) -> RunSummary:
+        """With these problems in place of the present ones."""
+        counts = tuple(ProblemCount(**vars(problem)) for problem in problems.values())
+        return self.model_copy(update={"problems": counts})
+
 
 class Difference(Record):
     """A run's scores minus the baseline's, over the cases that both have.
 
     Attributes:
         n: Number of pairs.
+        low: End of the 95% interval; None if all pairs differ by the same amount, since a bootstrap of them is a point.
         better: Pairs in which the run is better than the baseline.
         p: Two-sided p-value of McNemar's exact test; None unless the scores are yes or no.
     """
 
     n: int
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     better: int
     worse: int
     p: float | None = None
