@@ -83,7 +83,9 @@ def write(report: Report, runs: Sequence[Run], folder: Path, budget: int | None)
             write_page(file, report, runs, media)
         # The page may have met further problems: files that are not there, videos that changed.
         summaries = zip(report.runs, runs, strict=True)
-        told = report.model_copy(update={"runs": tuple(summary.with_problems(run.problems) for summary, run in summaries)})
+        told = report.model_copy(
+            update={"runs": tuple(summary.with_problems(run.problems) for summary, run in summaries)}
+        )
         _write(stage / "report.json", told.model_dump_json(indent=1) + "\n")
         _write(stage / "report.schema.json", json.dumps(report_schema(), indent=1) + "\n")
         _write(stage / "report.md", markdown(told))

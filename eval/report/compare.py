@@ -10,12 +10,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
 from eval.report.groups import groups_of
+from eval.report.published import beside_published
 from eval.report.runs import Column, Run
 from eval.report.schema import (
     Average,
@@ -24,7 +23,6 @@ from eval.report.schema import (
     ColumnSummary,
     Difference,
     ProblemCount,
-    Published,
     Report,
     RunSummary,
 )
@@ -90,7 +88,7 @@ def compare(runs: Sequence[Run], baseline: str | None = None, provenance: dict[s
         runs=tuple(_run_summary(run, cases) for run in runs),
         cells=tuple(cells),
         averages=tuple(_averages(cells)),
-        published=published(runs[0].header.suite),
+        published=beside_published(runs[0].header.suite, [run.label for run in runs], cells),
         provenance=provenance or {},
     )
 
@@ -98,17 +96,6 @@ def compare(runs: Sequence[Run], baseline: str | None = None, provenance: dict[s
 def higher_is_better(metric: str) -> bool:
     """False for metrics whose name says that they measure an error, a distance or flicker."""
     return not metric.endswith(("error", "distance", "flicker"))
-
-
-def published(suite: str) -> Published:
-    """The paper's numbers for a suite; no tables where the paper has none."""
-    found = _all_published()
-    return found.model_copy(update={"tables": tuple(t for t in found.tables if suite.startswith(t.suite))})
-
-
-@cache
-def _all_published() -> Published:
-    return Published.model_validate_json(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
 
 
 def _find_baseline(runs: Sequence[Run], label: str | None) -> Run:
@@ -159,7 +146,14 @@ def _cell(run: Run, base: Run, column: Column, binary: bool, group: tuple[By, st
         made["difference"] = _difference(run, base, column, binary, values)
     by, name = group
     return Cell(
-        run=run.label, metric=column.metric, proxy=column.proxy, by=by, group=name, cases=len(ids), n=len(values), **made
+        run=run.label,
+        metric=column.metric,
+        proxy=column.proxy,
+        by=by,
+        group=name,
+        cases=len(ids),
+        n=len(values),
+        **made,
     )
 
 
@@ -171,9 +165,7 @@ def _why_excluded(row: ManifestRow | None, reason: str | None) -> str:
     return reason or NOT_SCORED
 
 
-def _difference(
-    run: Run, base: Run, column: Column, binary: bool, values: dict[str, float]
-) -> Difference | None:
+def _difference(run: Run, base: Run, column: Column, binary: bool, values: dict[str, float]) -> Difference | None:
     theirs = base.scores.get(column, {})
     pairs: list[tuple[float, float]] = []
     prompts: list[str] = []

@@ -8,18 +8,19 @@ from typing import Any
 
 from eval.types import Case
 
-_FACTS = {
-    "direction": ("direction", "directions", "d_1", "d_2"),
-    "relation": ("relation", "relations", "spatial"),
-    "count": ("count", "counts", "number", "numbers"),
+_FACTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "direction": (("directions",), ("direction",), ("d_1", "d_2")),
+    "relation": (("relation",), ("spatial",)),
+    "count": (("counts",), ("count",), ("numbers",)),
 }
-"""Names of the facts that hold each kind of group, in our suites and in T2V-CompBench's metadata."""
+"""The facts that tell each kind of group, in our suites and in T2V-CompBench's metadata; the first found counts."""
 
 
 def groups_of(case: Case) -> list[tuple[str, str]]:
     """Pairs of kind and group, such as ("direction", "left"), each once."""
     found: dict[tuple[str, str], None] = {}
-    for kind, names in _FACTS.items():
+    for kind, sources in _FACTS.items():
+        names = next((names for names in sources if any(name in case.facts for name in names)), ())
         for name in names:
             for word in _last_words(case.facts.get(name)):
                 found[kind, word] = None

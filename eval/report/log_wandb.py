@@ -6,7 +6,8 @@ Without an API key the run is kept offline, in the report's folder, and can be s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ def log_runs(report: Report, runs: Sequence[Run], project: str, folder: Path) ->
         import wandb
     except ImportError as error:
         raise UserError("wandb is not installed", remedy="install ttom[wandb], or leave out the project") from error
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+    mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_key(wandb) else "offline")
     for run, summary in zip(runs, report.runs, strict=True):
         logged = wandb.init(
             project=project,
-            id=run.header.identity[:32],
+            id=re.sub(r"[^A-Za-z0-9_-]", "-", run.header.identity)[:64],
             name=run.label,
             group=f"{report.suite} {report.suite_revision}",
             job_type="eval",
@@ -44,7 +45,10 @@ def log_runs(report: Report, runs: Sequence[Run], project: str, folder: Path) ->
         )
         try:
             logged.summary.update(_means(report, run.label, summary))
-            logged.log({"cases": _cases(wandb, run), "scores": _scores(wandb, report, run.label)})
+            videos = _videos(wandb, run)
+            # First by themselves: an offline run keeps no files that only its tables name.
+            logged.log({"videos": list(videos.values())} if videos else {})
+            logged.log({"cases": _cases(wandb, run, videos), "scores": _scores(wandb, report, run.label)})
         finally:
             logged.finish()
         yield logged.url if mode == "online" and logged.url else str(Path(logged.dir).parent)
@@ -78,18 +82,32 @@ def _scores(wandb: Any, report: Report, label: str) -> Any:
     return wandb.Table(columns=columns, data=rows)
 
 
-def _cases(wandb: Any, run: Run) -> Any:
+def _has_key(wandb: Any) -> bool:
+    try:
+        return bool(wandb.login(prompt=False, verify=False))
+    except (wandb.Error, OSError):
+        return False
+
+
+def _videos(wandb: Any, run: Run) -> dict[str, Any]:
+    """The first videos, by case id."""
+    found = {}
+    for case_id, row in run.rows.items():
+        path = run.video(row)
+        if path is not None:
+            found[case_id] = wandb.Video(str(path), caption=row.case.prompt, format="mp4")
+            if len(found) == VIDEOS:
+                break
+    return found
+
+
+def _cases(wandb: Any, run: Run, videos: Mapping[str, Any]) -> Any:
     columns: list[Column] = sorted(run.scores, key=lambda c: (c.proxy, c.metric))
     names = [f"{c.metric} ({'proxy' if c.proxy else 'official'})" for c in columns]
     table = wandb.Table(columns=["case", "category", "prompt", "seed", "status", "seconds", "video", *names])
-    shown = 0
     for case_id, row in run.rows.items():
-        path = run.video(row)
-        video = None
-        if path is not None and shown < VIDEOS:
-            video, shown = wandb.Video(str(path), format="mp4"), shown + 1
         scores = [run.scores[column].get(case_id) for column in columns]
         values = [score.value if score and score.excluded is None else None for score in scores]
         head = [case_id, row.case.category, row.case.prompt, row.case.seed, row.status, row.seconds.get("total")]
-        table.add_data(*head, video, *values)
+        table.add_data(*head, videos.get(case_id), *values)
     return table

@@ -86,9 +86,7 @@ class Layouts:
         return self._numbers[text]
 
 
-def _case(
-    case: Case, runs: Sequence[Run], columns: Sequence[Column], layouts: Layouts, media: Media
-) -> dict[str, Any]:
+def _case(case: Case, runs: Sequence[Run], columns: Sequence[Column], layouts: Layouts, media: Media) -> dict[str, Any]:
     files = {run.label: dict(_files(run, run.rows[case.id])) for run in runs if case.id in run.rows}
     sizes = [path.stat().st_size for found in files.values() for path in found.values()]
     embed = media.fits(sizes)

@@ -92,9 +92,7 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
     runs = [load_run(folder) for folder in folders]
     first = runs[0]
     for run in runs[1:]:
-        ours, theirs = (
-            f"{each.header.suite} (revision {each.header.suite_revision})" for each in (first, run)
-        )
+        ours, theirs = (f"{each.header.suite} (revision {each.header.suite_revision})" for each in (first, run))
         if ours != theirs:
             raise UserError(
                 f"{run.folder} is a run of {theirs}, but {first.folder} is a run of {ours}",

@@ -129,7 +129,7 @@ class Average(Record):
 
 
 class PublishedColumn(Record):
-    """A column of a published table; ``id`` is our name of the category."""
+    """A column of a published table; ``id`` is the name of our metric, or of a mean over metrics."""
 
     id: str
     name: str
@@ -147,8 +147,20 @@ class PublishedRow(Record):
     origin: str
 
 
+class OwnRow(Record):
+    """Official scores of a run of this report in the columns of a published table; None where there is none."""
+
+    label: str
+    values: tuple[float | None, ...]
+
+
 class PublishedTable(Record):
-    """A table of the paper, with its place there."""
+    """A table of the paper, with its place there.
+
+    Attributes:
+        suite: Suites whose names begin so have this table.
+        own: Runs of this report that have official scores. Proxy scores are never put here.
+    """
 
     suite: str
     title: str
@@ -156,10 +168,11 @@ class PublishedTable(Record):
     note: str = ""
     columns: tuple[PublishedColumn, ...]
     rows: tuple[PublishedRow, ...]
+    own: tuple[OwnRow, ...] = ()
 
 
 class Published(Record):
-    """The paper's own numbers. They are never mixed with ours."""
+    """The paper's own numbers."""
 
     paper: str
     version: str

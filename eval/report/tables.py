@@ -62,8 +62,8 @@ def markdown(report: Report) -> str:
     """Every table of the report."""
     parts = [
         f"# {report.suite}: {len(report.runs)} runs compared",
-        f"{report.cases} cases, suite revision {report.suite_revision}. Scores are means with 95% intervals: a bootstrap "
-        "clustered by prompt, or Wilson's where all scores are 0 or all are 1. Differences are paired with "
+        f"{report.cases} cases, suite revision {report.suite_revision}. Scores are means with 95% intervals: a "
+        "bootstrap clustered by prompt, or Wilson's where all scores are 0 or all are 1. Differences are paired with "
         f"**{report.baseline}** over the cases that both runs have; p is McNemar's exact test of yes/no scores.",
         "## Runs",
         _runs_table(report.runs),
@@ -136,16 +136,28 @@ def _difference(found: Difference | None) -> tuple[str, str]:
 def _published_tables(report: Report) -> list[str]:
     if not report.published.tables:
         return []
-    parts = ["## Published numbers", f"From *{report.published.paper}* ({report.published.version}). {report.published.note}"]
+    parts = [
+        "## Published numbers",
+        f"From *{report.published.paper}* ({report.published.version}). {report.published.note}",
+    ]
     for table in report.published.tables:
         head = ["Method", *(column.name for column in table.columns), "Origin"]
-        rows = [[row.label, *(f"{value:.4f}" for value in row.values), row.origin] for row in table.rows]
+        rows = [
+            [own.label, *(_four(value) for value in own.values), "this report, official judges"] for own in table.own
+        ]
+        rows += [[row.label, *(_four(value) for value in row.values), row.origin] for row in table.rows]
         parts += [f"**{table.title}: {table.source}.** {table.note}".rstrip(), _table(head, rows)]
     return parts
 
 
+def _four(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.4f}"
+
+
 def _problems(report: Report) -> list[str]:
-    rows = [[run.label, problem.what, problem.count, problem.example] for run in report.runs for problem in run.problems]
+    rows = [
+        [run.label, problem.what, problem.count, problem.example] for run in report.runs for problem in run.problems
+    ]
     return ["## Left out", _table(["Run", "What", "Count", "First"], rows)] if rows else []
 
 

@@ -60,7 +60,7 @@ function refresh() {
 function drawPage() {
   const size = Number(filters.size.value), pages = Math.max(1, Math.ceil(shown.length / size));
   page = Math.min(Math.max(page, 0), pages - 1);
-  for (const player of players.values()) clock.remove(player);
+  for (const player of players.values()) player.close();
   visible.disconnect();
   players.clear();
   for (const url of blobs.values()) URL.revokeObjectURL(url);

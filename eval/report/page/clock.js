@@ -8,10 +8,12 @@ clock.add = (player) => {
   clock.players.add(player);
   clock.measure();
   player.seek(clock.time);
+  byId("transport").hidden = false;
 };
 clock.remove = (player) => {
   clock.players.delete(player);
   player.video.pause();
+  byId("transport").hidden = !clock.players.size;
 };
 clock.measure = () => {
   clock.duration = Math.max(0, ...[...clock.players].map((player) => player.duration()));

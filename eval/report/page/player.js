@@ -14,15 +14,24 @@ class Player {
     this.video.addEventListener("loadedmetadata", () => {
       this.layer.setAttribute("viewBox", `0 0 ${this.video.videoWidth} ${this.video.videoHeight}`);
       this.drawn = null;
+      this.drawBoxes();
       clock.measure();
       this.seek(clock.time);
     });
     this.video.addEventListener("error", () => {
+      if (this.closed) return;
       this.broken = true;
       this.element.replaceWith(make("div", { class: "novideo" }, "This video cannot be played."));
       clock.remove(this);
     });
     this.video.src = fileUrl(found.video, "video/mp4");
+  }
+  // Stops loading, so that the file's address can be given up.
+  close() {
+    this.closed = true;
+    clock.remove(this);
+    this.video.removeAttribute("src");
+    this.video.load();
   }
   duration() { return Number.isFinite(this.video.duration) ? this.video.duration : 0; }
   frameSeconds() { return this.found.fps ? 1 / this.found.fps : 0.125; }
@@ -53,15 +62,15 @@ class Player {
     if (share === this.drawn || !this.video.videoWidth) return;
     this.drawn = share;
     const width = this.video.videoWidth, height = this.video.videoHeight;
+    const size = Math.max(height * 0.055, (11 * width) / (this.video.clientWidth || width)); // at least 11 pixels on screen
     this.layer.replaceChildren(...this.layout.flatMap((item, at) => {
       const box = boxAt(item, share);
-      return box ? boxMarks(box, item.phrase, BOX_COLORS[at % BOX_COLORS.length], width, height) : [];
+      return box ? boxMarks(box, item.phrase, BOX_COLORS[at % BOX_COLORS.length], width, height, size) : [];
     }));
   }
 }
 
-function boxMarks([x0, y0, x1, y1], phrase, stroke, width, height, extra = {}) {
-  const size = height * 0.055;
+function boxMarks([x0, y0, x1, y1], phrase, stroke, width, height, size, extra = {}) {
   const label = make("text", { x: x0 * width + size * 0.3, y: y0 * height + size * 1.05, "font-size": size, "stroke-width": size * 0.14 }, phrase);
   const box = { x: x0 * width, y: y0 * height, width: (x1 - x0) * width, height: (y1 - y0) * height, stroke };
   return [make("rect", { ...box, ...extra }), label];
@@ -86,11 +95,11 @@ function planPicture(layout, size) {
     const stroke = color(at);
     const middle = ([, x0, y0, x1, y1]) => `${((x0 + x1) / 2) * width},${((y0 + y1) / 2) * height}`;
     const first = item.frames[0], last = item.frames[item.frames.length - 1];
-    const found = boxMarks(first.slice(1), item.phrase, stroke, width, height);
+    const found = boxMarks(first.slice(1), item.phrase, stroke, width, height, height * 0.06);
     found[1].removeAttribute("stroke-width");
     if (item.frames.length > 1) {
       found.push(make("polyline", { points: item.frames.map(middle).join(" "), stroke }));
-      found.push(boxMarks(last.slice(1), "", stroke, width, height, { class: "end" })[0]);
+      found.push(boxMarks(last.slice(1), "", stroke, width, height, 0, { class: "end" })[0]);
       const [x, y] = middle(last).split(",");
       found.push(make("circle", { cx: x, cy: y, r: height * 0.018, fill: stroke }));
     }

@@ -27,7 +27,10 @@ def make_case(number: int, suite: str = "toy") -> Case:
     noun, other = NOUNS[number % 6], NOUNS[(number // 6 + 1) % 6]
     if category == "motion":
         words = list(PATHS)[number // 3 % 2]
-        prompt, facts = f"A {noun} moves from {words} in front of hills, take {number}", {"direction": words.split()[-1]}
+        prompt, facts = (
+            f"A {noun} moves from {words} in front of hills, take {number}",
+            {"direction": words.split()[-1]},
+        )
         start, end = PATHS[words]
     elif category == "relation":
         prompt, facts = f"A {noun} stands above a {other}, take {number}", {"relation": "above"}
