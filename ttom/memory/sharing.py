@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ttom.errors import UserError
 from ttom.files import check_folder, staged
+from ttom.integrations.lora_readme import write_lora_readme
 from ttom.memory.files import told
 from ttom.memory.maintenance import find
 from ttom.memory.store import UNFINISHED, CorruptValue, Entry, Store
@@ -76,6 +77,7 @@ def export(store: Store, id_: int, out: Path, form: Format) -> Path:
                 transformer_lora_layers=state,
                 transformer_lora_adapter_metadata={"r": rank, "lora_alpha": alpha, "target_modules": modules},
             )
+    write_lora_readme(out if form == "diffusers" else target)
     return target
 
 

@@ -111,7 +111,8 @@ def test_stock_pipeline_loads_what_was_saved(tiny: WanBackbone, tiny_folder: Pat
     adapter = LoraAdapter(tiny, CONFIG, (2,), seed=0)
     adapter.attach()
     fill(adapter)
-    adapter.save(tmp_path)
+    adapter.save(tmp_path, guided_steps=4)
+    assert "guided_steps=4" in (tmp_path / "README.md").read_text()
     stock = WanPipeline.from_pretrained(tiny_folder)
     plain = prediction(WanBackbone("stock", stock))
     with warnings.catch_warnings():

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ttom.backbones.protocol import Backbone
 from ttom.config import AdapterConfig
 from ttom.errors import UserError
+from ttom.integrations.lora_readme import write_lora_readme
 
 NAME = "ttom"
 
@@ -122,8 +123,11 @@ class LoraAdapter:
             for name, tensor in state.items():
                 own[name].copy_(tensor)
 
-    def save(self, folder: str | Path) -> None:
-        """Write the trained tensors so that the stock ``pipe.load_lora_weights(folder)`` loads them, scale included."""
+    def save(self, folder: str | Path, guided_steps: int | None = None) -> None:
+        """Write the trained tensors so that the stock ``pipe.load_lora_weights(folder)`` loads them, scale included.
+
+        A README beside them says how to keep the LoRA to the ``guided_steps`` first steps, as it must be.
+        """
         self.backbone.pipe.save_lora_weights(
             str(folder),
             transformer_lora_layers=self.state_dict(),
@@ -133,6 +137,7 @@ class LoraAdapter:
                 "target_modules": self.trained,
             },
         )
+        write_lora_readme(Path(folder), guided_steps)
 
     def _weights(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
         layer: Any = self.backbone.transformer.get_submodule(name)

@@ -1,0 +1,1 @@
+"""Using what TTOM makes in other software."""
