@@ -23,6 +23,7 @@ from ttom.checkpoints.probe_file import cached_file, places
 from ttom.checks import check_seed, check_words
 from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
 from ttom.cli.commands import hush_libraries, memory_as_user_error
+from ttom.cli.flags import with_flags
 from ttom.errors import SetupError, UserError
 from ttom.files import check_folder, staged
 from ttom.pipeline import TTOM
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = tyro.cli(Probe, prog="python -m probes.run", args=arguments, default=default)
         run(command, arguments)
     except UserError as error:
-        print(f"probes.run: {error}", file=sys.stderr)
+        print(f"probes.run: {with_flags(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("probes.run: interrupted; run it again to resume", file=sys.stderr)

@@ -14,9 +14,8 @@ import torch
 
 from ttom import TTOM, UserError
 from ttom.checks import check_words
-from ttom.cli.arguments import PresetName
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
-from ttom.presets import PRESETS, preset_for
+from ttom.presets import PRESETS, PresetName, preset_for
 from ttom.result import Result
 
 PROMPT = "A red balloon moves from left to right above a blue house"
@@ -160,7 +159,7 @@ def test_unknown_words_of_the_scenery_are_reported(runner: TTOM) -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_out_of_range(runner: TTOM, seed: int) -> None:
-    with pytest.raises(UserError, match="--seed is"):
+    with pytest.raises(UserError, match="`seed` is"):
         runner.generate(PROMPT, seed=seed, settings=SETTINGS)
 
 

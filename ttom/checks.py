@@ -27,7 +27,7 @@ def check_prompt(prompt: str) -> None:
 def check_seed(seed: int) -> None:
     """Raise UserError for a seed that torch's generators do not take."""
     if not 0 <= seed < 2**63:
-        raise UserError(f"--seed is {seed}", expected="a whole number from 0 to 2^63 - 1", remedy="--seed 0")
+        raise UserError(f"`seed` is {seed}", expected="a whole number from 0 to 2^63 - 1", remedy="`seed=0`")
 
 
 def check_words(backbone: Backbone, layout: Layout) -> None:
@@ -47,7 +47,7 @@ def check_words(backbone: Backbone, layout: Layout) -> None:
     raise UserError(
         f"the model {backbone.name} does not know {_listed(unknown)}",
         expected=f"objects named by words of its vocabulary ({len(known)} words){examples}",
-        remedy="; ".join(hints) or "another noun, or another model with --model",
+        remedy="; ".join(hints) or "another noun, or another model with `model`",
     )
 
 

@@ -1,4 +1,8 @@
-"""Typed settings. Frozen dataclasses, checked when built; presets.py holds the named values."""
+"""Typed settings. Frozen dataclasses, checked when built; presets.py holds the named values.
+
+Messages, here and in the whole library, name a setting by its field in backquotes, with or without a value:
+`tto.lr`, `dtype=float32`. The command line shows its own options in their place (ttom/cli/flags.py).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
-
-from tyro.conf import arg
 
 from ttom.errors import UserError
 
 Method = Literal["ttom", "base"]
+Device = Literal["auto", "cpu", "cuda"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LossName = Literal["jsd", "bce", "center_of_mass"]
 MemoryMode = Literal["off", "read", "readwrite"]
 MemoryUse = Literal["init", "load"]
@@ -26,13 +30,17 @@ LORA_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
 def _require(settings: Any, group: str, name: str, expected: str, accepted: Callable[[Any], bool]) -> None:
-    """Raise UserError, in the words of the command line, unless a field's value is accepted."""
+    """Raise UserError unless a field's value is accepted; a value of a wrong type is not."""
     value = getattr(settings, name)
-    if not accepted(value):
-        option = f"--{group}.{name.replace('_', '-')}"
-        typed = (" ".join(map(str, value)) or "empty") if isinstance(value, tuple | list) else value
+    try:
+        fits = accepted(value)
+    except (TypeError, AttributeError):
+        fits = False
+    if not fits:
+        field = f"`{group}.{name}`"
+        shown = (" ".join(map(str, value)) or "empty") if isinstance(value, tuple | list) else value
         raise UserError(
-            f"{option} is {typed}", expected=expected, remedy=f"leave {option} out to take the preset's value"
+            f"{field} is {shown}", expected=expected, remedy=f"leave {field} out to take the preset's value"
         )
 
 
@@ -104,7 +112,7 @@ class AdapterConfig:
     all_blocks: bool = False
     """Attach to every block, also where no gradient arrives; by default only up to the last target block."""
     first_block: int = 0
-    """First block that gets a LoRA, at most the first of --tto.blocks; earlier ones then run once a guided step."""
+    """First block that gets a LoRA, at most the first target block; earlier ones then run once a guided step."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "adapter", "rank")
@@ -122,7 +130,7 @@ class TTOConfig:
     """Transformer blocks whose attention maps the loss reads, counted from 0; "auto" takes those that the probe
     recommends for the model (python -m probes.run)."""
     probe: str | None = None
-    """With --tto.blocks auto: the probe.json to read; by default that in the model's folder or ~/.cache/ttom/probes."""
+    """With blocks auto: the probe.json to read; by default that in the model's folder or ~/.cache/ttom/probes."""
     lr: float = 1e-4
     """AdamW learning rate."""
     weight_decay: float = 0.0
@@ -143,7 +151,7 @@ class TTOConfig:
     def __post_init__(self) -> None:
         expected = "auto, or at least one block index, each once, counted from 0"
         _require(self, "tto", "blocks", expected, lambda b: b == "auto" or len(b) == len(set(b)) > 0 and min(b) >= 0)
-        no_probe = "a file only together with --tto.blocks auto"
+        no_probe = "a file only together with `tto.blocks=auto`"
         _require(self, "tto", "probe", no_probe, lambda probe: probe is None or self.blocks == "auto")
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
@@ -161,13 +169,13 @@ class TTOConfig:
 class PlannerConfig:
     """Who plans the layout: our rules, or a language model behind any OpenAI-compatible endpoint (section 3.1)."""
 
-    kind: Annotated[PlannerKind, arg(aliases=("--planner",))] = "rules"
+    kind: PlannerKind = "rules"
     """"rules" reads English and needs no network; "llm" asks a language model (needs the extra llm)."""
     seed: int = 0
     """Seed of the small random choices in a layout of the rules; the same seed gives the same layout."""
-    strict: Annotated[bool, arg(aliases=("--strict",))] = False
+    strict: bool = False
     """A failed LLM plan is an error instead of a warning and a plan by the rules."""
-    offline: Annotated[bool, arg(aliases=("--offline",))] = False
+    offline: bool = False
     """Take LLM plans from the cache alone; no key, no network."""
     refresh: bool = False
     """Ask anew even if the cache has a plan, and replace that."""
@@ -230,15 +238,15 @@ class PlannerConfig:
         """Where a secret might stand, the message does not repeat the value, for settings go into reports."""
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_variable):
             raise UserError(
-                "--planner.key-variable is not the name of an environment variable",
+                "`planner.key_variable` is not the name of an environment variable",
                 expected="a name of letters, digits and _; never the key itself",
-                remedy="export OPENAI_API_KEY=..., and leave --planner.key-variable out",
+                remedy="export OPENAI_API_KEY=..., and leave `planner.key_variable` out",
             )
         if self.base_url is not None and not is_plain_address(self.base_url):
             raise UserError(
-                "--planner.base-url is not a plain http address",
+                "`planner.base_url` is not a plain http address",
                 expected="http://HOST:PORT/v1 or https://..., without user name, password or query",
-                remedy="put the key into the environment variable of --planner.key-variable",
+                remedy="put the key into the environment variable of `planner.key_variable`",
             )
 
 
@@ -310,7 +318,8 @@ class RuntimeConfig:
     attention: str | None = None
     """Attention back end of diffusers, such as "_native_cudnn"; it needs a backward. diffusers' choice if not set."""
     fp8: bool = False
-    """Keep the transformer's weights in 8 bits and compute in --dtype: half the memory, slightly other pictures."""
+    """Keep the transformer's weights in 8 bits and compute in the usual format: half the memory, slightly other
+    pictures."""
 
     def __post_init__(self) -> None:
         expected = "a whole number of at least 1, or None"
@@ -319,7 +328,7 @@ class RuntimeConfig:
         _require(self, "runtime", "attention", trains, lambda a: a is None or not a.startswith("sage"))
         if self.compile and self.resident_blocks is not None:
             raise UserError(
-                "--runtime.compile and --runtime.resident-blocks do not go together",
+                "`runtime.compile` and `runtime.resident_blocks` do not go together",
                 remedy="leave one of them out",
             )
 
@@ -338,13 +347,13 @@ class Settings:
         steps = self.sampler.steps
         if self.tto.guided_steps > steps:
             raise UserError(
-                f"--tto.guided-steps is {self.tto.guided_steps}",
-                expected=f"at most --sampler.steps ({steps})",
-                remedy=f"--tto.guided-steps {steps}, or more --sampler.steps",
+                f"`tto.guided_steps` is {self.tto.guided_steps}",
+                expected=f"at most `sampler.steps` ({steps})",
+                remedy=f"`tto.guided_steps={steps}`, or more `sampler.steps`",
             )
         if self.tto.blocks != "auto" and self.adapter.first_block > min(self.tto.blocks):
             raise UserError(
-                f"--adapter.first-block is {self.adapter.first_block}",
-                expected=f"at most {min(self.tto.blocks)}, the first of --tto.blocks: no later LoRA changes its map",
-                remedy=f"--adapter.first-block {min(self.tto.blocks)}",
+                f"`adapter.first_block` is {self.adapter.first_block}",
+                expected=f"at most {min(self.tto.blocks)}, the first of `tto.blocks`: no later LoRA changes its map",
+                remedy=f"`adapter.first_block={min(self.tto.blocks)}`",
             )

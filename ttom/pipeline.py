@@ -207,7 +207,7 @@ class TTOM:
         settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
         if recollection is None and (not settings.memory.active or settings.memory.mode != "readwrite"):
             raise UserError(
-                "there is no memory to fill", expected="a memory that may be written", remedy="--memory.path DIR"
+                "there is no memory to fill", expected="a memory that may be written", remedy="`memory.path=DIR`"
             )
         sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
         lookup = recollection or self._look_up(sample, settings)

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ttom import checkpoints
 from ttom.checkpoints.card import NAME, read_card
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import SetupError
+
+PresetName = Literal["paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox"]
 
 
 def paper() -> Settings:
@@ -64,7 +66,7 @@ def cogvideox15() -> Settings:
     return replace(settings, sampler=replace(settings.sampler, frames=81, height=768, width=1360, fps=16))
 
 
-PRESETS: dict[str, Callable[[], Settings]] = {
+PRESETS: dict[PresetName | str, Callable[[], Settings]] = {
     "paper": paper,
     "released": released,
     "cogvideox": cogvideox,

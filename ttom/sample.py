@@ -125,7 +125,7 @@ def steer(
     if not all(math.isfinite(loss) for losses in done.losses for loss in losses):
         raise UserError(
             "the attention loss is not a finite number: the optimisation left the range of the number format",
-            remedy=f"a smaller --tto.lr (it is {settings.tto.lr}), or --dtype float32",
+            remedy=f"a smaller `tto.lr` (it is {settings.tto.lr}), or `dtype=float32`",
         )
     losses = (done.losses[0][0], done.losses[-1][-1])
     report = lookup.keep(done.adapter, losses) if lookup is not None else None

@@ -81,8 +81,8 @@ class Sampler:
             return
         if not hasattr(transformer, "enable_cache"):
             raise UserError(
-                f"--sampler.cache-threshold is {threshold}, but a {type(transformer).__name__} has no caches",
-                remedy="leave --sampler.cache-threshold out",
+                f"`sampler.cache_threshold` is {threshold}, but a {type(transformer).__name__} has no caches",
+                remedy="leave `sampler.cache_threshold` out",
             )
         transformer.enable_cache(FirstBlockCacheConfig(threshold))
         try:

@@ -36,7 +36,7 @@ class TokenGrid:
         """The grid with so many times fewer rows and columns, rounded down. Raises UserError if none would be left."""
         if factor > min(self.height, self.width):
             raise UserError(
-                f"--tto.downsample is {factor}",
+                f"`tto.downsample` is {factor}",
                 expected=f"at most {min(self.height, self.width)}: the picture has {self.height} x {self.width} tokens",
             )
         return TokenGrid(self.frames, self.height // factor, self.width // factor)

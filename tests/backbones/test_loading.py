@@ -59,9 +59,9 @@ def test_unknown_models(tmp_path: Path, tiny_folder: Path) -> None:
 
 
 def test_devices_and_dtypes(tiny_folder: Path) -> None:
-    with pytest.raises(UserError, match="--dtype is int8"):
+    with pytest.raises(UserError, match="`dtype` is int8"):
         load_backbone(str(tiny_folder), dtype="int8")
-    with pytest.raises(UserError, match="--device is tpu"):
+    with pytest.raises(UserError, match="`device` is tpu"):
         load_backbone(str(tiny_folder), device="tpu")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):

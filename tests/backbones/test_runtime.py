@@ -168,14 +168,14 @@ def test_attention_back_ends() -> None:
     torch.testing.assert_close(sampled(backbone), sampled(WanBackbone("tiny", tiny_pipeline())))
     with captured(backbone) as readers:
         assert {str(reader._attention_backend.value) for reader in readers.values()} == {"native"}
-    with pytest.raises(UserError, match="--runtime.attention is _native_cudnn: "):  # not on a CPU
+    with pytest.raises(UserError, match="`runtime.attention` is _native_cudnn: "):  # not on a CPU
         prepare(backbone, CPU, RuntimeConfig(attention="_native_cudnn"))
     sampled(WanBackbone("tiny", tiny_pipeline()))  # other models have not changed
-    with pytest.raises(UserError, match="--runtime.attention is no-such"):
+    with pytest.raises(UserError, match="`runtime.attention` is no-such"):
         prepare(backbone, CPU, RuntimeConfig(attention="no-such"))
     with pytest.raises(UserError, match="one kind of attention only"):
         prepare(CogVideoXBackbone("tiny", tiny_cogvideox()), CPU, RuntimeConfig(attention="native"))
-    with pytest.raises(UserError, match="(?s)--runtime.attention is sage.*with a backward"):
+    with pytest.raises(UserError, match="(?s)`runtime.attention` is sage.*with a backward"):
         RuntimeConfig(attention="sage")
 
 
@@ -248,18 +248,18 @@ def test_weights_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     block = sum(p.nbytes for p in backbone.blocks[0].parameters())
     resident = sizes["transformer"] - (len(backbone.blocks) - 4) * block
     check_fits(backbone, sum(sizes.values()))
-    saving = "--runtime.offload --runtime.vae-tiling --runtime.checkpointing"
+    saving = "`runtime.offload` `runtime.vae_tiling` `runtime.checkpointing`"
     with pytest.raises(UserError, match=f"(?s)the weights of 'tiny' need.*GPU has.*free.*try: {saving}$"):
         check_fits(backbone, sum(sizes.values()) - 1)
     # Weights that would fit alone leave no room for the optimisation.
-    streamed = f"try: {saving} --runtime.resident-blocks 4, and --tto.blocks 3 where the preset's lie deeper$"
+    streamed = f"try: {saving} `runtime.resident_blocks=4`, and `tto.blocks=3` where the preset's lie deeper$"
     for free in (5 * resident, int(1.4 * sizes["transformer"]) - 1):
         with pytest.raises(UserError, match=streamed):
             check_fits(backbone, free)
     with pytest.raises(UserError, match="try: a smaller model$"):
         check_fits(backbone, 5 * resident - 1)
     backbone.runtime = RuntimeConfig(compile=True)
-    with pytest.raises(UserError, match="--runtime.resident-blocks 4, without --runtime.compile, and"):
+    with pytest.raises(UserError, match="`runtime.resident_blocks=4`, without `runtime.compile`, and"):
         check_fits(backbone, 5 * resident)
     backbone.runtime = RuntimeConfig(offload=True)
     check_fits(backbone, sizes["transformer"])
@@ -277,25 +277,25 @@ def test_a_gpu_is_asked_for_its_room_before_anything_is_moved(monkeypatch: pytes
 def test_what_does_not_go_together() -> None:
     with pytest.raises(UserError, match="do not go together"):
         RuntimeConfig(compile=True, resident_blocks=4)
-    with pytest.raises(UserError, match="resident-blocks is 0"):
+    with pytest.raises(UserError, match="resident_blocks` is 0"):
         RuntimeConfig(resident_blocks=0)
     backbone = WanBackbone("tiny", tiny_pipeline())
-    with pytest.raises(UserError, match="(?s)resident-blocks is 5.*at most 4"):
+    with pytest.raises(UserError, match="(?s)resident_blocks` is 5.*at most 4"):
         prepare(backbone, CPU, RuntimeConfig(resident_blocks=5))
     prepare(backbone, CPU, RuntimeConfig(resident_blocks=2))
-    with pytest.raises(UserError, match="(?s)names block 2.*--runtime.resident-blocks 3"):
+    with pytest.raises(UserError, match="(?s)names block 2.*`runtime.resident_blocks=3`"):
         Sample(backbone).run()
     settings = Settings()
-    with pytest.raises(UserError, match="--adapter.all-blocks puts a LoRA"):
+    with pytest.raises(UserError, match="`adapter.all_blocks` puts a LoRA"):
         LoraAdapter(backbone, replace(settings.adapter, all_blocks=True), (1,), seed=0)
-    with pytest.raises(UserError, match="--sampler.cache-threshold is 0"):
+    with pytest.raises(UserError, match="`sampler.cache_threshold` is 0"):
         SamplerConfig(cache_threshold=0.0)
 
 
 def test_bfloat16_where_there_is_none(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
-    with pytest.raises(UserError, match="(?s)this GPU has no bfloat16.*--dtype float16 or float32"):
+    with pytest.raises(UserError, match="(?s)this GPU has no bfloat16.*`dtype=float16` or float32"):
         load_backbone(str(tiny_folder), device="cuda", dtype="bfloat16")
     assert loading._dtype("auto", torch.device("cuda"), "owner/large") == torch.float32
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)

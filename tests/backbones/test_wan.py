@@ -31,9 +31,9 @@ def test_patches_as_in_the_large_models() -> None:
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (VideoSize(8, 32, 32), "frames is 8.*4k \\+ 1.*5 or 9"),
-        (VideoSize(9, 40, 32), "height is 40.*multiple of 16.*32 or 48"),
-        (VideoSize(9, 32, 8), "width is 8"),
+        (VideoSize(8, 32, 32), "frames` is 8.*4k \\+ 1.*5 or 9"),
+        (VideoSize(9, 40, 32), "height` is 40.*multiple of 16.*32 or 48"),
+        (VideoSize(9, 32, 8), "width` is 8"),
     ],
 )
 def test_impossible_sizes(tiny: WanBackbone, size: VideoSize, message: str) -> None:
@@ -44,7 +44,7 @@ def test_impossible_sizes(tiny: WanBackbone, size: VideoSize, message: str) -> N
 def test_position_codes_have_an_end(tiny: WanBackbone) -> None:
     reach = 4 * tiny.transformer.config.rope_max_seq_len
     tiny.check_size(VideoSize(9, 32, reach))
-    with pytest.raises(UserError, match="(?s)position codes.*fewer --sampler.frames"):
+    with pytest.raises(UserError, match="(?s)position codes.*fewer `sampler.frames`"):
         tiny.check_size(VideoSize(9, 32, reach + 16))
 
 

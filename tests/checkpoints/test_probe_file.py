@@ -107,7 +107,7 @@ def test_generate_with_auto(tiny_folder: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_probe_without_auto_is_a_mistake() -> None:
-    with pytest.raises(UserError, match="--tto.probe is x.json"):
+    with pytest.raises(UserError, match="`tto.probe` is x.json"):
         TTOConfig(probe="x.json")
 
 

@@ -115,7 +115,7 @@ def test_pruning_gives_up_the_least_used_and_keeps_what_it_must(tmp_path: Path) 
         assert maintenance.prune(store, max_items=2, keep=[ids[0]]) == 2
         assert store.ids() == [ids[0], ids[1]]
         assert maintenance.prune(store, max_bytes=10) == 1 and store.ids() == [ids[1]]
-        with pytest.raises(UserError, match="--max-items"):
+        with pytest.raises(UserError, match="`max_items`"):
             maintenance.prune(store, max_items=0)
         with pytest.raises(UserError, match="does not exist"):
             maintenance.delete(store, [ids[1], 99])

@@ -226,6 +226,6 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         {"namespace": " "},
         {"shared_namespace": "default"},
     ):
-        with pytest.raises(UserError, match="--memory"):
+        with pytest.raises(UserError, match="`memory."):
             replace(good, **wrong)
     assert good.active and not replace(good, mode="off").active and not MemoryConfig().active

@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(
 def test_a_folder_that_cannot_be_written_is_one_clear_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store)
     monkeypatch.setattr("ttom.memory.store.os.access", lambda *_: False)
-    with pytest.raises(UserError, match="mode read"):
+    with pytest.raises(UserError, match="mode=read"):
         Store(store.folder)
     assert len(Store(store.folder, read_only=True)) == 1
 

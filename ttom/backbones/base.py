@@ -71,16 +71,16 @@ class PipelineBackbone(ABC):
         wrong = [b for b in blocks if not 0 <= b < self.num_blocks]
         if wrong:
             raise UserError(
-                f"--tto.blocks names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
+                f"`tto.blocks` names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
                 expected=f"indices from 0 to {self.num_blocks - 1}",
-                remedy=f"--tto.blocks {min(3, self.num_blocks - 1)}, or `python -m probes.run` to find the best ones",
+                remedy=f"`tto.blocks={min(3, self.num_blocks - 1)}`, or `python -m probes.run` to find the best ones",
             )
         resident = self.runtime.resident_blocks
         if resident is not None and max(blocks) >= resident:
             raise UserError(
-                f"--tto.blocks names block {max(blocks)}, but --runtime.resident-blocks is {resident}",
+                f"`tto.blocks` names block {max(blocks)}, but `runtime.resident_blocks` is {resident}",
                 expected="target blocks that stay on the GPU",
-                remedy=f"--runtime.resident-blocks {max(blocks) + 1}",
+                remedy=f"`runtime.resident_blocks={max(blocks) + 1}`",
             )
 
     @abstractmethod
@@ -127,8 +127,8 @@ class PipelineBackbone(ABC):
             )
         if all_blocks and self.runtime.resident_blocks is not None:
             raise UserError(
-                "--adapter.all-blocks puts a LoRA into blocks that do not stay on the GPU",
-                remedy="leave --adapter.all-blocks or --runtime.resident-blocks out",
+                "`adapter.all_blocks` puts a LoRA into blocks that do not stay on the GPU",
+                remedy="leave `adapter.all_blocks` or `runtime.resident_blocks` out",
             )
         last = self.num_blocks if all_blocks else max(blocks)
         names = [f"{self.attention.format(b)}.{p}" for b in range(first, last) for p in projections]
@@ -136,9 +136,9 @@ class PipelineBackbone(ABC):
             names += [f"{self.attention.format(last)}.{p}" for p in projections if p in ("to_q", "to_k")]
         if not names:
             raise UserError(
-                f"no gradient reaches --adapter.projections {' '.join(projections)} in block {first} alone",
+                f"no gradient reaches `adapter.projections={' '.join(projections)}` in block {first} alone",
                 expected="to_q or to_k in the last target block, any projection in the blocks before it",
-                remedy="add to_q or to_k, a later block, or an earlier --adapter.first-block",
+                remedy="add to_q or to_k, a later block, or an earlier `adapter.first_block`",
             )
         return names
 
@@ -178,7 +178,7 @@ def check_frames(frames: int, every: int) -> None:
     if frames % every != 1:
         below = max(frames - 1, 0) // every * every + 1
         raise UserError(
-            f"--sampler.frames is {frames}",
+            f"`sampler.frames` is {frames}",
             expected=f"{every}k + 1 frames for this model",
             remedy=f"{below} or {below + every}",
         )
@@ -190,7 +190,7 @@ def check_sides(size: VideoSize, rows: int, columns: int) -> None:
         if value % multiple:
             below = max(value // multiple, 1) * multiple
             raise UserError(
-                f"--sampler.{name} is {value}",
+                f"`sampler.{name}` is {value}",
                 expected=f"a multiple of {multiple} pixels for this model",
                 remedy=f"{below} or {below + multiple}",
             )

@@ -96,7 +96,7 @@ class CogVideoXBackbone(PipelineBackbone):
                 raise UserError(
                     f"{size.width} x {size.height} pixels are {grid.width} x {grid.height} tokens",
                     expected=f"at most {columns} x {rows}, as far as this model's position codes reach",
-                    remedy=f"--sampler.width up to {columns * self._side}, --sampler.height up to {rows * self._side}",
+                    remedy=f"`sampler.width` up to {columns * self._side}, `sampler.height` up to {rows * self._side}",
                 )
 
     def token_grid(self, size: VideoSize) -> TokenGrid:
@@ -115,7 +115,7 @@ class CogVideoXBackbone(PipelineBackbone):
         config = self.pipe.transformer.config
         if not config.use_rotary_positional_embeddings and max_sequence_length != config.max_text_seq_length:
             raise UserError(
-                f"--sampler.max-sequence-length is {max_sequence_length}",
+                f"`sampler.max_sequence_length` is {max_sequence_length}",
                 expected=f"{config.max_text_seq_length}, the one text length that this model's position codes are for",
             )
         positive, negative = self.pipe.encode_prompt(

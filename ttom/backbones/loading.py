@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from diffusers import CogVideoXPipeline, DiffusionPipeline, WanPipeline
@@ -18,11 +18,10 @@ from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.backbones.protocol import Backbone
 from ttom.backbones.runtime import prepare
 from ttom.backbones.wan import WanBackbone
-from ttom.config import RuntimeConfig
+from ttom.config import Device, Dtype, RuntimeConfig
 from ttom.errors import UserError
 
-DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICES, DTYPES = get_args(Device), get_args(Dtype)
 SMALL_BYTES = 1_000_000_000
 """A folder with fewer bytes of weights counts as small: bfloat16 would save it nothing."""
 
@@ -56,7 +55,7 @@ def load_backbone(
     """
     for name, value, choices in (("device", device, DEVICES), ("dtype", dtype, DTYPES)):
         if value not in choices:
-            raise UserError(f"--{name} is {value}", expected=f"one of {', '.join(choices)}")
+            raise UserError(f"`{name}` is {value}", expected=f"one of {', '.join(choices)}")
     if not isinstance(model, str):
         return _wrapped(model, device, dtype, runtime or RuntimeConfig())
     source = _source(model)
@@ -152,7 +151,7 @@ def _adapter(model: str, source: str) -> tuple[Any, Callable[[str, Any], Backbon
 
 def _device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device is cuda, but this machine has no CUDA device", remedy="--device cpu")
+        raise UserError("`device` is cuda, but this machine has no CUDA device", remedy="`device=cpu`")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
@@ -161,7 +160,7 @@ def _device(device: str) -> torch.device:
 def _dtype(dtype: str, device: torch.device, source: str) -> torch.dtype:
     bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     if dtype == "bfloat16" and not bf16:
-        raise UserError("--dtype is bfloat16, but this GPU has no bfloat16", remedy="--dtype float16 or float32")
+        raise UserError("`dtype` is bfloat16, but this GPU has no bfloat16", remedy="`dtype=float16` or float32")
     if dtype != "auto":
         return getattr(torch, dtype)
     return torch.bfloat16 if device.type == "cuda" and bf16 and not _is_small(source) else torch.float32

@@ -17,7 +17,7 @@ from ttom.errors import UserError
 GIB = 2**30
 RESIDENT = 4
 """Resident blocks to advise: enough for target block 3."""
-SAVING = "--runtime.offload --runtime.vae-tiling --runtime.checkpointing"
+SAVING = "`runtime.offload` `runtime.vae_tiling` `runtime.checkpointing`"
 COMPILED_FORMS = 32
 """Forms of a block that torch.compile may make: with a LoRA, with its map read, with gradients, for two videos, ...
 
@@ -34,12 +34,12 @@ def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) ->
     pipe = backbone.pipe
     if not isinstance(backbone, PipelineBackbone):
         if runtime != RuntimeConfig():
-            raise UserError(f"{backbone.name!r} has no --runtime settings", remedy="leave them out")
+            raise UserError(f"{backbone.name!r} has no `runtime` settings", remedy="leave them out")
         pipe.to(device)
         return
     if runtime.resident_blocks is not None and runtime.resident_blocks > backbone.num_blocks:
         raise UserError(
-            f"--runtime.resident-blocks is {runtime.resident_blocks}",
+            f"`runtime.resident_blocks` is {runtime.resident_blocks}",
             expected=f"at most {backbone.num_blocks}, the blocks of {backbone.name!r}",
         )
     backbone.runtime = runtime
@@ -83,9 +83,9 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
     if max(1.4 * whole, whole + 5 * GIB) <= free:
         remedy = SAVING
     elif max(5 * resident, resident + 5 * GIB) <= free:
-        remedy = f"{SAVING} --runtime.resident-blocks {RESIDENT}"
-        remedy += ", without --runtime.compile" if runtime.compile else ""
-        remedy += f", and --tto.blocks {RESIDENT - 1} where the preset's lie deeper"
+        remedy = f"{SAVING} `runtime.resident_blocks={RESIDENT}`"
+        remedy += ", without `runtime.compile`" if runtime.compile else ""
+        remedy += f", and `tto.blocks={RESIDENT - 1}` where the preset's lie deeper"
     raise UserError(
         f"the weights of {backbone.name!r} need {needed / GIB:.1f} GiB, and the GPU has {free / GIB:.1f} GiB free",
         expected="room for the weights that stay on the GPU, and for what is computed with them",
@@ -146,8 +146,8 @@ def _set_attention(transformer: Any, name: str, device: torch.device) -> None:
     processor = next(iter(transformer.attn_processors.values()))
     if not hasattr(processor, "_attention_backend"):
         raise UserError(
-            f"--runtime.attention is {name}, but a {type(transformer).__name__} has one kind of attention only",
-            remedy="leave --runtime.attention out",
+            f"`runtime.attention` is {name}, but a {type(transformer).__name__} has one kind of attention only",
+            remedy="leave `runtime.attention` out",
         )
     try:
         with attention_backend(name):  # which restores what set_attention_backend changes for all other models too
@@ -160,6 +160,6 @@ def _set_attention(transformer: Any, name: str, device: torch.device) -> None:
     except (ValueError, RuntimeError, ImportError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"--runtime.attention is {name}: {reason}",
-            remedy="a back end of diffusers that serves this device and --dtype, such as native; or leave it out",
+            f"`runtime.attention` is {name}: {reason}",
+            remedy="a back end of diffusers that serves this device and `dtype`, such as native; or leave it out",
         ) from error

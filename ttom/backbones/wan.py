@@ -65,7 +65,7 @@ class WanBackbone(PipelineBackbone):
                 f"{size.frames} frames of {size.width} x {size.height} pixels are {grid.frames} latent frames of "
                 f"{grid.width} x {grid.height} tokens",
                 expected=f"at most {reach} of each, as far as this model's position codes reach",
-                remedy="fewer --sampler.frames, or a smaller --sampler.width and --sampler.height",
+                remedy="fewer `sampler.frames`, or a smaller `sampler.width` and `sampler.height`",
             )
 
     def token_grid(self, size: VideoSize) -> TokenGrid:

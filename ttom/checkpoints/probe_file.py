@@ -1,4 +1,4 @@
-"""What a probe recommends, and where it is kept: `--tto.blocks auto` reads what `python -m probes.run` writes.
+"""What a probe recommends, and where it is kept: `tto.blocks=auto` reads what `python -m probes.run` writes.
 
 The file probe.json holds at least {"version": 1, "model": ..., "num_blocks": ..., "recommended": [blocks]}.
 """
@@ -47,9 +47,9 @@ def recommended_blocks(model: str, file: str | None = None) -> tuple[int, ...]:
     files = [Path(file).expanduser()] if file is not None else [path for path in places(model) if path.is_file()]
     if not files:
         raise SetupError(
-            f"--tto.blocks is auto, but {model!r} has not been probed",
+            f"`tto.blocks` is auto, but {model!r} has not been probed",
             expected=f"a probe of the model: {' or '.join(map(str, places(model)))}",
-            remedy=f"python -m probes.run --model {model}, or name the blocks: --tto.blocks 3",
+            remedy=f"python -m probes.run --model {model}, or name the blocks: `tto.blocks=3`",
         )
     return read(files[0])
 
@@ -60,7 +60,7 @@ def read(file: Path) -> tuple[int, ...]:
     Raises:
         SetupError: It cannot be read, or is no probe's result.
     """
-    again = {"remedy": "write one with `python -m probes.run`, or name the blocks: --tto.blocks 3"}
+    again = {"remedy": "write one with `python -m probes.run`, or name the blocks: `tto.blocks=3`"}
     try:
         found: Any = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

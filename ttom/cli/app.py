@@ -20,9 +20,10 @@ import tyro
 
 import ttom
 from ttom.checkpoints.probe_file import resolve_blocks
-from ttom.cli.arguments import Generate, Plan, Stream
+from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream
+from ttom.cli.flags import with_flags
 from ttom.cli.memory import MemoryCommand
-from ttom.config import Settings
+from ttom.config import PlannerConfig, Settings
 from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = _resolved(parse(arguments))
         _run(command)
     except UserError as error:
-        print(f"ttom: {error}", file=sys.stderr)
+        print(f"ttom: {with_flags(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("ttom: interrupted; no file was left half-written", file=sys.stderr)
@@ -111,9 +112,10 @@ def _run(command: Command) -> None:
 def parse(arguments: list[str]) -> Command:
     """The command with its settings; exits with code 2 on wrong usage, 0 after --help."""
     settings = default_settings(arguments)
+    settings = replace(settings, planner=PlannerOptions.of(settings.planner))
     generate = tyro.conf.subcommand("generate", default=Generate(prompt=tyro.MISSING, settings=settings))
     stream = tyro.conf.subcommand("stream", default=Stream(prompts=tyro.MISSING, settings=settings))
-    return tyro.cli(
+    command: Command = tyro.cli(
         Annotated[Generate, generate]
         | Annotated[Stream, stream]
         | Annotated[Plan, tyro.conf.subcommand("plan")]
@@ -122,6 +124,13 @@ def parse(arguments: list[str]) -> Command:
         description="Text-to-video that follows a layout. `ttom --version` prints the version.",
         args=arguments,
     )
+    if isinstance(command, Generate | Stream):
+        return replace(command, settings=replace(command.settings, planner=_plain(command.settings.planner)))
+    return replace(command, planner=_plain(command.planner)) if isinstance(command, Plan) else command
+
+
+def _plain(planner: PlannerConfig) -> PlannerConfig:
+    return planner.plain() if isinstance(planner, PlannerOptions) else planner
 
 
 def default_settings(arguments: list[str]) -> Settings:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from ttom.config import Method, PlannerConfig, RuntimeConfig, Settings
-from ttom.presets import DEFAULT_MODEL
+from ttom.config import Device, Dtype, Method, PlannerConfig, PlannerKind, RuntimeConfig, Settings
+from ttom.presets import DEFAULT_MODEL, PresetName
 
-PresetName = Literal["paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox"]
-Device = Literal["auto", "cpu", "cuda"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+@dataclass(frozen=True)
+class PlannerOptions(PlannerConfig):
+    """Plan the layout by rules, or with a language model behind any OpenAI-compatible endpoint (section 3.1)."""
+
+    kind: Annotated[PlannerKind, arg(aliases=("--planner",))] = "rules"
+    """"rules" reads English and needs no network; "llm" asks a language model (needs the extra llm)."""
+    strict: Annotated[bool, arg(aliases=("--strict",))] = False
+    """A failed LLM plan is an error instead of a warning and a plan by the rules."""
+    offline: Annotated[bool, arg(aliases=("--offline",))] = False
+    """Take LLM plans from the cache alone; no key, no network."""
+
+    @classmethod
+    def of(cls, config: PlannerConfig) -> PlannerOptions:
+        return cls(**{field.name: getattr(config, field.name) for field in fields(config)})
+
+    def plain(self) -> PlannerConfig:
+        """The settings as the library knows them."""
+        return PlannerConfig(**{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,4 +116,4 @@ class Plan:
     """Picture height in pixels, by default the preset's."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
-    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    planner: PlannerConfig = field(default_factory=PlannerOptions)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ttom import files
 from ttom.cli.arguments import Plan
+from ttom.cli.flags import with_flags
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
 from ttom.layout.importers import import_file
@@ -210,7 +211,7 @@ def _say_done(jobs: list[_Job], command: Plan) -> None:
     if command.planner.kind == "llm" and command.import_ is None:
         print(_spent([job.outcome for job in jobs]))
     for job, error in refused[:_NAMED_REFUSALS]:
-        print(f"note: {job.prompt.folder} was refused: {error.problem.splitlines()[0]}", file=sys.stderr)
+        print(f"note: {job.prompt.folder} was refused: {with_flags(error.problem.splitlines()[0])}", file=sys.stderr)
     if len(refused) > _NAMED_REFUSALS:
         print(f"note: {len(refused) - _NAMED_REFUSALS} more were refused, see the record", file=sys.stderr)
     if not planned:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ttom.cli.arguments import Stream
 from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
+from ttom.cli.flags import with_flags
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
 from ttom.files import check_folder, disk_errors, write_text
@@ -171,7 +172,7 @@ def _say_done(jobs: list[_Job], rows: dict[int, dict[str, Any]], command: Stream
     if len(refused) == len(ordered):
         raise UserError(f"every prompt of {command.prompts} was refused, the first one so: {refused[0]['error']}")
     for row in refused:
-        problem = row["error"].splitlines()[0]
+        problem = with_flags(row["error"].splitlines()[0])
         print(f"note: {row['folder']} was refused: {problem}", file=sys.stderr)
     unknown = list(dict.fromkeys(word for row in ordered for word in row.get("unknown_words", ())))
     if unknown:

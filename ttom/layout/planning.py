@@ -144,8 +144,8 @@ def _without_network(prompt: str, planner: LLMPlanner, config: PlannerConfig) ->
         return None
     return UserError(
         f"the cache {planner.cache.folder} has no plan of the prompt {_shortened(prompt)}",
-        expected="with --offline, a plan made before with the same model, stages and settings",
-        remedy="plan it first without --offline, or --planner rules",
+        expected="with `planner.offline`, a plan made before with the same model, stages and settings",
+        remedy="plan it first without `planner.offline`, or `planner.kind=rules`",
     )
 
 
@@ -167,8 +167,8 @@ def _fall_back(prompt: str, aspect: float, config: PlannerConfig, failure: PlanF
     """The plan of the rules with a warning; an error if the settings are strict, or the rules fail as well."""
     reason = f"the LLM planner ({config.model}) failed for the prompt {_shortened(prompt)}: {failure}"
     if config.strict:
-        remedy = "another model, or leave out --strict"
-        error = FailedPlan(reason, expected="with --strict, a plan by the language model", remedy=remedy)
+        remedy = "another model, or leave out `planner.strict`"
+        error = FailedPlan(reason, expected="with `planner.strict`, a plan by the language model", remedy=remedy)
     else:
         outcome = _by_rules(prompt, aspect, config)
         if isinstance(outcome, Planned):

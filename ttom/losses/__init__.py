@@ -32,7 +32,7 @@ def alignment_loss(name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMas
         ValueError: Maps and masks have different shapes, or no object is ever visible.
     """
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="tto.loss jsd")
+        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="pass `tto.loss=jsd`")
     if maps.ndim != 5 or maps.shape[1:] != masks.masks.shape:
         raise ValueError(f"maps {tuple(maps.shape)} do not fit masks {tuple(masks.masks.shape)}")
     visible = masks.visible.to(maps.device)

@@ -89,8 +89,8 @@ class BackboneEmbedder:
         if self._encoder is None or self._tokenizer is None:
             raise UserError(
                 f"the pipeline of {backbone.name!r} was loaded without its text encoder or tokenizer",
-                expected="a complete pipeline for --memory.embedder backbone",
-                remedy="load all of it, or use --memory.embedder clip",
+                expected="a complete pipeline for `memory.embedder=backbone`",
+                remedy="load all of it, or use `memory.embedder=clip`",
             )
 
     @cached_property
@@ -223,7 +223,7 @@ def load_embedder(name: str, backbone: Backbone | None = None) -> TextEmbedder:
             raise UserError(
                 "the text embedder 'backbone' needs a loaded model, and there is none here",
                 expected=CHOICES,
-                remedy="name the model, or use --memory.embedder clip",
+                remedy="name the model, or use `memory.embedder=clip`",
             )
         return BackboneEmbedder(backbone)
     name = CLIP if name == "clip" else name
@@ -252,7 +252,7 @@ def _embedder_class(name: str, folder: Path) -> type[ClipEmbedder] | type[Senten
         raise UserError(
             f"the text embedder {name!r} is no CLIP text model and no sentence-transformers model: {found}",
             expected=CHOICES,
-            remedy="--memory.embedder backbone needs no other model",
+            remedy="`memory.embedder=backbone` needs no other model",
         )
     return ClipEmbedder
 
@@ -323,7 +323,7 @@ def _embed_each(texts: Sequence[str], embed: Any, dimension: int) -> np.ndarray:
             raise UserError(
                 f"the text embedder's output for {text!r} has no direction (its length is {length})",
                 expected="finite numbers, not all zero",
-                remedy="--dtype bfloat16 or float32 if the backbone's text encoder overflows in float16",
+                remedy="`dtype=bfloat16` or float32 if the backbone's text encoder overflows in float16",
             )
         row[:] = vector / length
     return rows
@@ -379,7 +379,7 @@ def _loading(name: str, expected: str) -> Iterator[None]:
         raise UserError(
             f"the text embedder {name!r} cannot be loaded: {_first_line(error)}",
             expected=expected,
-            remedy="fetch it again, or pass another --memory.embedder",
+            remedy="fetch it again, or pass another `memory.embedder`",
         ) from error
 
 

@@ -29,7 +29,7 @@ def part_path(target: Path) -> Path:
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    remedy = "the path of a memory, or a new folder with --memory.mode readwrite"
+    remedy = "the path of a memory, or a new folder with `memory.mode=readwrite`"
     try:
         meta = json.loads((folder / "memory.json").read_text())
         version = meta["version"] if meta["format"] == FORMAT else None
@@ -37,7 +37,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{folder} is no memory", expected="a folder with a memory.json", remedy=remedy) from None
     except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another --memory.path") from None
+        raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another `memory.path`") from None
     except (ValueError, KeyError, TypeError):
         version, known = None, False
     if isinstance(version, int) and version > VERSION:
@@ -84,10 +84,10 @@ def told(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "a folder that you may write to, or --memory.mode read"
+        remedy = "free some space" if full else "a folder that you may write to, or `memory.mode=read`"
         raise UserError(f"the memory {folder} cannot be used: {error.strerror}", remedy=remedy) from None
     except sqlite3.DatabaseError as error:
         raise UserError(
             f"the memory {folder} cannot be used: {error}",
-            remedy="free some space, check the permissions of the folder, or another --memory.path",
+            remedy="free some space, check the permissions of the folder, or another `memory.path`",
         ) from None

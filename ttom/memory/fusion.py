@@ -152,7 +152,7 @@ def _check(states: Sequence[State]) -> list[str]:
                 f"adapter values do not fit together: {odd[0]} is {other.get(odd[0], 'missing')} in one and "
                 f"{shapes.get(odd[0], 'missing')} in another ({len(odd)} tensors differ)",
                 expected="the same tensors of the same shapes",
-                remedy="fuse only what was made with the same model and --adapter and --tto.blocks settings",
+                remedy="fuse only what was made with the same model and `adapter` and `tto.blocks` settings",
             )
         for name, tensor in state.items():
             if not bool(torch.isfinite(tensor).all()):

@@ -63,7 +63,7 @@ def find(store: Store, id_: int) -> Entry:
 def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> list[Entry]:
     """Up to `limit` entries, of one namespace if given, the last made first."""
     if limit < 1:
-        raise UserError(f"--limit is {limit}", expected="a whole number of at least 1")
+        raise UserError(f"`limit` is {limit}", expected="a whole number of at least 1")
     where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
     query = f"SELECT id FROM entries {where} ORDER BY created DESC, id DESC LIMIT ?"
     with told(store.folder):
@@ -112,7 +112,7 @@ def prune(
 
     Entries in `keep` stay. A value that entries share counts for each of them.
     """
-    for name, limit in (("--max-items", max_items), ("--max-bytes", max_bytes)):
+    for name, limit in (("`max_items`", max_items), ("`max_bytes`", max_bytes)):
         if limit is not None and limit < 1:
             raise UserError(f"{name} is {limit}", expected="a whole number of at least 1")
     order, kept = list(store.least_used(namespace)), set(keep)
@@ -164,7 +164,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     """
     sources = [source for source in sources if not _same(source, into)]
     if not sources:
-        raise UserError("there is nothing to merge", expected="a memory other than --into")
+        raise UserError("there is nothing to merge", expected="a memory other than `into`")
     with ExitStack() as open_stores:
         opened = [open_stores.enter_context(Store(source, read_only=True)) for source in sources]
         exists = (into / "memory.json").exists()
@@ -208,5 +208,5 @@ def _check_alike(stores: Sequence[Store]) -> None:
             raise UserError(
                 f"{store.folder} holds adapters of: {name}",
                 expected=f"those of {signed[0][0].folder}: {signed[0][1]}",
-                remedy="merge only memories of the same model, --adapter and --tto.blocks settings",
+                remedy="merge only memories of the same model, `adapter` and `tto.blocks` settings",
             )

@@ -183,14 +183,14 @@ class Memory:
             raise SetupError(
                 f"the memory {self.store.folder} has keys of the embedder {self.store.embedder}",
                 expected=f"the embedder in use, {self.embedder.identity}",
-                remedy=f"ttom memory reindex {self.store.folder}, or the --memory.embedder it was made with",
+                remedy=f"ttom memory reindex {self.store.folder}, or the `memory.embedder` it was made with",
             )
         others = [s for s in self.store.signatures() if s != self.signature]
         if self.signature is not None and others:
             raise SetupError(
                 f"the memory {self.store.folder} holds adapters of: {others[0]}",
                 expected=f"adapters of: {self.signature}",
-                remedy="the model, --adapter and --tto.blocks settings it was made with, or another --memory.path",
+                remedy="the model, `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
             )
 
     def _nearest(self, vector: np.ndarray, namespace: str) -> list[Match]:

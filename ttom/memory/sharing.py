@@ -117,7 +117,7 @@ def _comfyui(state: dict[str, Tensor], modules: list[str], alpha: float) -> dict
             raise UserError(
                 f"there is no ComfyUI name for the layer {module}",
                 expected="the attention of a Wan transformer",
-                remedy="--format diffusers",
+                remedy="`format=diffusers`",
             )
         name = f"diffusion_model.{parts[1]}.{_ATTENTIONS[parts[2]]}.{_PROJECTIONS[parts[3]]}"
         tensors[f"{name}.lora_down.weight"] = state[module + _A]
@@ -136,7 +136,7 @@ def _check_target(target: Path, form: Format) -> None:
         if all(name.startswith(_PREFIXES[form]) for name in file.keys()):  # noqa: SIM118  it is no dict
             return
     raise UserError(
-        f"{target} exists and is no LoRA in the format {form}", expected="nothing there", remedy="another --out"
+        f"{target} exists and is no LoRA in the format {form}", expected="nothing there", remedy="another `out`"
     )
 
 

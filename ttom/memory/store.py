@@ -84,7 +84,7 @@ class Store:
             raise UserError(
                 f"{folder} exists and is no memory",
                 expected="a memory, or a new or empty folder",
-                remedy="another --memory.path",
+                remedy="another `memory.path`",
             )
         with told(folder):
             (folder / "values").mkdir(parents=True, exist_ok=True)

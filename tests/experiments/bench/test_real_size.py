@@ -175,7 +175,7 @@ def test_what_a_small_gpu_is_advised_was_measured_to_fit(name: str) -> None:
             check_fits(backbone, int(free * 2**30))
         except UserError as error:
             if "a smaller model" not in str(error):
-                assert "--runtime.offload --runtime.vae-tiling --runtime.checkpointing" in str(error)
+                assert "`runtime.offload` `runtime.vae_tiling` `runtime.checkpointing`" in str(error)
                 advised.append(max(streamed.values()) if "resident-blocks 4" in str(error) else kept)
                 assert advised[-1] <= free, (name, free, str(error))
     assert advised

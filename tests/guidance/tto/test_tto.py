@@ -144,9 +144,9 @@ def test_what_the_iterations_share_is_gone_before_a_step(
 
 
 def test_an_adapter_after_the_first_target_block_is_refused() -> None:
-    with pytest.raises(UserError, match="(?s)--adapter.first-block is 2.*at most 1"):
+    with pytest.raises(UserError, match="(?s)`adapter.first_block` is 2.*at most 1"):
         replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=2))
-    with pytest.raises(UserError, match="--adapter.first-block is -1"):
+    with pytest.raises(UserError, match="`adapter.first_block` is -1"):
         AdapterConfig(first_block=-1)
 
 
@@ -191,7 +191,7 @@ def test_reduced_latents_fill_the_reduced_grid(patch: int) -> None:
         small = backbone.reduced(latents, factor)
         assert small.shape[-2:] == (grid.height * patch, grid.width * patch)
         assert abs(small.std() - 1) < 0.2  # chosen, not averaged
-    with pytest.raises(UserError, match="--tto.downsample is 13"):
+    with pytest.raises(UserError, match="`tto.downsample` is 13"):
         backbone.reduced(latents, 13)
 
 

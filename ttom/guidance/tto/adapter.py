@@ -117,7 +117,7 @@ class LoraAdapter:
             raise UserError(
                 "the adapter values do not fit this model and these settings",
                 expected=f"{len(own)} tensors of rank {self.config.rank} for blocks up to the last target block",
-                remedy="use the --adapter and --tto.blocks settings they were made with",
+                remedy="use the `adapter` and `tto.blocks` settings they were made with",
             )
         with torch.no_grad():
             for name, tensor in state.items():

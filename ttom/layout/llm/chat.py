@@ -76,7 +76,7 @@ class Chat:
             raise SetupError(
                 "the LLM planner needs the package openai, which is not installed",
                 expected="the extra llm",
-                remedy='pip install "ttom[llm]", or --planner rules',
+                remedy='pip install "ttom[llm]", or `planner.kind=rules`',
             ) from None
         from ttom.layout.llm.transport import BodyRefused, BoundedClient
 
@@ -207,7 +207,7 @@ class Chat:
         return SetupError(
             f"the endpoint {self.url} {what} ({status}: {message})",
             expected=f"a key in {self._config.key_variable}, a model that is served there, an address that ends in /v1",
-            remedy="--planner.model NAME, --planner.base-url URL, or --planner rules",
+            remedy="`planner.model=NAME`, `planner.base_url=URL`, or `planner.kind=rules`",
         )
 
     def _connection_error(self, error: openai.APIConnectionError) -> Exception:
@@ -224,7 +224,7 @@ class Chat:
         return SetupError(
             f"the endpoint {self.url} does not speak chat completions ({self.redact(problem)})",
             expected="an OpenAI-compatible address, which mostly ends in /v1",
-            remedy="--planner.base-url URL, or --planner rules",
+            remedy="`planner.base_url=URL`, or `planner.kind=rules`",
         )
 
     def redact(self, text: str) -> str:
@@ -248,13 +248,13 @@ def endpoint(config: PlannerConfig) -> tuple[str, str | None]:
         raise SetupError(
             "OPENAI_BASE_URL is not a plain http address",
             expected="http://HOST:PORT/v1 or https://..., without user name, password or query",
-            remedy="--planner.base-url URL",
+            remedy="`planner.base_url=URL`",
         )
     if key is None and url == OPENAI_URL:
         raise SetupError(
             f"there is no key for {url}: the environment variable {config.key_variable} is not set",
             expected=f"the key in {config.key_variable}, or an endpoint of your own, which may need none",
-            remedy=f"export {config.key_variable}=..., or --planner.base-url URL, or --planner rules",
+            remedy=f"export {config.key_variable}=..., or `planner.base_url=URL`, or `planner.kind=rules`",
         )
     if key is not None and not (key.isascii() and key.isprintable()):
         raise SetupError(

@@ -10,7 +10,7 @@ from ttom.layout.rules.mentions import Mention, find_mentions, tokenize
 
 Direction = Literal["left", "right", "up", "down"]
 OPPOSITE: dict[Direction, Direction] = {"left": "right", "right": "left", "up": "down", "down": "up"}
-REMEDY = "write the layout yourself and pass it with --layout FILE, or rephrase the prompt"
+REMEDY = "write the layout yourself and pass it as `layout`, or rephrase the prompt"
 
 _FRAME = "|".join(sorted(words.FRAME_WORDS))
 SIDE = (  # group 1: which side of the picture
