@@ -1,0 +1,71 @@
+"""What `python -m eval.replay` takes. tyro makes the options from this dataclass and its docstrings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from ttom.cli.arguments import Run
+from ttom.errors import SetupError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(Run):
+    """Make the videos of a suite, on one device or many, and go on where an earlier call stopped.
+
+    Writes run.json, manifest.jsonl, videos/ in the official toolkits' names, and cases/ with each layout, report and
+    attention picture. One set of settings is one run; another set needs another folder.
+    """
+
+    method: str = "ttom"  # type: ignore[assignment]
+    """"ttom" steers attention towards the layout; "base" is the plain model."""
+    suite: str
+    """Name of the suite: compbench, compbench-emojiworld, emojiworld, emojiworld-tune, prompts, vbench."""
+    out: Annotated[Path, arg(metavar="RUN")]
+    """Folder of the run, new or to be continued."""
+    data: Annotated[Path | None, arg(metavar="PATH")] = None
+    """Data of the suite: a copy of T2V-CompBench's repository (fetched if not set), the folder of VBench_full_info.json
+    (by default the package vbench), or a file of prompts for the suite "prompts"."""
+    category: tuple[str, ...] = ()
+    """Only these categories (for VBench, dimensions) of the suite."""
+    limit: int | None = None
+    """The first cases of each category only. A later call with more goes on."""
+    samples: int | None = None
+    """Videos of each prompt where the suite has several (VBench: 5)."""
+    label: str | None = None
+    """Name of the method in tables; by default the method, and "+ memory" with one."""
+    devices: int | None = None
+    """GPUs, or without any CPU processes, to use; several need Ray (the extra cluster). By default one, or all GPUs of
+    the cluster that RAY_ADDRESS names."""
+    per_device: int = 1
+    """Workers that share a device. Small models leave much of a GPU idle."""
+    shard: Annotated[str | None, arg(metavar="I/N")] = None
+    """Make only part I of N, counted from 1, in this process: for job arrays without Ray. All parts share --out."""
+    streaming: FlagCreatePairsOff[bool] = False
+    """Replay in the suite's order with a memory that learns on the way. Otherwise a memory is only read, and its digest
+    is compared before and after."""
+    window: int | None = None
+    """With --streaming: prompts under way at a time, by default the number of workers. A prompt learns from those that
+    lie at least so many before it."""
+    pictures: bool = True
+    """Draw the attention maps of each case."""
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """The shard as numbers. Raises SetupError if it is none, or does not go together with other options."""
+        if self.shard is None:
+            return None
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise SetupError(f"shard is {self.shard!r}", expected="I/N with I from 1 to N, such as 1/8")
+        if self.streaming or self.devices is not None or self.per_device != 1:
+            raise SetupError(
+                "shard goes neither with streaming nor with devices",
+                expected="one process for each part, each with one device",
+                remedy="leave one of them out",
+            )
+        return int(match[1]), int(match[2])
