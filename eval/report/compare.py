@@ -180,7 +180,7 @@ def _difference(run: Run, base: Run, column: Column, binary: bool, values: dict[
         return None
     ours, others = [a for a, _ in pairs], [b for _, b in pairs]
     found = paired_difference(ours, others, prompts)
-    varies = len({a - b for a, b in pairs}) > 1
+    varies = len({round(a - b, 9) for a, b in pairs}) > 1
     above, below = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
     better, worse = (above, below) if higher_is_better(column.metric) else (below, above)
     return Difference(

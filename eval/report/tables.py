@@ -151,7 +151,7 @@ def _published_tables(report: Report) -> list[str]:
 
 
 def _four(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _problems(report: Report) -> list[str]:

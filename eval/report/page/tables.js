@@ -110,7 +110,7 @@ function drawPublished() {
   byId("published").hidden = byId("published-link").hidden = !published.tables.length;
   byId("published-note").textContent = `From “${published.paper}” (${published.version}). ${published.note} Proxy scores of this report cannot be compared with them.`;
   byId("published-tables").append(...published.tables.map((each) => {
-    const value = (number) => (number === null ? { content: "missing", class: "number missing" } : number.toFixed(4));
+    const value = (number) => (number === null ? { content: "–", class: "number muted" } : number.toFixed(4));
     const own = each.own.map((row) => [{ content: runName(runIndex.get(row.label)) }, ...row.values.map(value), "this report, official judges"]);
     const rows = [...own, ...each.rows.map((row) => [row.label, ...row.values.map(value), { content: row.origin, class: "muted" }])];
     return make("div", {}, make("h3", {}, `${each.title} `, make("span", { class: "tag" }, each.source)),
