@@ -98,7 +98,7 @@ def preset_for(model: str) -> str:
         return card.preset
     name = model.lower()
     if folder is not None:
-        name = _read(folder / "model_index.json").get("_class_name", "").lower()
+        name = (checkpoints.pipeline_class(folder) or "").lower()
         if _read(folder / "transformer" / "config.json").get("patch_size_t"):
             name = name.replace("cogvideox", "cogvideox1.5")
     if "cogvideox1.5" in name:

@@ -72,6 +72,8 @@ def with_card(folder: Path, content: Any) -> str:
         ({"width": True}, "has the width True"),
         ({"nouns": "cat"}, "not a list of words"),
         ({"nouns": [1]}, "not a list of words"),
+        ({"nouns": ["\x1b[2Jcat"]}, "not a list of words"),
+        ({"preset": "a\nb"}, r"has the preset 'a\\nb'"),
     ],
 )
 def test_cards_that_cannot_be_read(content: Any, problem: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from ttom.errors import UserError
 
 EMBEDDED = ("emojiworld-wan", "emojiworld-cogvideox")
 """Names of the embedded checkpoints."""
+MAX_BYTES = 1_000_000
+"""Of a model's own small JSON files. What is longer is not read."""
 
 
 def path(name: str) -> Path:
@@ -42,3 +45,13 @@ def folder_of(model: str) -> Path | None:
         UserError: The name is that of an embedded checkpoint which this installation lacks.
     """
     return path(model) if model in EMBEDDED else local_folder(model)
+
+
+def pipeline_class(folder: Path) -> str | None:
+    """Name of the pipeline class that a folder's model_index.json has; None if it cannot be read."""
+    try:
+        with (folder / "model_index.json").open("rb") as stream:
+            found = json.loads(stream.read(MAX_BYTES)).get("_class_name")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None

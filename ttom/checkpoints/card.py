@@ -16,7 +16,6 @@ from ttom.errors import SetupError, UserError, cut_short
 
 VERSION = 1
 NAME = "ttom.json"
-MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def read_card(model: str) -> ModelCard | None:
         return None
     try:
         with file.open("rb") as stream:
-            found = json.loads(stream.read(MAX_BYTES))
+            found = json.loads(stream.read(checkpoints.MAX_BYTES))
     except OSError as error:
         raise _wrong(file, f"cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -73,9 +72,9 @@ def read_card(model: str) -> ModelCard | None:
 
 def _card(file: Path, found: dict[str, Any]) -> ModelCard:
     preset, nouns = found.get("preset"), found.get("nouns", [])
-    if not isinstance(preset, str | None):
+    if preset is not None and not _is_word(preset):
         raise _wrong(file, f"has the preset {cut_short(repr(preset), 60)}")
-    if not isinstance(nouns, list) or not all(isinstance(noun, str) for noun in nouns):
+    if not isinstance(nouns, list) or not all(map(_is_word, nouns)):
         raise _wrong(file, "has nouns that are not a list of words")
     sides = {}
     for name in ("frames", "height", "width"):
@@ -83,6 +82,11 @@ def _card(file: Path, found: dict[str, Any]) -> ModelCard:
         if value is not None and (type(value) is not int or value < 1):
             raise _wrong(file, f"has the {name} {cut_short(repr(value), 60)}")
     return ModelCard(preset=preset, nouns=tuple(nouns), **sides)
+
+
+def _is_word(value: Any) -> bool:
+    """Whether it may be printed on a terminal: others wrote it."""
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 60
 
 
 def _wrong(file: Path, problem: str) -> SetupError:

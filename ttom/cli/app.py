@@ -23,6 +23,7 @@ from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream
 from ttom.cli.flags import with_flags
 from ttom.cli.memory import MemoryCommand
+from ttom.cli.models import Models
 from ttom.config import PlannerConfig, Settings
 from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
@@ -35,7 +36,7 @@ class Memory:
     command: tyro.conf.OmitSubcommandPrefixes[MemoryCommand]
 
 
-Command = Generate | Stream | Plan | Memory
+Command = Generate | Stream | Plan | Memory | Models
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 BAD_INPUT = 2
@@ -95,7 +96,11 @@ def _run(command: Command) -> None:
 
         run(command.command)
         return
-    if isinstance(command, Plan):
+    if isinstance(command, Models):
+        from ttom.cli.models import models
+
+        models(command)
+    elif isinstance(command, Plan):
         from ttom.cli.plan import plan
 
         plan(command)
@@ -119,7 +124,8 @@ def parse(arguments: list[str]) -> Command:
         Annotated[Generate, generate]
         | Annotated[Stream, stream]
         | Annotated[Plan, tyro.conf.subcommand("plan")]
-        | Annotated[Memory, tyro.conf.subcommand("memory")],
+        | Annotated[Memory, tyro.conf.subcommand("memory")]
+        | Annotated[Models, tyro.conf.subcommand("models")],
         prog="ttom",
         description="Text-to-video that follows a layout. `ttom --version` prints the version.",
         args=arguments,
