@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import tyro
 from tyro.conf import FlagCreatePairsOff, arg
 
-from ttom.cli.arguments import Run
+from ttom.cli.app import default_settings
+from ttom.cli.arguments import PlannerOptions, Run
 from ttom.errors import SetupError
 
 
@@ -69,3 +72,15 @@ class Replay(Run):
                 remedy="leave one of them out",
             )
         return int(match[1]), int(match[2])
+
+
+def parse(arguments: Sequence[str]) -> Replay:
+    """The command; exits with code 2 on wrong usage, 0 after --help."""
+    settings = default_settings(list(arguments))
+    settings = replace(settings, planner=PlannerOptions.of(settings.planner))
+    default = Replay(suite=tyro.MISSING, out=tyro.MISSING, settings=settings)
+    command = tyro.cli(Replay, prog="python -m eval.replay", args=list(arguments), default=default)
+    planner = command.settings.planner
+    if isinstance(planner, PlannerOptions):
+        planner = planner.plain()
+    return replace(command, settings=replace(command.settings, planner=planner))

@@ -31,8 +31,8 @@ def run_settings(command: Replay) -> Settings:
     if command.streaming and not (memory.active and command.method != "base"):
         raise SetupError(
             "streaming needs a memory",
-            expected="a memory.path, and a method that optimizes",
-            remedy="--memory.path DIR",
+            expected="a method that optimizes, with the folder of its memory",
+            remedy="`memory.path=DIR`",
         )
     if command.window is not None and (not command.streaming or command.window < 1):
         raise SetupError(f"window is {command.window}", expected="with streaming, a whole number of at least 1")

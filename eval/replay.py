@@ -15,10 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import tyro
-
 from eval import manifest
-from eval.arguments import Replay
+from eval.arguments import Replay, parse
 from eval.header import make_header, memory_folder, run_settings
 from eval.manifest import RunFolder, collisions, open_run
 from eval.planned import PlannedCase, plan_cases
@@ -28,8 +26,9 @@ from eval.suites import Options, Suite, load_suite
 from eval.types import ManifestRow, RunHeader
 from eval.worker import Job, Made, MakeVideos, NotMade, without_memory
 from ttom import files
-from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
+from ttom.cli.app import BAD_INPUT, INTERRUPTED
 from ttom.cli.commands import hush_libraries
+from ttom.cli.flags import with_flags
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
 from ttom.memory.memory import Lookup
@@ -51,11 +50,9 @@ def main(argv: Sequence[str] | None = None, make_worker: MakeWorker | None = Non
     here = threading.current_thread() is threading.main_thread()  # where signals can be handled
     handler = signal.signal(signal.SIGTERM, _stop) if here else None
     try:
-        default = Replay(suite=tyro.MISSING, out=tyro.MISSING, settings=default_settings(arguments))
-        command = tyro.cli(Replay, prog="python -m eval.replay", args=arguments, default=default)
-        counts = run(command, arguments, make_worker)
+        counts = run(parse(arguments), arguments, make_worker)
     except UserError as error:
-        print(f"eval.replay: {error}", file=sys.stderr)
+        print(f"eval.replay: {with_flags(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("eval.replay: interrupted; call it again to go on", file=sys.stderr)

@@ -10,8 +10,8 @@ from ttom.errors import UserError
 
 VIEWING_HEIGHT = 480
 """Videos much lower than this many pixels are enlarged by a whole factor for viewing."""
-_CRF = "16"
-"""Constant quality of x264, visually lossless; 0 is exact, 51 the worst."""
+_X264 = {"crf": "16", "threads": "1"}
+"""Visually lossless (0 is exact, 51 the worst). Several threads encode other bytes, by their number: so one."""
 
 
 def enlarge(video: np.ndarray, height: int = VIEWING_HEIGHT) -> np.ndarray:
@@ -34,7 +34,7 @@ def write_video(video: np.ndarray, path: Path, fps: int) -> None:
     try:
         # faststart: the index in front, so that a browser plays while it loads.
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=fps, options={"crf": _CRF})
+            stream = container.add_stream("libx264", rate=fps, options=_X264)
             stream.width, stream.height, stream.pix_fmt = video.shape[2], video.shape[1], "yuv420p"
             for picture in video:
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
