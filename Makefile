@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_PROMPT := A balloon moves from left to right above a house
 DEMO_OUT := runs/demo
 MEMORY := runs/memory/emojiworld
-WORKERS := 1
+DEVICES :=
 MODEL := emojiworld-wan
 OPTIONS :=
 
@@ -37,11 +37,11 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 emojiworld: $(VENV)/.installed-dev ## train and measure an embedded checkpoint anew (GPUs; about an hour of one): OPTIONS="--family cogvideox"
 	@$(BIN)/python -m experiments.emojiworld.make_all $(OPTIONS)
 
-pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld
-	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) --workers $(WORKERS) $(OPTIONS)
+pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld (DEVICES=4: on four GPUs, or CPU processes)
+	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) $(if $(DEVICES),--devices $(DEVICES)) $(OPTIONS)
 
 probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end up: MODEL=emojiworld-wan OPTIONS="--limit 20" (KEEP=1: as the embedded model's own)
-	@$(BIN)/$(if $(filter 1,$(WORKERS)),python,torchrun --nproc-per-node $(WORKERS)) -m probes.run --model $(MODEL) $(OPTIONS)
+	@$(BIN)/python -m probes.run --model $(MODEL) $(if $(DEVICES),--devices $(DEVICES)) $(OPTIONS)
 	@test -z "$(KEEP)" -o ! -d ttom/checkpoints/$(MODEL) || { mkdir -p probes/results/$(MODEL) && \
 		cp runs/probe/$(MODEL)/probe.* probes/results/$(MODEL)/ && cp runs/probe/$(MODEL)/probe.json ttom/checkpoints/$(MODEL)/; }
 

@@ -68,6 +68,14 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Optimized:
+    """An adapter without a video: to fill a memory ahead."""
+
+    adapter: Adapter
+    losses: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class NotMade:
     """Why there is no video: "refused" for a prompt that cannot work, "failed" for anything that may be tried again."""
 
@@ -150,16 +158,19 @@ class VideoWorker:
                 recollection=recollection,
             )
             return self._packed(result, recollection, job.wants_adapter)
-        except SetupError:
-            raise
-        except UserError as error:
-            return NotMade("refused", str(error))
         except Exception as error:
-            if type(error).__name__ == "AcceleratorError":
-                raise  # the device is of no more use to this process
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            return NotMade("failed", f"{type(error).__name__} at {place}: {str(error)[:500]}")
+            return _not_made(error)
+
+    def optimize(self, job: Job) -> Optimized | NotMade:
+        """Optimize an adapter and make no video. Raises as `make`."""
+        recollection = _Carried(job.adapter)
+        try:
+            settings, seed = self._run.settings, job.case.seed
+            self._ttom.optimize(job.prompt, seed, job.layout, settings, recollection=recollection)
+        except Exception as error:
+            return _not_made(error)
+        assert recollection.kept is not None and recollection.losses is not None
+        return Optimized(recollection.kept, recollection.losses)
 
     def _packed(self, result: Result, recollection: _Carried, wants_adapter: bool) -> Made:
         from ttom.figure import draw_attention
@@ -199,6 +210,17 @@ class _Carried:
     def keep(self, adapter: Adapter, losses: tuple[float, float]) -> dict[str, Any] | None:
         self.kept, self.losses = adapter, losses
         return None
+
+
+def _not_made(error: Exception) -> NotMade:
+    """Why a case was refused or failed. Raises what every other case would meet too."""
+    if isinstance(error, SetupError) or type(error).__name__ == "AcceleratorError":  # of a device that is lost
+        raise error
+    if isinstance(error, UserError):
+        return NotMade("refused", str(error))
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return NotMade("failed", f"{type(error).__name__} at {place}: {str(error)[:500]}")
 
 
 def without_memory(settings: Settings) -> Settings:

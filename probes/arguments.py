@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,8 +22,7 @@ class Probe:
 
     Generates the plain video of each prompt, reads every block's object maps on the way, segments the video and
     compares (section 3.2, figure 3). Writes probe.json, probe.csv, probe.png and a file per prompt into prompts/; run
-    again, it resumes. `--tto.blocks auto` of `ttom generate` reads the result. With torchrun the prompts are divided
-    among the processes.
+    again, it resumes. `--tto.blocks auto` of `ttom generate` reads the result.
     """
 
     model: str = DEFAULT_MODEL
@@ -56,6 +54,11 @@ class Probe:
     """Seed of the noise of prompts that name none; the prompts that come with the probe name theirs."""
     device: Device = "auto"
     """"auto" uses a GPU if there is one."""
+    devices: int | None = None
+    """GPUs, or CPU processes without any; several need Ray (the extra cluster). By default one, or all GPUs of the
+    cluster that RAY_ADDRESS names."""
+    per_device: int = 1
+    """Workers that share a device."""
     dtype: Dtype = "auto"
     """Data type of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
     preset: PresetName | None = None
@@ -100,11 +103,3 @@ class Probe:
                 expected=f"indices from 0 to {available - 1}",
             )
         return tuple(sorted(set(self.blocks))) or tuple(range(available))
-
-
-def shard() -> tuple[int, int]:
-    """This process's rank and how many there are, from what torchrun sets. Raises SetupError if that is no rank."""
-    rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    if not (rank.isdecimal() and world.isdecimal() and int(rank) < int(world)):
-        raise SetupError(f"RANK is {rank} and WORLD_SIZE is {world}", expected="a rank below the number of processes")
-    return int(rank), int(world)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from probes import results
-from probes.arguments import Probe, shard
+from probes.arguments import Probe
 from probes.masks import Segmenter
 from probes.records import PhraseRow, PromptRow
 from ttom import checkpoints, provenance
@@ -26,6 +25,7 @@ from ttom.cli.commands import hush_libraries, memory_as_user_error
 from ttom.cli.flags import with_flags
 from ttom.errors import SetupError, UserError
 from ttom.files import check_folder, staged
+from ttom.parallel import TRIES, Devices, Lost, open_workers
 from ttom.pipeline import TTOM
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(command: Probe, arguments: list[str]) -> None:
-    """Measure the prompts of this process; the process that finds all prompts measured writes the result.
+    """Measure the prompts that have no row yet, on one device or several, and write the result.
 
     Raises:
         UserError: For input, settings or an environment that cannot work, or if nothing could be measured.
@@ -67,28 +67,59 @@ def run(command: Probe, arguments: list[str]) -> None:
         raise SetupError(f"--limit is {command.limit}", expected="at least 1")
     check_folder(command.folder)
     check_seed(command.seed)
-    rank, world = shard()
     hush_libraries()
-    runner = TTOM(command.model, device=_device(command), dtype=command.dtype, preset=command.preset)
-    steps = command.chosen_steps(runner.settings.tto.guided_steps)
-    probing = Probing(command, runner, steps)
-    made_by = _provenance(probing, arguments)  # before the run: the checkout may change meanwhile
-    files = [command.folder / "prompts" / f"{prompt.folder}.json" for prompt in prompts]
-    rows = probing.finished(prompts, files)
-    todo = [i for i in range(rank, len(prompts), world) if rows[i] is None]
-    bar = tqdm(todo, desc="prompts", disable=command.quiet or not sys.stderr.isatty())
-    for i in bar:
-        _write(probing.row(prompts[i]), files[i])
-    rows = probing.finished(prompts, files)
-    done = [row for row in rows if row is not None]
-    if len(done) < len(rows):
-        print(f"{len(todo)} measured here; {len(rows) - len(done)} of {len(rows)} prompts are left to other processes")
-        return
-    _finish(done, probing, made_by)
+    made_by = provenance.environment("cpu")  # before the run: the checkout may change meanwhile
+    files = {prompt.number: command.folder / "prompts" / f"{prompt.folder}.json" for prompt in prompts}
+    with open_workers(Measure(command), Devices(command.devices, command.per_device, command.device)) as workers:
+        terms: Terms = workers.call("terms")
+        made_by |= terms.provenance | {"command": " ".join(["python -m probes.run", *arguments])}
+        rows = {prompt.number: _finished(command, terms, prompt, files[prompt.number]) for prompt in prompts}
+        todo = [prompt for prompt in prompts if rows[prompt.number] is None]
+        bar = tqdm(total=len(todo), desc="prompts", disable=command.quiet or not sys.stderr.isatty())
+        lost = []
+        for prompt, row in workers.each("row", todo):
+            if isinstance(row, Lost):
+                lost.append(prompt.text)
+            else:
+                _write(row, files[prompt.number])
+                rows[prompt.number] = row
+            bar.update()
+    if lost:
+        raise UserError(f"{len(lost)} prompts ended {TRIES} workers each, such as {lost[0]!r}", remedy="run it again")
+    _finish([row for row in rows.values() if row is not None], command, terms, made_by)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Loads what the command names and measures prompts; call it with a device."""
+
+    command: Probe
+
+    def __call__(self, device: str) -> Probing:
+        hush_libraries()
+        command = self.command
+        runner = TTOM(command.model, device=device, dtype=command.dtype, preset=command.preset)
+        return Probing(command, runner, command.chosen_steps(runner.settings.tto.guided_steps))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all rows share.
+
+    Attributes:
+        key: What a row depends on besides its prompt and seed; rows of different keys are never mixed.
+        guided_steps: Of the preset's test-time optimization.
+    """
+
+    key: dict[str, Any]
+    num_blocks: int
+    blocks: tuple[int, ...]
+    guided_steps: int
+    provenance: dict[str, Any]
 
 
 class Probing:
-    """What all prompts share: the model, its settings, and the segmenter, which is loaded when first needed."""
+    """A loaded model with its settings, and the segmenter, which is loaded when first needed."""
 
     def __init__(self, command: Probe, runner: TTOM, steps: tuple[int, ...]) -> None:
         self.command, self.runner, self.steps = command, runner, steps
@@ -101,6 +132,21 @@ class Probing:
         # Large models are known by their name; hashing them would take minutes.
         embedded = command.model in checkpoints.EMBEDDED
         self.weights = provenance.digest(checkpoints.path(command.model)) if embedded else None
+
+    def terms(self) -> Terms:
+        """What the driver must know."""
+        device = self.backbone.device
+        origin = {
+            "device": str(device),
+            "device_name": provenance.device_name(device),
+            "prompts": self.command.prompts_file.name,
+            "dtype": str(self.backbone.dtype).removeprefix("torch."),
+            "checkpoint_sha256": self.weights,
+            "sampler": asdict(self.command.sampler),
+            "seed": self.command.seed,
+        }
+        guided = self.runner.settings.tto.guided_steps
+        return Terms(self.key(), self.backbone.num_blocks, self.blocks, guided, origin)
 
     @property
     def segmenter(self) -> Segmenter:
@@ -128,34 +174,9 @@ class Probing:
         }
         return json.loads(json.dumps(found))
 
-    def seed(self, prompt: StreamPrompt) -> int:
-        """The prompt's own seed, or the command's: never its place in the file."""
-        return self.command.seed if prompt.seed is None else prompt.seed
-
-    def finished(self, prompts: list[StreamPrompt], files: list[Path]) -> list[PromptRow | None]:
-        """The rows that exist already; None for the others.
-
-        Raises:
-            SetupError: One was made with other settings.
-        """
-        return [self._finished(prompt, file) for prompt, file in zip(prompts, files, strict=True)]
-
-    def _finished(self, prompt: StreamPrompt, file: Path) -> PromptRow | None:
-        try:
-            row = PromptRow.model_validate_json(file.read_bytes())
-        except (OSError, ValidationError):
-            return None
-        if (row.key, row.prompt, row.seed) != (self.key(), prompt.text, self.seed(prompt)):
-            raise SetupError(
-                f"{file} was made with other settings or another prompt",
-                expected="one folder for each set of settings",
-                remedy=f"name another --out, or remove {file.parent}",
-            )
-        return row
-
     def row(self, prompt: StreamPrompt) -> PromptRow:
         """Make and measure the video of a prompt; a prompt that cannot be made becomes a refused row."""
-        seed = self.seed(prompt)
+        seed = _seed(self.command, prompt)
         try:
             with memory_as_user_error(self.command.dtype, None):
                 return self._measure(prompt.text, seed)
@@ -224,13 +245,28 @@ def load_segmenter(command: Probe, device: str) -> Segmenter:
     return WorkerSegmenter(command.worker_python, options=command.worker_options)
 
 
-def _device(command: Probe) -> str:
-    """The command's device; under torchrun each process uses the GPU of its local rank."""
-    import torch
+def _seed(command: Probe, prompt: StreamPrompt) -> int:
+    """The prompt's own seed, or the command's: never its place in the file."""
+    return command.seed if prompt.seed is None else prompt.seed
 
-    if command.device != "cpu" and "LOCAL_RANK" in os.environ and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    return command.device
+
+def _finished(command: Probe, terms: Terms, prompt: StreamPrompt, file: Path) -> PromptRow | None:
+    """The row of an earlier run; None if there is none.
+
+    Raises:
+        SetupError: It was made with other settings.
+    """
+    try:
+        row = PromptRow.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    if (row.key, row.prompt, row.seed) != (terms.key, prompt.text, _seed(command, prompt)):
+        raise SetupError(
+            f"{file} was made with other settings or another prompt",
+            expected="one folder for each set of settings",
+            remedy=f"name another --out, or remove {file.parent}",
+        )
+    return row
 
 
 def _write(row: PromptRow, file: Path) -> None:
@@ -238,9 +274,8 @@ def _write(row: PromptRow, file: Path) -> None:
         (stage / file.name).write_text(row.model_dump_json() + "\n", encoding="utf-8")
 
 
-def _finish(rows: list[PromptRow], probing: Probing, made_by: dict[str, Any]) -> None:
+def _finish(rows: list[PromptRow], command: Probe, terms: Terms, made_by: dict[str, Any]) -> None:
     """Write the result, keep it where ``--tto.blocks auto`` looks for it, and print it."""
-    command, backbone = probing.command, probing.backbone
     if not any(row.status == "measured" for row in rows):
         refused = [row.error for row in rows if row.status == "refused"]
         raise UserError(
@@ -248,9 +283,8 @@ def _finish(rows: list[PromptRow], probing: Probing, made_by: dict[str, Any]) ->
             "was found" + (f"; the first refusal: {refused[0]}" if refused else ""),
             remedy="other prompts, or other --masks",
         )
-    guided = probing.runner.settings.tto.guided_steps
-    summary = results.summarize(rows, command.model, backbone.num_blocks, probing.blocks, guided)
-    result = summary.model_copy(update={"masks": tuple(probing.key()["masks"]), "provenance": made_by})
+    summary = results.summarize(rows, command.model, terms.num_blocks, terms.blocks, terms.guided_steps)
+    result = summary.model_copy(update={"masks": tuple(terms.key["masks"]), "provenance": made_by})
     with staged(command.folder) as stage:
         results.write(result, stage)
     kept = cached_file(command.model)
@@ -264,18 +298,6 @@ def _finish(rows: list[PromptRow], probing: Probing, made_by: dict[str, Any]) ->
     first = next(place for place in places(command.model) if place.is_file())
     if first != kept:
         print(f"note: --tto.blocks auto reads {first}; --tto.probe names another file", file=sys.stderr)
-
-
-def _provenance(probing: Probing, arguments: list[str]) -> dict[str, Any]:
-    return {
-        **provenance.environment(probing.backbone.device),
-        "command": " ".join(["python -m probes.run", *arguments]),
-        "prompts": probing.command.prompts_file.name,
-        "dtype": str(probing.backbone.dtype).removeprefix("torch."),
-        "checkpoint_sha256": probing.weights,
-        "sampler": asdict(probing.command.sampler),
-        "seed": probing.command.seed,
-    }
 
 
 if __name__ == "__main__":

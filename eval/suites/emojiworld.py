@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.suites import Options, Suite, case_seed, suite
+from eval.suites import Options, Suite, suite
 from eval.types import Case
 from ttom.emojiworld.nouns import NOUNS
 from ttom.emojiworld.prompts import Prompt, prompts
@@ -52,7 +52,7 @@ def _build(name: str, split: Split, options: Options) -> Suite:
                 suite=name,
                 category=prompt.suite,
                 prompt=prompt.text,
-                seed=case_seed(case_id),
+                seed=prompt.seed,
                 video=f"{prompt.suite}/{prompt.id}.mp4",
                 facts=facts(prompt),
             )

@@ -25,6 +25,7 @@ from experiments.emojiworld.pseudo_train import fill, memory_settings, training_
 from ttom import TTOM
 from ttom.config import MemoryConfig
 from ttom.emojiworld.prompts import SUITES, prompts
+from ttom.parallel import Devices
 from ttom.statistics import interval
 
 FEW = 2
@@ -120,8 +121,7 @@ def main() -> None:
         training_prompts(options.count),
         memory_settings(settings, options.memory),
         model=options.model,
-        device=options.device,
-        workers=options.workers,
+        devices=Devices(options.workers, device=options.device),
     )
     filled = time.time()
     chosen = prompts("test", options.per_suite)

@@ -1,11 +1,11 @@
 """Fill a memory before it is used: python -m experiments.emojiworld.pseudo_train --memory DIR
 
-Optimises on generated prompts of the training split that cover the common compositions, and keeps each adapter as an
+Optimizes on generated prompts of the training split that cover the common compositions, and keeps each adapter as an
 entry of its own, so --count prompts make --count entries. Two things see to that. No two prompts have the same
 abstracted prompt, which is the memory's key: the second would only update the first's entry. And the threshold is 1,
 so that a near key is no match and every entry starts from the adapter's own start values.
 
-Can be stopped and called again: prompts that the memory holds already are skipped, and what each process is working on
+Can be stopped and called again: prompts that the memory holds already are skipped, and what each worker is optimizing
 is all that a kill can lose. A larger --count goes on with the same prompts. With --llm a language model rewords them.
 """
 
@@ -13,28 +13,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import torch
-from tqdm import tqdm
-
-from experiments.emojiworld.evaluate import take_gpu
+from eval.planned import PlannedCase, plan_cases
+from eval.progress import CaseProgress
+from eval.run_memory import RunMemory
+from eval.types import Case
+from eval.worker import Job, MakeVideos, Optimized, without_memory
 from experiments.emojiworld.rewording import reworded
 from ttom import TTOM, UserError
 from ttom.cli.app import BAD_INPUT, INTERRUPTED
-from ttom.config import MemoryConfig, PlannerConfig, Settings
+from ttom.cli.flags import with_flags
+from ttom.config import MemoryConfig, PlannerConfig, RuntimeConfig, Settings
 from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
+from ttom.layout.model import Layout
 from ttom.memory.files import write_whole
+from ttom.memory.memory import Lookup
 from ttom.memory.store import Store
+from ttom.parallel import Devices, Lost, MakeWorker, open_workers
 from ttom.presets import emojiworld
 
 
@@ -51,64 +50,66 @@ def remembered(folder: Path) -> set[str]:
         return {entry.prompt for entry in store.entries()}
 
 
-@cache
-def _model(name: str, device: str) -> TTOM:
-    return TTOM.from_pretrained(name, device=device)
-
-
-def remember(text: str, seed: int, settings: Settings, model: str, device: str, threads: int | None = None) -> None:
-    """Optimise on one prompt and keep the adapter; no video is made."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    _model(model, device).optimize(text, seed=seed, settings=settings)
-
-
 def fill(
-    chosen: list[TrainingPrompt], settings: Settings, *, model: str, device: str = "auto", workers: int = 1
+    chosen: list[TrainingPrompt],
+    settings: Settings,
+    *,
+    model: str,
+    devices: Devices,
+    make_worker: MakeWorker | None = None,
 ) -> int:
     """Remember the prompts that the memory of the settings does not hold yet; returns how many those were.
 
+    Workers optimize, and this process alone writes to the memory.
+
     Raises:
-        UserError: If a prompt cannot be made; those made until then are kept.
+        UserError: If some prompts could not be made; the others are kept.
     """
     assert settings.memory.path is not None
     known = remembered(Path(settings.memory.path))
-    left = [prompt for prompt in chosen if prompt.text not in known]
-    bar = tqdm(total=len(chosen), initial=len(chosen) - len(left), desc="remembered", disable=not sys.stderr.isatty())
-    with bar:
-        for _ in _made(left, settings, model, device, workers):
-            bar.update()
+    left = plan_cases([_case(prompt) for prompt in chosen if prompt.text not in known], settings)
+    if not left:
+        return 0
+    make = make_worker or MakeVideos(model, "auto", None, RuntimeConfig(), "ttom", without_memory(settings))
+    problems: list[str] = []
+    with (
+        open_workers(make, devices) as workers,
+        RunMemory(settings.memory, workers, [(item.prompt, _layout(item)) for item in left]) as memory,
+        CaseProgress("entries", len(left)) as progress,
+    ):
+        lookups: dict[str, Lookup] = {}
+
+        def jobs() -> Iterator[Job]:
+            for item in left:
+                lookup = lookups[item.case.id] = memory.look_up(item.prompt, _layout(item))
+                yield Job(item.case, item.prompt, item.layout, lookup.state, wants_adapter=True)
+
+        for job, outcome in workers.each("optimize", jobs()):
+            lookup = lookups.pop(job.case.id)
+            if isinstance(outcome, Optimized):
+                lookup.keep(outcome.adapter, outcome.losses)
+            else:
+                reason = outcome.reason if isinstance(outcome, Lost) else outcome.error
+                problems.append(f"{job.prompt!r}: {reason}")
+            progress.one_more()
+    if problems:
+        raise UserError(
+            f"{len(problems)} of {len(left)} prompts could not be made; the first is {problems[0]}",
+            remedy="call it again to try them again",
+        )
     return len(left)
 
 
-def _made(left: list[TrainingPrompt], settings: Settings, model: str, device: str, workers: int) -> Iterator[None]:
-    """Yields once for each prompt that is in the memory now."""
-    if workers == 1 or len(left) < 2:
-        for prompt in left:
-            yield remember(prompt.text, prompt.number, settings, model, device)
-        return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    spawn = get_context("spawn")
-    turns = spawn.Value("i", 0)
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_worker, initargs=(turns,)) as pool:
-        try:
-            # One alone: two processes must not create the folder at once, and a mistake shows before the rest starts.
-            for part in (left[:1], left[1:]):
-                jobs = [
-                    pool.submit(remember, prompt.text, prompt.number, settings, model, device, threads)
-                    for prompt in part
-                ]
-                for job in as_completed(jobs):
-                    yield job.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _case(prompt: TrainingPrompt) -> Case:
+    name = f"train-{prompt.number}"
+    fields = {"id": name, "suite": "training", "category": str(prompt.composition[0]), "video": f"none/{name}.mp4"}
+    return Case(**fields, prompt=prompt.text, seed=prompt.number)
 
 
-def _begin_worker(turns: Any) -> None:
-    """Ctrl-C reaches every process of the terminal: workers end what they were given, the parent gives no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    take_gpu(turns)
+def _layout(item: PlannedCase) -> Layout:
+    """The layout of a training prompt, all of which can be planned."""
+    assert item.layout is not None, item.problem
+    return item.layout
 
 
 def _in_its_words(chosen: list[TrainingPrompt], options: argparse.Namespace) -> list[TrainingPrompt]:
@@ -117,7 +118,7 @@ def _in_its_words(chosen: list[TrainingPrompt], options: argparse.Namespace) -> 
     found: dict[str, tuple[str, str]] = json.loads(kept.read_text()) if kept.exists() else {}
     missing = [prompt for prompt in chosen if prompt.text not in found]
     if missing:
-        sampler, backbone = emojiworld().sampler, _model(options.model, options.device).load()
+        sampler, backbone = emojiworld().sampler, TTOM.from_pretrained(options.model, device=options.device).load()
         config = PlannerConfig(kind="llm", model=options.llm, base_url=options.base_url)
         used = {key for _, key in found.values()} | {prompt.key for prompt in missing}
         made, taken = reworded(missing, config, sampler.width / sampler.height, used, backbone.vocabulary.unknown_words)
@@ -134,22 +135,24 @@ def main() -> int:
     parser.add_argument("--memory", type=Path, required=True, metavar="DIR", help="folder of the memory to fill")
     parser.add_argument("--count", type=int, default=240, help="prompts, and so entries; 90 cover all compositions")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share the memory")
+    parser.add_argument("--devices", type=int, help="GPUs, or CPU processes; several need Ray")
+    parser.add_argument("--per-device", type=int, default=1, help="workers that share a device")
     parser.add_argument("--llm", metavar="MODEL", help="let this language model reword the prompts (see ttom plan)")
     parser.add_argument("--base-url", help="its address; by default OPENAI_BASE_URL, else OpenAI's own")
     parser.add_argument("--model", default="emojiworld-wan")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     options = parser.parse_args()
-    if options.count < 1 or options.workers < 1:
-        parser.error("--count and --workers are whole numbers of at least 1")
+    if options.count < 1:
+        parser.error("--count is a whole number of at least 1")
     try:
+        devices = Devices(options.devices, options.per_device, options.device)
         settings = memory_settings(TTOM(options.model).settings, options.memory)
         chosen = training_prompts(options.count, options.seed)
         if options.llm:
             chosen = _in_its_words(chosen, options)
-        new = fill(chosen, settings, model=options.model, device=options.device, workers=options.workers)
+        new = fill(chosen, settings, model=options.model, devices=devices)
     except UserError as error:
-        print(f"pseudo_train: {error}", file=sys.stderr)
+        print(f"pseudo_train: {with_flags(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("pseudo_train: interrupted; call it again to go on", file=sys.stderr)

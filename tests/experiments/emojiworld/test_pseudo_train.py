@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from eval.worker import Job, NotMade, Optimized
 from experiments.emojiworld import pseudo_train
+from tests.eval.fake_worker import FakeWorker
 from ttom import UserError
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
 from ttom.memory.store import Store
+from ttom.parallel import Devices, MakeWorker
 from ttom.presets import emojiworld
 
 TINY = Settings(
@@ -26,49 +30,75 @@ def chosen() -> list[TrainingPrompt]:
     return training_prompts(6)
 
 
+def fill(
+    chosen: list[TrainingPrompt], settings: Settings, make_worker: MakeWorker | None = None, count: int = 1
+) -> int:
+    devices = Devices(count, device="cpu")
+    return pseudo_train.fill(chosen, settings, model="emojiworld-wan", devices=devices, make_worker=make_worker)
+
+
 def test_filling_a_memory_and_going_on(chosen: list[TrainingPrompt], tmp_path: Path) -> None:
     settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
-
-    def fill(count: int) -> int:
-        return pseudo_train.fill(chosen[:count], settings, model="emojiworld-wan", device="cpu")
-
-    assert fill(2) == 2
+    assert fill(chosen[:2], settings) == 2
     with Store(tmp_path / "memory", read_only=True) as store:
         entries = list(store.entries())
     assert [entry.prompt for entry in entries] == [prompt.text for prompt in chosen[:2]]
     assert [entry.key for entry in entries] == [prompt.key for prompt in chosen[:2]]
-    assert fill(2) == 0
-    assert fill(3) == 1
+    assert fill(chosen[:2], settings) == 0
+    assert fill(chosen[:3], settings) == 1
     assert pseudo_train.remembered(tmp_path / "memory") == {prompt.text for prompt in chosen[:3]}
-
-
-def test_an_interruption_loses_the_prompt_in_the_works_only(
-    chosen: list[TrainingPrompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
-    remember = pseudo_train.remember
-
-    def interrupted(text: str, *arguments: object) -> None:
-        if text == chosen[1].text:
-            raise KeyboardInterrupt
-        remember(text, *arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(pseudo_train, "remember", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            pseudo_train.fill(chosen[:2], settings, model="emojiworld-wan", device="cpu")
-    assert pseudo_train.remembered(tmp_path / "memory") == {chosen[0].text}
-    assert pseudo_train.fill(chosen[:2], settings, model="emojiworld-wan", device="cpu") == 1
-
-
-@pytest.mark.slow
-def test_workers_share_the_memory(chosen: list[TrainingPrompt], tmp_path: Path) -> None:
-    settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
-    assert pseudo_train.fill(chosen[:4], settings, model="emojiworld-wan", device="cpu", workers=2) == 4
-    assert pseudo_train.remembered(tmp_path / "memory") == {prompt.text for prompt in chosen[:4]}
     with pytest.raises(UserError, match="rank 2"):
-        other = replace(settings, adapter=AdapterConfig(rank=4, alpha=4.0))
-        pseudo_train.fill(chosen[4:6], other, model="emojiworld-wan", device="cpu", workers=2)
+        fill(chosen[3:4], replace(settings, adapter=AdapterConfig(rank=4, alpha=4.0)))
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """Makes workers that optimize nothing; the number "once" fails, the number "stops" interrupts."""
+
+    fails: int = -1
+    stops: int = -1
+
+    def __call__(self, device: str) -> FakeOptimizer:
+        return FakeOptimizer(self)
+
+
+class FakeOptimizer(FakeWorker):
+    def __init__(self, fakes: Fakes) -> None:
+        self.fakes = fakes
+
+    def optimize(self, job: Job) -> Optimized | NotMade:
+        if job.case.seed == self.fakes.stops:
+            raise KeyboardInterrupt
+        if job.case.seed == self.fakes.fails:
+            return NotMade("failed", "out of luck")
+        adapter = {"b.lora_A.weight": torch.full((2, 3), float(job.case.seed)), "b.lora_B.weight": torch.ones(4, 2)}
+        return Optimized(adapter, (0.5, 0.1))
+
+
+def test_an_interruption_loses_the_prompt_in_the_works_only(chosen: list[TrainingPrompt], tmp_path: Path) -> None:
+    settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
+    with pytest.raises(KeyboardInterrupt):
+        fill(chosen, settings, Fakes(stops=2))
+    assert pseudo_train.remembered(tmp_path / "memory") == {prompt.text for prompt in chosen[:2]}
+    assert fill(chosen, settings, Fakes()) == 4
+
+
+def test_a_prompt_that_fails_does_not_stop_the_others(chosen: list[TrainingPrompt], tmp_path: Path) -> None:
+    settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
+    with pytest.raises(UserError, match="1 of 6 prompts could not be made; .*out of luck"):
+        fill(chosen, settings, Fakes(fails=3))
+    assert len(pseudo_train.remembered(tmp_path / "memory")) == 5
+    assert fill(chosen, settings, Fakes()) == 1
+
+
+def test_actors_share_a_memory(chosen: list[TrainingPrompt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
+    assert fill(chosen, settings, Fakes(), count=2) == 6
+    with Store(tmp_path / "memory", read_only=True) as store:
+        values = {entry.prompt: float(store.value(entry)["b.lora_A.weight"][0, 0]) for entry in store.entries()}
+    assert values == {prompt.text: prompt.number for prompt in chosen}
 
 
 def test_settings_are_the_presets_but_for_the_memory(tmp_path: Path) -> None:
