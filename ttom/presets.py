@@ -93,7 +93,7 @@ def preset_for(model: str) -> str:
             raise SetupError(
                 f"the {NAME} of {model!r} names the preset {card.preset!r}",
                 expected=f"one of {', '.join(PRESETS)}",
-                remedy="name the preset yourself",
+                remedy="name the `preset` yourself",
             )
         return card.preset
     name = model.lower()

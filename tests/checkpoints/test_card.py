@@ -77,12 +77,12 @@ def with_card(folder: Path, content: Any) -> str:
     ],
 )
 def test_cards_that_cannot_be_read(content: Any, problem: str, tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=f"(?s){problem}.*name the preset yourself"):
+    with pytest.raises(SetupError, match=f"(?s){problem}.*name the `preset` yourself"):
         read_card(with_card(tmp_path, content))
 
 
 def test_a_preset_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="(?s)names the preset 'best'.*one of paper.*name the preset yourself"):
+    with pytest.raises(SetupError, match="(?s)names the preset 'best'.*one of paper.*name the `preset` yourself"):
         preset_for(with_card(tmp_path, {"preset": "best"}))
 
 

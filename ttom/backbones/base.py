@@ -29,6 +29,8 @@ class PipelineBackbone(ABC):
     """Load the VAE in float32 whatever the rest is in."""
     runtime = RuntimeConfig()
     """How the pipeline was prepared (see runtime.py)."""
+    text_encoder: type[Any]
+    """Class of the pipeline's text encoder."""
     pipeline: str
     """Name of the pipeline class, as model_index.json has it."""
     attention: str

@@ -13,6 +13,7 @@ import torch
 from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 from diffusers.models.attention_processor import FusedCogVideoXAttnProcessor2_0
 from torch import Tensor
+from transformers import T5EncoderModel
 
 from ttom.attention.cogvideox import CaptureProcessor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
@@ -64,6 +65,7 @@ class CogVideoXBackbone(PipelineBackbone):
 
     batched_guidance = True
     vae_in_float32 = False  # its authors run it as the rest; that halves what decoding takes
+    text_encoder = T5EncoderModel
     pipeline = "CogVideoXPipeline"
     attention = "transformer_blocks.{}.attn1"
     reader = CaptureProcessor

@@ -19,7 +19,7 @@ from ttom.backbones.protocol import Backbone
 from ttom.backbones.runtime import prepare
 from ttom.backbones.wan import WanBackbone
 from ttom.config import Device, Dtype, RuntimeConfig
-from ttom.errors import UserError
+from ttom.errors import UserError, cut_short
 
 DEVICES, DTYPES = get_args(Device), get_args(Dtype)
 SMALL_BYTES = 1_000_000_000
@@ -63,20 +63,58 @@ def load_backbone(
     weights = _dtype(dtype, target, source)
     with no_progress_bars():
         pipeline, adapter = _adapter(model, source)
-        try:
-            dtypes = {"default": weights, "vae": vae_dtype(adapter, weights)}
-            pipe = pipeline.from_pretrained(source, dtype=dtypes, use_safetensors=True)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"the model {model!r} cannot be loaded: {_first_line(error)}",
-                expected="a pipeline whose every part is there and whole, its weights as safetensors",
-                remedy="download it again, or save it with a pipeline's save_pretrained",
-            ) from error
-    # transformers may keep the precision the text encoder is stored in.
-    pipe.text_encoder.to(weights)
+        dtypes = {"default": weights, "vae": vae_dtype(adapter, weights)}
+        options = {"use_safetensors": True, "trust_remote_code": False}  # nothing in a model's folder is ever run
+        with _as_user_error(f"the text encoder of {model!r}"):
+            parts = _text_encoder(adapter, source, weights)
+        with _as_user_error(f"the model {model!r}"):
+            pipe = pipeline.from_pretrained(source, dtype=dtypes, **parts, **options)
     backbone = adapter(model, pipe)
     prepare(backbone, target, runtime or RuntimeConfig())
     return backbone
+
+
+def _text_encoder(adapter: Any, source: str, weights: torch.dtype) -> dict[str, Any]:
+    """The text encoder as a part for the pipeline; nothing if its class is not the adapter's to say.
+
+    Loaded by itself, since the pipeline would accept one whose weights are partly missing, and fill these at random.
+    """
+    encoder: Any = getattr(adapter, "text_encoder", None)
+    if encoder is None:
+        return {}
+    folder = Path(source) / "text_encoder"
+    if os.path.isdir(source) and not os.path.isfile(folder / "config.json"):
+        raise FileNotFoundError(f"there is no config.json in {folder}")
+    loaded, report = encoder.from_pretrained(
+        source,
+        subfolder="text_encoder",
+        dtype=weights,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # so that they are in the report
+        output_loading_info=True,
+    )
+    wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if wrong:
+        raise ValueError(f"it lacks weights that its config.json asks for, such as {wrong[0]}")
+    return {"text_encoder": loaded.to(weights)}  # transformers may keep the precision that it is stored in
+
+
+@contextmanager
+def _as_user_error(what: str) -> Iterator[None]:
+    """Whatever the libraries raise for a folder that is damaged or incomplete, as one error."""
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error):  # how torch says it on a CPU
+            raise
+        raise UserError(
+            f"{what} cannot be loaded: {_first_line(error)}",
+            expected="a pipeline whose every part is there and whole, its weights as safetensors",
+            remedy="download it again, or save it with a pipeline's save_pretrained",
+        ) from error
 
 
 def _wrapped(pipe: DiffusionPipeline, device: str, dtype: str, runtime: RuntimeConfig) -> Backbone:
@@ -91,15 +129,15 @@ def _wrapped(pipe: DiffusionPipeline, device: str, dtype: str, runtime: RuntimeC
     for name, value in (("device", device), ("dtype", dtype)):
         if value != "auto":
             raise UserError(
-                f"{name} is {value}, but the pipeline is loaded already",
+                f"`{name}` is {value}, but the pipeline is loaded already",
                 expected="a pipeline that is on its device and in its precision",
-                remedy=f"leave {name} out, and call the pipeline's to() before",
+                remedy=f"leave `{name}` out, and call the pipeline's to() before",
             )
     if any(getattr(getattr(part, "_hf_hook", None), "offload", False) for part in pipe.transformer.modules()):
         raise UserError(
             "the pipeline's transformer is offloaded layer by layer, so gradients could not pass through it",
             expected="a transformer whose blocks stay on the device",
-            remedy="load the pipeline without enable_sequential_cpu_offload, and use the runtime's resident_blocks",
+            remedy="load the pipeline without enable_sequential_cpu_offload, and use `runtime.resident_blocks`",
         )
     backbone = ADAPTERS[known[0]][1](str(pipe.config.get("_name_or_path") or known[0]), pipe)
     if runtime != RuntimeConfig():
@@ -136,15 +174,15 @@ def _source(model: str) -> str:
 def _adapter(model: str, source: str) -> tuple[Any, Callable[[str, Any], Backbone]]:
     """The entry of ADAPTERS that the source's model_index.json names; on the Hub only that file is fetched."""
     try:
-        found = DiffusionPipeline.load_config(source).get("_class_name")
+        found: Any = DiffusionPipeline.load_config(source).get("_class_name")
     except Exception as error:  # the Hub client raises its HTTP library's errors too
         raise UserError(
             f"the model {model!r} cannot be read: {_first_line(error)}",
             expected="a diffusers pipeline that exists and can be reached",
             remedy="check the name and the network, or download it and pass the folder",
         ) from error
-    if found not in ADAPTERS:
-        what = f"is a {found}" if found else "has a model_index.json that names no pipeline"
+    if not isinstance(found, str) or found not in ADAPTERS:
+        what = f"is a {cut_short(_printable(str(found)), 60)}" if found else "names no pipeline in model_index.json"
         raise UserError(f"{model!r} {what}", expected=f"a text-to-video {' or '.join(ADAPTERS)}")
     return ADAPTERS[found]
 
@@ -172,7 +210,12 @@ def _is_small(source: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What a library says, fit for a terminal: it may quote a file that others wrote."""
+    return cut_short(_printable((str(error).strip().splitlines() or [type(error).__name__])[0]), 300)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 @contextmanager

@@ -110,8 +110,8 @@ class Vocabulary:
         if not found:
             raise UserError(
                 f"the phrase {phrase!r} is cut off: the prompt is longer than {max_sequence_length} tokens",
-                expected="every object phrase within the sampler's max_sequence_length",
-                remedy="shorten the prompt, or raise max_sequence_length as far as the model allows",
+                expected="every object phrase within `sampler.max_sequence_length`",
+                remedy="shorten the prompt, or raise `sampler.max_sequence_length` as far as the model allows",
             )
         padding = max(max_sequence_length - len(ids), 0) if self.pads_left else 0
         return [i + padding for i in found if ids[i] != self.unknown] or [i + padding for i in found]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import UMT5EncoderModel
 
 from ttom.attention.wan import CaptureProcessor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
@@ -38,6 +39,7 @@ class WanBackbone(PipelineBackbone):
         UserError: A Wan 2.2 pipeline (two transformers, or a timestep per token), which is another sampling loop.
     """
 
+    text_encoder = UMT5EncoderModel
     pipeline = "WanPipeline"
     attention = "blocks.{}.attn2"
     self_attention = "attn1"

@@ -44,7 +44,7 @@ class ModelCard:
             raise UserError(
                 f"the video is {frames} frames of {width} x {height} pixels",
                 expected=f"{wanted[0]} frames of {wanted[2]} x {wanted[1]} pixels, which this model was trained on",
-                remedy="the preset's own sampler.frames, sampler.height and sampler.width, or another model",
+                remedy="the preset's own `sampler.frames`, `sampler.height` and `sampler.width`, or another model",
             )
 
 
@@ -93,5 +93,5 @@ def _wrong(file: Path, problem: str) -> SetupError:
     return SetupError(
         f"{file} {problem}",
         expected='{"version": 1, "preset": "emojiworld", "frames": 17, "height": 64, "width": 96}, or no such file',
-        remedy="correct or remove it, and name the preset yourself",
+        remedy="correct or remove it, and name the `preset` yourself",
     )
