@@ -16,13 +16,13 @@ from eval.metrics.detections import Box, Found
 from eval.metrics.frames import WHOLE
 from eval.metrics.registry import Ask, Excluded, Metric, Subject, register
 from eval.types import Question
+from ttom.emojiworld import metrics as world
+from ttom.emojiworld.detector import Detection
 from ttom.emojiworld.metrics import iou
 from ttom.layout.model import Layout
 
 BOX = 0.35
 """Minimum score of a detection, for detectors that take one."""
-_MARGIN = 2
-"""Pixels around a box that belong to its object, too."""
 
 
 def planned(layout: Layout, frames: int) -> dict[str, list[list[Box]]]:
@@ -71,15 +71,13 @@ def flicker(video: np.ndarray, boxes: Sequence[Sequence[Box]]) -> float:
         video: uint8 ``(T, height, width, 3)``.
         boxes: The detected boxes of each of the T frames.
     """
-    height, width = video.shape[1:3]
-    outside = np.ones(video.shape[:3], bool)
-    for i, frame in enumerate(boxes):
-        for x0, y0, x1, y1 in frame:
-            rows = slice(max(int(y0 * height) - _MARGIN, 0), int(y1 * height) + _MARGIN + 1)
-            outside[i, rows, max(int(x0 * width) - _MARGIN, 0) : int(x1 * width) + _MARGIN + 1] = False
-    both = outside[1:] & outside[:-1]
-    moved = np.abs(np.diff(video.astype(np.int16), axis=0)).mean(-1)
-    return float(moved[both].mean()) if both.any() else 0.0
+    # The world's own measure looks at the boxes of detections alone.
+    return world.flicker(video, [[Detection(0, 1.0, _inside(box)) for box in frame] for frame in boxes])
+
+
+def _inside(box: Box) -> Box:
+    x0, y0, x1, y1 = (min(max(side, 0.0), 1.0) for side in box)
+    return x0, y0, x1, y1
 
 
 def _distance(box: Box, found: Found) -> float:

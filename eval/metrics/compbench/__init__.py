@@ -17,11 +17,9 @@ PROMPTS = 200
 
 @dataclass(frozen=True)
 class Category:
-    """Names of one category in the official repository: of prompts, metadata, videos, and the CSV with its scores."""
+    """A category's name in tables, its folder of videos, and the file name of its official scores after the model's."""
 
     name: str
-    prompts: str
-    metadata: str
     folder: str
     csv: str
 
@@ -29,20 +27,15 @@ class Category:
 CATEGORIES = {
     category.name: category
     for category in (
-        Category(
-            "consistent", "1_consistent_attr", "consistent_attribute_binding", "consistent_attr",
-            "consistent_attr_score",
-        ),
-        Category("dynamic", "2_dynamic_attr", "dynamic_attribute_binding", "dynamic_attr", "dynamic_attr_score"),
-        Category(
-            "spatial", "3_spatial_relationship", "spatial_relationships", "spatial_relationships", "spatial_score"
-        ),
-        Category("motion", "4_motion_binding", "motion_binding", "motion_binding", "motion_score"),
-        Category("action", "5_action_binding", "action_binding", "action_binding", "action_binding_score"),
-        Category("interaction", "6_interaction", "object_interactions", "interaction", "object_interactions_score"),
-        Category("numeracy", "7_numeracy", "generative_numeracy", "generative_numeracy", "numeracy_video"),
+        Category("consistent", "consistent_attr", "consistent_attr_score"),
+        Category("dynamic", "dynamic_attr", "dynamic_attr_score"),
+        Category("spatial", "spatial_relationships", "spatial_score"),
+        Category("motion", "motion_binding", "motion_score"),
+        Category("action", "action_binding", "action_binding_score"),
+        Category("interaction", "interaction", "object_interactions_score"),
+        Category("numeracy", "generative_numeracy", "numeracy_video"),
     )
-}  # fmt: skip
+}
 
 
 def average(means: Mapping[str, float]) -> float:

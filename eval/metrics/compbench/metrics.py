@@ -20,8 +20,8 @@ DEEP = ("in front of", "behind")
 
 
 def _applies(name: str, *facts: str) -> Callable[[Subject], bool]:
-    names = (CATEGORIES[name].metadata, CATEGORIES[name].folder)
-    return lambda subject: subject.case.category in names and all(fact in subject.case.facts for fact in facts)
+    folder = CATEGORIES[name].folder
+    return lambda subject: subject.case.category == folder and all(fact in subject.case.facts for fact in facts)
 
 
 def _dialogues(name: str, temperature: float, seeds: Sequence[int], *facts: str) -> Callable[[Subject], list[Question]]:

@@ -12,12 +12,12 @@ from eval.metrics.registry import Excluded, Metric, Subject, metrics_for, questi
 from eval.types import Case, ManifestRow, Question
 
 FACTS: dict[str, dict[str, Any]] = {
-    "consistent_attribute_binding": {"phrases": "a blue car; a white fence"},
-    "dynamic_attribute_binding": {"state 0": "a bud", "state 1": "a flower"},
+    "consistent_attr": {"phrases": "a blue car; a white fence"},
+    "dynamic_attr": {"state 0": "a bud", "state 1": "a flower"},
     "spatial_relationships": {"spatial": "left", "object_1": "cat", "object_2": "dog"},
     "motion_binding": {"object_1": "cat", "d_1": "left", "object_2": "", "d_2": ""},
     "action_binding": {"phrase_0": ["a dog?", "a dog runs?"], "phrase_1": ["a cat?", "a cat climbs?"]},
-    "object_interactions": {},
+    "interaction": {},
     "generative_numeracy": {"objects": "fish, frog", "numbers": "2, 1"},
 }
 
@@ -44,22 +44,22 @@ def test_judged_categories_are_asked_with_three_seeds_and_dynamic_once() -> None
     asked = questions_about(subject("action_binding"))
     assert [q.options["seed"] for q in asked] == [0, 1, 2] and {q.options["temperature"] for q in asked} == {0.1}
     assert asked[0].options["facts"] == FACTS["action_binding"]
-    (once,) = questions_about(subject("dynamic_attribute_binding"))
+    (once,) = questions_about(subject("dynamic_attr"))
     assert once.options["temperature"] == 0
-    assert questions_about(subject("object_interactions"))[0].options["facts"] == {"prompt": "p"}
+    assert questions_about(subject("interaction"))[0].options["facts"] == {"prompt": "p"}
 
 
 def test_judged_categories_average_seeds() -> None:
     replies = iter(["AA", "BB", "EA"])  # 15, 13, 8
-    one = subject("consistent_attribute_binding")
+    one = subject("consistent_attr")
     assert only(one).score(one, lambda question: {"choices": list(next(replies))}) == pytest.approx(11 / 14)
-    dynamic = subject("dynamic_attribute_binding")
+    dynamic = subject("dynamic_attr")
     choices = {"states": list("ACDB"), "middle": list("3333")}
     assert only(dynamic).score(dynamic, lambda question: {"choices": choices}) == pytest.approx(0.64)
 
 
 @pytest.mark.parametrize("value", [None, {}, {"choices": 3}, {"choices": None}, [], {"choices": ["A", None]}])
-@pytest.mark.parametrize("category", ["consistent_attribute_binding", "dynamic_attribute_binding"])
+@pytest.mark.parametrize("category", ["consistent_attr", "dynamic_attr"])
 def test_nonsense_is_excluded(category: str, value: Any) -> None:
     one = subject(category)
     with pytest.raises(Excluded):

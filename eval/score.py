@@ -1,0 +1,158 @@
+"""Score runs by the judges' answers: python -m eval.score RUN...
+
+Needs no model and no GPU. Scores replace the earlier proxy scores of a run; official ones, imported from the toolkits,
+stay beside them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from eval.judges.agreement import Agreement, agreements
+from eval.judges.cache import AnswerCache
+from eval.judges.chosen import NOT_JUDGED, Answers, choose, open_caches
+from eval.metrics.registry import Ask, Excluded, Metric, Subject, metrics_for
+from eval.runs import Run, load_runs, write_scores
+from eval.summary import summarize, table
+from eval.types import ManifestRow, ScoreRow
+from ttom.cli.app import BAD_INPUT
+from ttom.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Turn judges' answers into RUN/scores.jsonl: a row for each case and metric, with the reason if it is excluded."""
+
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")]
+    """Run folders, made by eval.replay."""
+    answers: Annotated[Path, arg(metavar="DIR")] = Path("runs/answers")
+    """Folder of all judges' answers."""
+    judge: tuple[str, ...] = ()
+    """Whose answers to take where several judges, or versions of one, have answered: JUDGE or JUDGE@VERSION."""
+    arithmetic: Literal["parity", "fixed"] = "parity"
+    """parity keeps the quirks of T2V-CompBench's official code, fixed does what its description says."""
+    agreement: tuple[str, str] | None = None
+    """Two vision language models as JUDGE or JUDGE@VERSION: print how far they agree instead of scoring."""
+    quiet: FlagCreatePairsOff[bool] = False
+    """Print no table."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score. Returns the exit code: 0 done, 2 bad input."""
+    command = tyro.cli(Score, prog="python -m eval.score", args=None if argv is None else list(argv))
+    try:
+        text = run(command)
+    except UserError as error:
+        print(f"eval.score: {error}", file=sys.stderr)
+        return BAD_INPUT
+    if not command.quiet:
+        print(text)
+    return 0
+
+
+def run(command: Score) -> str:
+    """Score, and return what is to be told.
+
+    Raises:
+        UserError: A run cannot be read or written, or judges contradict each other and none was chosen.
+    """
+    runs, caches = load_runs(command.runs), open_caches(command.answers)
+    if command.agreement is not None:
+        first, second = (_only(caches, name) for name in command.agreement)
+        return _agreement_table(agreements(runs, first, second))
+    told = []
+    for one in runs:
+        rows = score_run(one, choose(one, caches, command.judge), parity=command.arithmetic == "parity")
+        path = write_scores(one, rows, proxy=True)
+        told.append(f"{_title(one)}: {path}\n{table(summarize(rows))}")
+    return "\n\n".join(told)
+
+
+def score_run(run: Run, answers: Answers, *, parity: bool = True) -> list[ScoreRow]:
+    """A row for every case and each of its metrics, by case and metric."""
+    rows = []
+    for row in run.rows.values():
+        subject = run.subject(row, parity=parity)
+        problem = _problem(run, row)
+        ask = answers.asker(row.sha256)
+        for metric in metrics_for(subject):
+            value, reason = None, problem
+            if problem is None:
+                value, reason = _score(run, subject, metric, ask)
+            rows.append(
+                ScoreRow(
+                    run=run.header.label,
+                    case_id=row.case.id,
+                    suite=row.case.suite,
+                    category=row.case.category,
+                    metric=metric.name,
+                    value=value,
+                    excluded=reason,
+                    proxy=True,
+                    binary=metric.binary,
+                )
+            )
+    return rows
+
+
+def _score(run: Run, subject: Subject, metric: Metric, ask: Ask) -> tuple[float | None, str | None]:
+    """The value, or why there is none."""
+    try:
+        value = float(metric.score(subject, ask))
+    except Excluded as error:
+        reason = str(error)
+        return None, (_file_problem(run, subject.row) or reason) if reason == NOT_JUDGED else reason
+    return (value, None) if math.isfinite(value) else (None, "not a number")
+
+
+def _problem(run: Run, row: ManifestRow) -> str | None:
+    """Why a row has no scores whatever the judges say."""
+    if row.status != "made":
+        return f"{row.status}: no video"
+    return None if run.video(row) is not None else "no video in the manifest"
+
+
+def _file_problem(run: Run, row: ManifestRow) -> str | None:
+    video = run.video(row)
+    assert video is not None
+    try:
+        size = video.path.stat().st_size
+    except OSError:
+        return "missing video"
+    return None if row.bytes in (None, size) else "not the recorded video"
+
+
+def _only(caches: Sequence[AnswerCache], name: str) -> AnswerCache:
+    found = [cache for cache in caches if name in (cache.judge, f"{cache.judge}@{cache.version}")]
+    if len(found) != 1:
+        raise UserError(
+            f"{len(found)} judges are called {name}",
+            expected=", ".join(f"{cache.judge}@{cache.version}" for cache in caches) or "a judge that has answered",
+        )
+    return found[0]
+
+
+def _title(one: Run) -> str:
+    return f"{one.header.label}, {one.header.model} on {one.header.suite}"
+
+
+def _agreement_table(found: Sequence[Agreement]) -> str:
+    if not found:
+        raise UserError("the two judges have no answers in common", remedy="ask both about the same runs first")
+    lines = [f"{'dialogue':28} choices  equal  kappa"]
+    for one in found:
+        kappa = "    -" if one.kappa is None else f"{one.kappa:5.2f}"
+        lines.append(f"{one.dialogue:28} {one.choices:7}  {one.equal:5.2f}  {kappa}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
