@@ -45,8 +45,6 @@ class Ask:
     """Folder of all judges' answers."""
     shard: Annotated[str | None, arg(metavar="I/N")] = None
     """Ask about part I of N of the videos, counted from 1: one process for each GPU, or a job array."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """"auto" takes a GPU if there is one."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     options: Annotated[JudgeOptions, arg(name="")] = field(default_factory=JudgeOptions)
@@ -82,7 +80,7 @@ def run(command: Ask, judge: Judge | None = None) -> Tally:
         UserError: A run, the judge or the folder of answers cannot be used.
     """
     runs, part, tally = load_runs(command.runs), command.part, Tally()
-    judge = judge or make_judge(command.judge, replace(command.options, device=_device(command.device)))
+    judge = judge or make_judge(command.judge, replace(command.options, device=_device(command.options.device)))
     with AnswerCache(command.answers, judge.name, judge.version) as cache:
         jobs = missing(judge, runs, cache, tally, part)
         with CaseProgress("videos", len(jobs), quiet=command.quiet) as progress:
@@ -110,7 +108,7 @@ def _listed(what: str, reasons: Counter[str]) -> list[str]:
     return [f"{what}: {count} x {reason}" for reason, count in reasons.most_common()]
 
 
-def _device(name: str) -> str:
+def _device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     if name != "auto":
         return name
     import torch

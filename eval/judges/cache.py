@@ -82,7 +82,7 @@ class AnswerCache:
         if (answer.judge, answer.judge_version) != (self.judge, self.version):
             raise ValueError(f"an answer of {answer.judge} {answer.judge_version} in the cache of {self.judge}")
         key = self._key(answer.video_sha256, answer.question)
-        body = json.dumps(answer.model_dump(mode="json"), separators=(",", ":"), allow_nan=False)
+        body = json.dumps(answer.model_dump(), separators=(",", ":"), allow_nan=False)
         line = f'{{"key":"{key}",{body[1:]}\n'.encode()
         with self._lock, disk_errors(self.folder, "free space there, or name another folder of answers"):
             if self._file is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class VlmOptions:
 class JudgeOptions:
     """What judges are made from."""
 
-    device: str = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """"auto" takes a GPU if there is one."""
     grounding: GroundingOptions = field(default_factory=GroundingOptions)
     depth: DepthOptions = field(default_factory=DepthOptions)
     tracks: TrackOptions = field(default_factory=TrackOptions)

@@ -1,0 +1,235 @@
+"""eval.score: answers to scores, every case accounted for, official and proxy scores apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.judges.cache import AnswerCache
+from eval.metrics.registry import Metric, register, unregister
+from eval.runs import load_run, read_scores, write_scores
+from eval.score import Score, main, run
+from eval.summary import summarize, table
+from eval.types import Answer, Case, ManifestRow, Question, ScoreRow
+from tests.eval.cases import case, header
+from ttom.errors import UserError
+from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
+
+ASKED = Question(kind="brightness", text="all")
+
+
+@pytest.fixture(autouse=True)
+def toy_metric() -> Iterator[Metric]:
+    metric = Metric(
+        "brightness",
+        applies=lambda subject: subject.case.suite == "toy",
+        questions=lambda subject: [ASKED],
+        score=lambda subject, ask: ask(ASKED),
+        binary=True,
+    )
+    yield register(metric)
+    unregister("brightness")
+
+
+def sha(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def write_run(path: Path, count: int, **changes: Any) -> Path:
+    """A run whose videos are a few bytes: scoring reads none."""
+    (path / "videos" / "toy").mkdir(parents=True)
+    (path / "run.json").write_text(header().model_dump_json())
+    rows = []
+    for number in range(count):
+        one = case(number, **changes)
+        (path / "videos" / one.video).write_bytes(b"video")
+        rows.append(
+            ManifestRow(
+                identity=one.id, case=one, status="made", video=one.video, sha256=sha(number), bytes=5, frames=17, fps=8
+            )
+        )
+    (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
+    return path
+
+
+def answer(
+    tmp_path: Path, values: dict[int, Any], judge: str = "toy", version: str = "1", asked: Question = ASKED
+) -> None:
+    with AnswerCache(tmp_path / "answers", judge, version) as cache:
+        for number, value in values.items():
+            cache.put(Answer(video_sha256=sha(number), judge=judge, judge_version=version, question=asked, value=value))
+
+
+def scored(tmp_path: Path, path: Path, **fields: Any) -> dict[str, ScoreRow]:
+    run(Score(runs=(path,), answers=tmp_path / "answers", **fields))
+    return {row.case_id: row for row in read_scores(path / "scores.jsonl")}
+
+
+def test_every_case_has_a_row(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 6)
+    answer(tmp_path, {0: 1, 1: 0.25, 2: {"refused": "too dark"}, 5: 2})
+    (path / "videos" / "toy" / "0003.mp4").unlink()
+    (path / "videos" / "toy" / "0004.mp4").write_bytes(b"longer video")
+    refused = ManifestRow(identity="x", case=case(6), status="refused", error="no layout")
+    with open(path / "manifest.jsonl", "a") as file:
+        file.write(f"{refused.model_dump_json()}\n")
+    rows = scored(tmp_path, path)
+    assert {name: (row.value, row.excluded) for name, row in rows.items()} == {
+        "c-0000": (1.0, None),
+        "c-0001": (0.25, None),
+        "c-0002": (None, "too dark"),
+        "c-0003": (None, "missing video"),
+        "c-0004": (None, "not the recorded video"),
+        "c-0005": (2.0, None),
+        "c-0006": (None, "refused: no video"),
+    }
+    assert all(row.proxy and row.binary and row.run == "ttom" and row.metric == "brightness" for row in rows.values())
+
+
+def test_a_video_that_was_deleted_after_judging_keeps_its_score(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 1)
+    answer(tmp_path, {0: 0.5})
+    (path / "videos" / "toy" / "0000.mp4").unlink()
+    assert scored(tmp_path, path)["c-0000"].value == 0.5
+
+
+def test_open_questions_and_nonsense_are_excluded(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 2)
+    answer(tmp_path, {0: 1})
+    unregister("brightness")
+    register(Metric("brightness", lambda s: True, lambda s: [ASKED], lambda s, ask: ask(ASKED) * float("nan")))
+    rows = scored(tmp_path, path)
+    assert rows["c-0000"].excluded == "not a number" and rows["c-0001"].excluded == "not judged"
+
+
+def test_scoring_again_replaces_and_official_scores_stay(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 2)
+    answer(tmp_path, {0: 1, 1: 0})
+    official = [ScoreRow(run="ttom", case_id="c-0000", suite="toy", category="a", metric="brightness", value=0.7,
+                         proxy=False)]  # fmt: skip
+    write_scores(load_run(path), official, proxy=False)
+    for _ in range(2):
+        scored(tmp_path, path)
+        rows = read_scores(path / "scores.jsonl")
+        assert [(row.proxy, row.value) for row in rows] == [(False, 0.7), (True, 1.0), (True, 0.0)]
+    write_scores(load_run(path), [], proxy=False)
+    assert [row.proxy for row in read_scores(path / "scores.jsonl")] == [True, True]
+
+
+def test_answers_of_two_judges_or_versions_are_never_mixed(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 2)
+    answer(tmp_path, {0: 0.1}, version="1")
+    answer(tmp_path, {0: 0.2, 1: 0.3}, version="2")
+    answer(tmp_path, {1: 0.4}, judge="other")
+    with pytest.raises(UserError, match="several judges .* 'brightness'") as caught:
+        scored(tmp_path, path)
+    assert "toy@2 (2 answers)" in str(caught.value) and "other@1 (1 answers)" in str(caught.value)
+    with pytest.raises(UserError, match="several judges"):
+        scored(tmp_path, path, judge=("toy",))  # still two versions
+    assert [row.value for row in scored(tmp_path, path, judge=("toy@2",)).values()] == [0.2, 0.3]
+    assert [row.value for row in scored(tmp_path, path, judge=("other",)).values()] == [None, 0.4]
+    with pytest.raises(UserError, match="nobody has answered nothing"):
+        scored(tmp_path, path, judge=("nobody",))
+
+
+def layout() -> Layout:
+    box = Box(x0=0.0, y0=0.0, x1=0.5, y1=0.5)
+    thing = LayoutObject(id="1", phrase="cat", noun="cat", key_frames=(KeyFrame(time=0.0, box=box),))
+    return Layout(prompt="a cat", objects=(thing,))
+
+
+def test_layout_adherence_of_planned_layouts(tmp_path: Path) -> None:
+    """The layout that was planned for the run counts like one that the case brings."""
+    path = write_run(tmp_path / "run", 2)
+    (path / "cases" / "c-0000").mkdir(parents=True)
+    save_layout(layout(), path / "cases" / "c-0000" / "layout.json")
+    options = {"frames": 17, "box_threshold": 0.35, "text_threshold": 0.25}
+    boxes = [[{"box": [0.0, 0.0, 0.5, 1.0], "score": 0.9, "phrase": "cat"}]] * 17
+    answer(tmp_path, {0: boxes}, "emojiworld", asked=Question(kind="detect", text="cat", options=options))
+    answer(tmp_path, {0: 1.5}, "emojiworld", asked=Question(kind="flicker", text="cat", options=options))
+    run(Score(runs=(path,), answers=tmp_path / "answers"))
+    rows = read_scores(path / "scores.jsonl")
+    found = {row.metric: row.value for row in rows if row.case_id == "c-0000" and row.value is not None}
+    # Half of the detected box is planned; its center is .25 of the height lower: .25 / sqrt 2
+    assert found == pytest.approx(
+        {"layout_miou": 0.5, "layout_coverage": 1.0, "trajectory_error": 0.25 / 2**0.5, "flicker": 1.5}
+    )
+    assert {row.metric for row in rows if row.case_id == "c-0001"} == {"brightness"}
+
+
+def test_means_count_what_is_excluded() -> None:
+    def row(metric: str, value: float | None, excluded: str | None = None) -> ScoreRow:
+        return ScoreRow(run="r", case_id="c", suite="s", category="c", metric=metric, value=value, excluded=excluded)
+
+    rows = [row("a", 1.0), row("a", 0.0), row("a", None, "unreadable reply"), row("b", None, "no video")]
+    first, second = summarize(rows)
+    assert (first.value, first.count, dict(first.excluded)) == (0.5, 2, {"unreadable reply": 1})
+    assert second.value is None and second.count == 0
+    assert "excluded 1: 1 unreadable reply" in table([first, second])
+    seven = [row(name, 0.5) for name in "consistent dynamic spatial motion action interaction numeracy".split()]
+    assert "average of seven      0.500" in table(summarize(seven))
+    assert "average" not in table(summarize(seven[1:]))
+
+
+def test_ten_thousand_cases_ask_for_each_answer_a_bounded_number_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work per case is constant: the number of lookups and of lines read is the number of cases, whatever that is."""
+    counts = {}
+    for size in (50, 200):
+        place = tmp_path / str(size)
+        path = write_run(place / "run", size)
+        answer(place, dict.fromkeys(range(size), 1))
+        looked: list[int] = []
+        read: list[int] = []
+        with monkeypatch.context() as watched:
+            get = AnswerCache.get
+            watched.setattr(AnswerCache, "get", lambda *a, looked=looked, get=get: looked.append(1) or get(*a))
+            watched.setattr(json, "loads", lambda *a, read=read, load=json.loads, **k: read.append(1) or load(*a, **k))
+            scored(place, path)
+        counts[size] = len(looked), len(read)
+    assert counts[50][0] == 50 and counts[200][0] == 200
+    assert counts[200][1] - counts[50][1] == 150
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_run(tmp_path / "run", 2)
+    arguments = [str(path), "--answers", str(tmp_path / "answers")]
+    assert main(arguments) == 0
+    assert "excluded 2: 2 not judged" in capsys.readouterr().out
+    answer(tmp_path, {0: 1, 1: 0})
+    assert main(arguments) == 0
+    assert "brightness            0.500  n=2" in capsys.readouterr().out
+    (path / "scores.jsonl").write_text("not mine\n")
+    assert main(arguments) == 2
+    assert "is no file of scores" in capsys.readouterr().err
+    assert (path / "scores.jsonl").read_text() == "not mine\n"
+
+
+def test_two_judges_and_their_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from eval.metrics.dialogues import question
+
+    facts = {"phrases": "a blue car; a white fence"}
+    cases: list[Case] = [case(i, category="consistent_attr", facts=facts) for i in range(4)]
+    path = write_run(tmp_path / "run", 0)
+    rows = [
+        ManifestRow(identity=c.id, case=c, status="made", video=c.video, sha256=sha(i)) for i, c in enumerate(cases)
+    ]
+    (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
+    asked = question("compbench/consistent/v1", facts, 0.1, 0)
+    one = [["A", "A"], ["B", "B"], ["A", "B"], ["A", None]]
+    two = [["A", "B"], ["B", "B"], ["A", "A"], ["A", None]]
+    for name, choices in (("vlm-one", one), ("vlm-two", two)):
+        answer(tmp_path, {i: {"choices": c, "replies": []} for i, c in enumerate(choices)}, name, asked=asked)
+    arguments = [str(path), "--answers", str(tmp_path / "answers"), "--agreement", "vlm-one"]
+    assert main([*arguments, "vlm-two"]) == 0
+    # 6 of 8 equal; A: 4 and 4, B: 3 and 3, unreadable: 1 and 1; chance (16 + 9 + 1) / 64; (.75 - .40625) / .59375
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.split() == ["compbench/consistent/v1", "8", "0.75", "0.58"]
+    assert main([*arguments, "vlm-three"]) == 2
+    assert "0 judges are called vlm-three" in capsys.readouterr().err
