@@ -12,7 +12,7 @@ MODEL := emojiworld-wan
 OPTIONS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format emojiworld pseudo-train probe env-grounding clean
+.PHONY: help demo test docs lint types format emojiworld pseudo-train probe env-grounding clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -29,6 +29,10 @@ lint: $(VENV)/.installed-dev ## ruff: rules and formatting
 
 types: $(VENV)/.installed-dev ## mypy on ttom
 	@$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev ## build the documentation into runs/site, strictly
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open runs/site/index.html"
 
 format: $(VENV)/.installed-dev ## let ruff mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
