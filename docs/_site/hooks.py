@@ -40,7 +40,10 @@ LEFT_OUT = {"ttom.__main__", "ttom.cli", "eval.report.__main__", "eval.toolkits"
 """Modules without an interface for Python callers."""
 PROJECT_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", "log.md": "experiments/LOG.md"}
 NOTEBOOKS = {"tutorials/notebook.md": "docs/notebooks/first-steps.ipynb"}
-IMAGES = {f"images/probe-{name}.png": f"probes/results/{name}/probe.png" for name in ("emojiworld-wan", "emojiworld-cogvideox")}
+IMAGES = {
+    f"images/probe-{name}.png": f"probes/results/{name}/probe.png"
+    for name in ("emojiworld-wan", "emojiworld-cogvideox")
+}
 _SHIM = "https://unpkg.com/iframe-worker/shim"
 
 
@@ -155,7 +158,11 @@ def _api_page(room: str, modules: list[str]) -> str:
     parts = [f"# `{room}`\n"]
     for module in modules:
         # A package's own page would show all that it re-exports once more.
-        members = "\n    options:\n      members: false" if (ROOT / module.replace(".", "/")).is_dir() and module != "ttom" else ""
+        members = (
+            "\n    options:\n      members: false"
+            if (ROOT / module.replace(".", "/")).is_dir() and module != "ttom"
+            else ""
+        )
         parts.append(f"::: {module}{members}\n")
     return "\n".join(parts)
 
@@ -168,7 +175,10 @@ def _models_page() -> str:
     from ttom.presets import PRESETS
 
     nouns = ", ".join(sorted(noun.name for noun in NOUNS))
-    presets = [f"## Preset `{name}`\n\n{(make.__doc__ or '').strip()}\n\n```json\n{_settings(make())}\n```" for name, make in PRESETS.items()]
+    presets = [
+        f"## Preset `{name}`\n\n{(make.__doc__ or '').strip()}\n\n```json\n{_settings(make())}\n```"
+        for name, make in PRESETS.items()
+    ]
     return "\n\n".join(
         [
             "# Models and presets\n\nGenerated from the code.",
