@@ -1,7 +1,7 @@
 """Train and measure an embedded checkpoint anew: python -m experiments.emojiworld.make_all [--family cogvideox]
 [--from STAGE]
 
-Stages in order: vae, detector, transformer (each goes on where an earlier call stopped), export, gates, evaluate.
+Stages in order: vae, detector, transformer (each goes on where an earlier call stopped), export, gates, methods.
 A stage whose result is there and newer than what it is made from is skipped; --from STAGE makes it and all later ones
 again, from nothing. Meant to take about an hour on one H100; several GPUs share the two long trainings, which then take
 that much less.
@@ -81,7 +81,7 @@ def _seconds_trained(folder: Path) -> float:
 
 
 def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan", gpus: int = 1) -> list[Stage]:
-    """All stages: trainings write to `runs`, the export to `checkpoint`, the evaluation to `results`.
+    """All stages: trainings write to `runs`, the export to `checkpoint`, the comparison of base and ttom to `results`.
 
     The VAE and the transformer train on all GPUs at once, in that much less time. The detector, which all families
     share, is made with Wan.
@@ -98,9 +98,9 @@ def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan", gpu
 
     trained_detector = detector / "detector.safetensors"
     gates = checkpoint / "gates.json"
-    evaluation = results / ("evaluate.json" if family == "wan" else f"evaluate-{family}.json")
+    comparison = results / ("methods.json" if family == "wan" else f"methods-{family}.json")
     measures = ("--vae", str(checkpoint), "--model", str(checkpoint), "--out", str(gates))
-    picture = ("--picture", str(evaluation.with_suffix(".png")))
+    study = runs / "methods"
     shared = [training(detector, trained_detector, processes=1, install=((trained_detector, installed),))]
     return [
         training(vae, vae_weights, *which),
@@ -114,11 +114,12 @@ def stages(runs: Path, checkpoint: Path, results: Path, family: str = "wan", gpu
         ),
         Stage("gates", ("gates", *measures, *which), gates, made_from=(exported, installed)),
         Stage(
-            "evaluate",
-            ("evaluate", "--out", str(evaluation), *picture, *model),
-            evaluation,
+            "methods",
+            ("studies", "methods", "--out", str(study), "--", *model),
+            study / "report" / "report.json",
             made_from=(exported, installed),
-            progress=evaluation.with_suffix(".rows.jsonl"),
+            progress=study,
+            install=((study / "report" / "report.json", comparison),),
         ),
     ]
 

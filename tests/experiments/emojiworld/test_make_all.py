@@ -13,7 +13,7 @@ import pytest
 from experiments.emojiworld import families, make_all
 from experiments.emojiworld.make_all import FAMILIES, MINUTES, Stage, make, stages
 
-ALL = ["vae", "detector", "transformer", "export", "gates", "evaluate"]
+ALL = ["vae", "detector", "transformer", "export", "gates", "methods"]
 
 
 class House:
@@ -34,9 +34,10 @@ class House:
         os.utime(path, (self.clock, self.clock))
 
     def run(self, stage: Stage) -> None:
-        if stage.name == "evaluate":
-            self.seen_rows.append((self.results / "evaluate.rows.jsonl").exists())
-            self.write(self.results / "evaluate.rows.jsonl")
+        if stage.name == "methods":
+            rows = self.runs / "methods" / "base" / "manifest.jsonl"
+            self.seen_rows.append(rows.exists())
+            self.write(rows)
         if stage.minutes is not None:
             folder = stage.result.parent
             self.kept_weights.append(stage.result.exists())
@@ -71,7 +72,7 @@ def test_from_makes_it_and_all_later_ones_from_nothing(house: House) -> None:
     assert house.make("transformer") == ALL[2:]
     assert house.kept_weights == [False]
     assert house.seen_rows == [False, False]
-    assert house.make("gates") == ["gates", "evaluate"]
+    assert house.make("gates") == ["gates", "methods"]
     assert house.make() == []
 
 
@@ -79,7 +80,7 @@ def test_a_half_trained_model_goes_on(house: House) -> None:
     house.make()
     house.kept_weights.clear()
     (house.runs / "transformer" / "state.json").write_text(json.dumps({"seconds": 60.0}))
-    assert house.make() == ["transformer", "export", "gates", "evaluate"]
+    assert house.make() == ["transformer", "export", "gates", "methods"]
     assert house.kept_weights == [True]
 
 
@@ -97,12 +98,12 @@ def test_a_newer_vae_makes_the_transformer_anew(house: House) -> None:
     assert house.kept_weights == [False]
 
 
-def test_evaluation_goes_on_unless_the_weights_are_newer(house: House) -> None:
+def test_the_comparison_goes_on_unless_the_weights_are_newer(house: House) -> None:
     house.make()
-    (house.results / "evaluate.json").unlink()
-    assert house.make() == ["evaluate"]
+    (house.runs / "methods" / "report" / "report.json").unlink()
+    assert house.make() == ["methods"]
     house.write(house.checkpoint / "transformer" / "diffusion_pytorch_model.safetensors")
-    assert house.make() == ["gates", "evaluate"]
+    assert house.make() == ["gates", "methods"]
     assert house.seen_rows == [False, True, False]
 
 
@@ -147,7 +148,8 @@ def test_the_scripts_know_these_arguments(stage: Stage, monkeypatch: pytest.Monk
         pass
 
     def parse(parser: argparse.ArgumentParser, *_: object) -> None:
-        known = original(parser, list(stage.command[1:]))
+        options = list(stage.command[1:])
+        known = original(parser, options[: options.index("--")] if "--" in options else options)
         raise Parsed(known)
 
     original = argparse.ArgumentParser.parse_args

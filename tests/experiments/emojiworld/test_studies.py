@@ -1,0 +1,138 @@
+"""Studies on EmojiWorld: their variants are options that the harness takes; findings follow from its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eval.arguments import parse
+from eval.report.schema import Cell, Report
+from eval.study import Variant
+from experiments.emojiworld import studies
+from experiments.emojiworld.convergence import convergence, iterations_to
+from experiments.emojiworld.studies import GRID, best, remembering, tuning
+from ttom.config import Settings
+from ttom.presets import emojiworld
+
+
+def settings(variant: Variant) -> Settings:
+    return parse(["--suite", "emojiworld", "--out", "-", *variant.options]).settings
+
+
+def test_tuning_changes_one_setting_at_a_time() -> None:
+    preset, made = emojiworld(), tuning(emojiworld(), list(GRID))
+    assert [variant.label for variant in made[:2]] == ["base", "preset"] and settings(made[1]) == preset
+    for variant in made[2:]:
+        name, _, _ = variant.label.partition("=")
+        part, _, key = name.partition(".")
+        changed = settings(variant)
+        tried = getattr(getattr(changed, part), key)
+        assert tried in GRID[name] and tried != getattr(getattr(preset, part), key), variant.label
+        both = {part} if name != "adapter.rank" else {"adapter"}
+        assert all(getattr(changed, p) == getattr(preset, p) for p in ("sampler", "tto", "adapter") if p not in both)
+    ranks = [settings(variant).adapter for variant in made if variant.label.startswith("adapter.rank")]
+    assert {adapter.alpha / adapter.rank for adapter in ranks} == {preset.adapter.alpha / preset.adapter.rank}
+    assert len({variant.folder for variant in made}) == len(made)
+
+
+def test_every_variant_but_three_reads_the_memory(tmp_path: Path) -> None:
+    made = remembering(tmp_path)
+    for variant in made:
+        memory = settings(variant).memory
+        reads = not variant.label.startswith(("base", "tto"))
+        assert memory.active == reads, variant.label
+        assert not reads or (memory.use, memory.threshold) == (variant.label.split()[0], -1.0), variant.label
+    fused = {(s.memory.top_k, s.memory.fusion) for s in map(settings, made) if s.memory.top_k > 1}
+    assert fused == {(k, how) for k in (5, 10) for how in ("average", "similarity", "svd")}
+
+
+def report(means: dict[str, dict[str, float]]) -> Report:
+    run = {
+        "folder": "", "method": "", "model": "", "model_digest": "", "settings_hash": "", "identity": "",
+        "memory_digest": None, "streaming": False, "settings": {}, "provenance": {}, "made": 1, "refused": 0,
+        "failed": 0, "missing": 0, "seconds": None, "peak_bytes": None, "devices": (), "problems": (),
+    }  # fmt: skip
+    cells = [
+        Cell(run=label, metric=metric, proxy=True, by="all", group="all", cases=20, n=20, mean=mean)
+        for label, values in means.items()
+        for metric, mean in values.items()
+    ]
+    rest = {"suite": "s", "suite_revision": "1", "baseline": "base", "cases": 20, "categories": (), "columns": ()}
+    published = {"paper": "", "version": "", "note": "", "tables": ()}
+    runs = [{**run, "label": label} for label in means]
+    return Report.model_validate({**rest, "runs": runs, "cells": cells, "averages": (), "published": published})
+
+
+def test_the_best_variant_keeps_presence_direction_and_relation() -> None:
+    base = {"layout_miou": 0.2, "presence": 0.9, "direction": 0.9, "relation": 0.8}
+    bold = {"layout_miou": 0.9, "presence": 0.87, "direction": 0.9, "relation": 0.8}
+    good = {"layout_miou": 0.5, "presence": 0.89, "direction": 0.85, "relation": 0.8}
+    worse = {"layout_miou": 0.4, "presence": 0.95, "direction": 1.0, "relation": 0.9}
+    assert best(report({"base": base, "bold": bold, "good": good, "worse": worse})) == "good"
+    assert best(report({"base": base, "bold": bold})) == "base"
+
+
+@pytest.mark.parametrize(("level", "wanted"), [(0.6, 0), (0.5, 0), (0.3, 1), (0.1, 3), (0.01, 5)])
+def test_iterations_to_a_loss(level: float, wanted: int) -> None:
+    assert iterations_to([0.5, 0.3, 0.4, 0.1], level) == wanted
+
+
+def test_convergence_compares_runs_of_the_same_case() -> None:
+    scratch = {"a": [[0.4, 0.2], [0.05, 0.02]], "b": [[0.3, 0.3], [0.2, 0.02]], "c": [[0.1, 0.1], [0.1, 0.1]]}
+    memory = {"a": [[0.05, 0.02], [0.009, 0.008]], "b": [[0.3, 0.2], [0.02, 0.01]]}  # c was refused: left out
+    found = convergence(scratch, memory)
+    assert found["n"] == 2
+    assert found["first loss"]["scratch"]["mean"] == 0.35
+    assert found["first loss"]["memory"]["mean"] == 0.175
+    # Scratch has reached .2 and .3 after two iterations; the memory's run needs none of them for either.
+    assert found["to what scratch has after 2"]["memory"]["mean"] == 0
+    assert found["to what scratch has after 2"]["scratch"]["mean"] == 0.5
+    assert found["to what scratch has after 4"]["difference"]["mean"] == pytest.approx(-1.5)
+    assert found["to 0.01"]["scratch"]["never"] == 2
+    assert found["to 0.01"]["memory"]["never"] == 0
+    assert convergence({}, memory) == {"n": 0}
+
+
+def test_a_study_of_a_memory_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert studies.main(["memory", "--out", str(tmp_path)]) == 2
+    assert "needs a memory" in capsys.readouterr().err
+
+
+def test_findings_are_written_beside_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+
+    def run_study(out: Path, variants: list[Variant], shared: list[str], judges: list[str]) -> int:
+        seen.append(([variant.label for variant in variants], shared, judges))
+        (out / "report").mkdir()
+        scores = {"base": {"layout_miou": 0.2}, "preset": {"layout_miou": 0.3}}
+        (out / "report" / "report.json").write_text(report(scores).model_dump_json())
+        return 0
+
+    monkeypatch.setattr(studies, "run_study", run_study)
+    call = ["tune", "--out", str(tmp_path), "--settings", "tto.downsample", "--", "--limit", "2"]
+    assert studies.main(call) == 0
+    labels = ["base", "preset", "tto.downsample=2"]
+    assert seen == [(labels, ["--suite", "emojiworld-tune", "--limit", "2"], ["emojiworld"])]
+    assert json.loads((tmp_path / "findings.json").read_text()) == {"best": "preset"}
+    assert "best: preset" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_methods_from_prompts_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole path on an embedded checkpoint with few steps; called again it makes nothing anew."""
+    quick = "--sampler.steps 2 --tto.guided-steps 1 --tto.iterations 2 --device cpu --quiet"
+    call = ["methods", "--out", str(tmp_path), "--", *quick.split(), "--category", "relation", "--limit", "1"]
+    assert studies.main(call) == 0
+    found = Report.model_validate_json((tmp_path / "report" / "report.json").read_bytes())
+    assert [run.label for run in found.runs] == ["base", "ttom"] and found.baseline == "base"
+    metrics = {cell.metric for cell in found.cells if cell.n == 1}
+    assert {"layout_miou", "presence", "relation", "flicker", "all_facts"} <= metrics
+    assert all(cell.proxy for cell in found.cells)
+    assert (tmp_path / "report" / "picture.png").stat().st_size > 1000
+    capsys.readouterr()
+    assert studies.main(call) == 0
+    assert capsys.readouterr().out.count("0 made, 1 kept") == 2
