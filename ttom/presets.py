@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -107,8 +106,8 @@ def preset_for(model: str) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """What a pipeline's JSON file says; nothing if it cannot be read, which loading the model will report."""
+    """A pipeline's JSON file; nothing if it cannot be read, which loading the model will report."""
     try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):
+        return checkpoints.read_json(file)
+    except (OSError, ValueError):
         return {}

@@ -161,7 +161,7 @@ def test_the_pictures_of_a_token_frame_of_1_5() -> None:
         ("1.5", VideoSize(21, 32, 48), "frames` is 21.*8k \\+ 1"),
         ("2b", VideoSize(17, 36, 48), "height` is 36.*multiple of 8.*32 or 40"),
         ("2b", VideoSize(17, 32, 4), "width` is 4"),
-        ("1.5", VideoSize(17, 32, 56), "7 x 4 tokens.*at most 6 x 4.*position codes"),
+        ("1.5", VideoSize(17, 32, 56), "7 x 4 tokens.*at most 6 x 4.*position embeddings"),
     ],
 )
 def test_impossible_sizes(kind: CogVideoX, size: VideoSize, message: str) -> None:
@@ -191,7 +191,7 @@ def test_the_text_length_of_sine_codes_is_fixed() -> None:
     rotary, sine = (CogVideoXBackbone("tiny", tiny_cogvideox(kind)) for kind in ("5b", "2b"))
     options = {"guidance": False, "max_sequence_length": 20}
     assert rotary.encode_prompt("a dog", "", **options).positive.shape == (1, 20, 16)
-    with pytest.raises(UserError, match="(?s)max_sequence_length` is 20.*12, the one"):
+    with pytest.raises(UserError, match="(?s)max_sequence_length` is 20.*12, the only"):
         sine.encode_prompt("a dog", "", **options)
 
 

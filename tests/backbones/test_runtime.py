@@ -173,7 +173,7 @@ def test_attention_back_ends() -> None:
     sampled(WanBackbone("tiny", tiny_pipeline()))  # other models have not changed
     with pytest.raises(UserError, match="`runtime.attention` is no-such"):
         prepare(backbone, CPU, RuntimeConfig(attention="no-such"))
-    with pytest.raises(UserError, match="one kind of attention only"):
+    with pytest.raises(UserError, match="only one attention implementation"):
         prepare(CogVideoXBackbone("tiny", tiny_cogvideox()), CPU, RuntimeConfig(attention="native"))
     with pytest.raises(UserError, match="(?s)`runtime.attention` is sage.*with a backward"):
         RuntimeConfig(attention="sage")

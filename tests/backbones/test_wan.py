@@ -44,7 +44,7 @@ def test_impossible_sizes(tiny: WanBackbone, size: VideoSize, message: str) -> N
 def test_position_codes_have_an_end(tiny: WanBackbone) -> None:
     reach = 4 * tiny.transformer.config.rope_max_seq_len
     tiny.check_size(VideoSize(9, 32, reach))
-    with pytest.raises(UserError, match="(?s)position codes.*fewer `sampler.frames`"):
+    with pytest.raises(UserError, match="(?s)position embeddings.*fewer `sampler.frames`"):
         tiny.check_size(VideoSize(9, 32, reach + 16))
 
 

@@ -67,7 +67,7 @@ def test_blocks_that_are_named_need_no_probe() -> None:
     ("text", "expected"),
     [
         ("{", "not JSON"),
-        ("[1]", "no probe of version 1"),
+        ("[1]", "not JSON that|not an object"),
         ('{"version": 2, "recommended": [1]}', "no probe of version 1"),
         ('{"version": 1}', "recommends null"),
         ('{"version": 1, "recommended": []}', "recommends"),

@@ -129,7 +129,7 @@ def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
         ("--adapter.alpha 0", "--adapter.alpha is 0.0"),
         ("--sampler.guidance-scale nan", "--sampler.guidance-scale is nan"),
         ("--sampler.max-sequence-length 0", "--sampler.max-sequence-length is 0"),
-        ("--sampler.width 8000", "position codes"),
+        ("--sampler.width 8000", "position embeddings"),
         ("--sampler.cache-threshold 0", "--sampler.cache-threshold is 0"),
         ("--adapter.first-block 2", "at most 1, the first of --tto.blocks"),
         ("--tto.downsample 9", "--tto.downsample is 9"),

@@ -1,4 +1,4 @@
-"""Attention of video tokens to a few text tokens where text and video share one softmax, without the whole matrix.
+"""Attention of video tokens to a few text tokens where text and video share one softmax, without the full matrix.
 
 Dimension letters: S video tokens (queries), J text and video tokens (keys), N objects, h heads, d channels a head;
 others see ttom/types.py.
@@ -26,12 +26,12 @@ def joint_object_attention(
     """Share of each video token's attention that falls on each object's text tokens, where keys are text and video.
 
     Entry ``[b, n, s]`` = mean over heads and over ``tokens[n]`` of ``softmax_J(q k^T / sqrt(d))``: as
-    ``object_attention``, but what video tokens give to each other counts in the softmax too. The softmax of a few keys
-    needs only their scores and the log-sum-exp over all keys. Differentiable with respect to query and key, the
-    log-sum-exp included.
+    ``object_attention``, except that the softmax includes the attention between video tokens. The softmax of a few keys
+    needs only their scores and the log-sum-exp over all keys. Differentiable with respect to query and key, including
+    the log-sum-exp.
 
     Args:
-        query: ``(B, h, S, d)`` of the video tokens, normalized and rotated as the block does it.
+        query: ``(B, h, S, d)`` of the video tokens, normalized and rotated as in the block.
         key: ``(B, h, J, d)`` of all tokens, text first.
         tokens: For each of the N objects, the positions of its text tokens, at least one.
 

@@ -1,4 +1,4 @@
-"""Attention to a few text tokens without the whole (video x text) matrix.
+"""Attention to a few text tokens without the full (video x text) matrix.
 
 Dimension letters: S video tokens, L text tokens, N objects, h heads, d channels a head; others see ttom/types.py.
 """
@@ -21,16 +21,16 @@ def object_attention(
     it, and the (S x L) matrix is never written. Differentiable with respect to query and key.
 
     Args:
-        query: ``(B, S, h, d)``, normalized as the block does it.
-        key: ``(B, L, h, d)``, of all text tokens, padding included (the model attends to it too).
+        query: ``(B, S, h, d)``, normalized as in the block.
+        key: ``(B, L, h, d)``, of all text tokens, including padding (the model attends to it too).
         tokens: For each of the N objects, the positions of its text tokens, at least one.
 
     Returns:
         ``(B, N, S)`` in float32.
     """
     batch, length, heads, channels = key.shape
-    # Flash kernels take values only as wide as the keys; unused columns stay 0. The mean's weight 1/len(tokens) is
-    # applied afterwards in float32: 1/3 is not a bfloat16 number, 1 is.
+    # Flash kernels take values only as wide as the keys; unused columns stay 0. The weight 1/len(tokens) of the mean is
+    # applied afterwards in float32: unlike 1, 1/3 is no bfloat16 number.
     columns = key.new_zeros(length, max(channels, len(tokens)))
     for n, positions in enumerate(tokens):
         columns[positions, n] = 1

@@ -1,4 +1,4 @@
-"""What the adapters of this package share: a diffusers pipeline of tokenizer, text encoder, transformer and VAE.
+"""Base class of the adapters: a diffusers pipeline of tokenizer, text encoder, transformer and VAE.
 
 Dimension letters: see ttom/types.py.
 """
@@ -22,13 +22,13 @@ from ttom.types import TokenGrid, VideoSize
 
 
 class PipelineBackbone(ABC):
-    """The part of ``Backbone`` that does not depend on the model's family. The pipeline is left as it is."""
+    """The part of ``Backbone`` that does not depend on the model family. The pipeline itself is never modified."""
 
     batched_guidance = False
     vae_in_float32 = True
-    """Load the VAE in float32 whatever the rest is in."""
+    """Whether the VAE is loaded in float32, whatever precision the rest has."""
     runtime = RuntimeConfig()
-    """How the pipeline was prepared (see runtime.py)."""
+    """The settings that the pipeline was prepared with (see runtime.py)."""
     text_encoder: type[Any]
     """Class of the pipeline's text encoder."""
     pipeline: str
@@ -38,7 +38,7 @@ class PipelineBackbone(ABC):
     reader: type[MapReader]
     """The attention processor that reads maps there."""
     self_attention: str | None = None
-    """Name in a block of the attention between video tokens, if that comes before the other and no LoRA is in it."""
+    """A block's attention between video tokens, if there is one that comes first and never has a LoRA."""
 
     def __init__(self, name: str, pipe: Any) -> None:
         self.name = name
@@ -70,12 +70,13 @@ class PipelineBackbone(ABC):
         return len(self.blocks)
 
     def check_blocks(self, blocks: tuple[int, ...]) -> None:
-        wrong = [b for b in blocks if not 0 <= b < self.num_blocks]
+        last = self.num_blocks - 1
+        wrong = [b for b in blocks if not 0 <= b <= last]
         if wrong:
             raise UserError(
                 f"`tto.blocks` names block {wrong[0]}, but {self.name!r} has {self.num_blocks} blocks",
-                expected=f"indices from 0 to {self.num_blocks - 1}",
-                remedy=f"`tto.blocks={min(3, self.num_blocks - 1)}`, or `python -m probes.run` to find the best ones",
+                expected=f"indices from 0 to {last}",
+                remedy=f"`tto.blocks={min(3, last)}`, the model's own `preset`, or `python -m probes.run`",
             )
         resident = self.runtime.resident_blocks
         if resident is not None and max(blocks) >= resident:
@@ -114,7 +115,7 @@ class PipelineBackbone(ABC):
         for axis, before, after in ((-2, full.height, small.height), (-1, full.width, small.width)):
             side = latents.shape[axis]
             count = side // before * after
-            # The middle of each of so many equal parts.
+            # The center of each of ``count`` equal parts.
             chosen = ((torch.arange(count) + 0.5) * side / count).long()
             latents = latents.index_select(axis, chosen.to(latents.device))
         return latents
@@ -146,7 +147,7 @@ class PipelineBackbone(ABC):
 
     @contextmanager
     def _decoder(self) -> Iterator[Any]:
-        """The VAE, on the device for as long as it works."""
+        """The VAE, on the device while it decodes."""
         vae = self.pipe.vae
         if not self.runtime.offload:
             yield vae
@@ -172,7 +173,7 @@ class PipelineBackbone(ABC):
 
     @abstractmethod
     def _fused(self) -> bool:
-        """Whether a fused projection stands in for to_k and to_v."""
+        """Whether to_k and to_v are fused into one projection."""
 
 
 def check_frames(frames: int, every: int) -> None:

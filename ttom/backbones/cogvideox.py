@@ -22,10 +22,10 @@ from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
 
 class CogVideoXSolver:
-    """See ``Solver``. For CogVideoX's DDIM, and for its DPM, whose steps draw noise.
+    """See ``Solver``. Supports CogVideoX's DDIM, and its DPM, whose steps draw noise.
 
     Raises:
-        UserError: Another scheduler, which the stock pipeline is not made for.
+        UserError: The pipeline has another scheduler, which the stock pipeline does not support either.
     """
 
     def __init__(self, scheduler: Any, steps: int, seed: int, device: torch.device) -> None:
@@ -39,14 +39,14 @@ class CogVideoXSolver:
         self.timesteps: Tensor = self.scheduler.timesteps
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._last: tuple[Tensor | None, Tensor | None] = (None, None)
-        """Timestep of the step before and the clean latents that it predicted."""
+        """Timestep of the previous step, and the clean latents that it predicted."""
 
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         if isinstance(self.scheduler, CogVideoXDDIMScheduler):
             after = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
             return after.to(latents.dtype)
         if self._last[0] is None:
-            # The stock pipeline draws the steps' noise from the generator that has drawn the first latents.
+            # The stock pipeline draws this noise from the generator that drew the initial latents: skip these.
             torch.randn(latents.shape, generator=self._generator, dtype=latents.dtype)
         before, clean_before = self._last
         after, clean = self.scheduler.step(
@@ -59,12 +59,12 @@ class CogVideoXSolver:
 class CogVideoXBackbone(PipelineBackbone):
     """See ``Backbone``. Holds a stock ``CogVideoXPipeline``; latents are ``(1, F, C, H, W)`` in the model's precision.
 
-    CogVideoX 1.5 joins latent frames in pairs. Its pipeline puts one latent frame before the first to fill the first
-    pair, and drops it before decoding: a token frame after the first is 8 picture frames, the first still one.
+    CogVideoX 1.5 joins latent frames in pairs. Its pipeline prepends one latent frame to complete the first pair, and
+    drops it before decoding. So a token frame is 8 picture frames, except for the first, which is one.
     """
 
     batched_guidance = True
-    vae_in_float32 = False  # its authors run it as the rest; that halves what decoding takes
+    vae_in_float32 = False  # its authors run it like the rest, which halves the memory that decoding takes
     text_encoder = T5EncoderModel
     pipeline = "CogVideoXPipeline"
     attention = "transformer_blocks.{}.attn1"
@@ -72,12 +72,12 @@ class CogVideoXBackbone(PipelineBackbone):
 
     @property
     def _joined(self) -> int:
-        """Latent frames in a token."""
+        """Latent frames per token."""
         return self.pipe.transformer.config.patch_size_t or 1
 
     @property
     def _side(self) -> int:
-        """Pixels in a row or column of tokens."""
+        """Pixels per row or column of tokens."""
         return self.pipe.vae_scale_factor_spatial * self.pipe.transformer.config.patch_size
 
     @property
@@ -85,7 +85,7 @@ class CogVideoXBackbone(PipelineBackbone):
         return self.pipe.vae_scale_factor_temporal * self._joined
 
     def check_size(self, size: VideoSize) -> None:
-        # The VAE decodes latent frames in pairs, the first three together: of an even number it makes 4 pictures each.
+        # The VAE decodes latent frames in pairs, the first three together; of an even number it makes 4 pictures each.
         pairs = math.lcm(self.pipe.vae.num_latent_frames_batch_size, self._joined)
         check_frames(size.frames, self.pipe.vae_scale_factor_temporal * pairs)
         multiple = math.lcm(8, self._side)  # 8: the stock pipeline's own check
@@ -97,7 +97,7 @@ class CogVideoXBackbone(PipelineBackbone):
             if grid.height > rows or grid.width > columns:
                 raise UserError(
                     f"{size.width} x {size.height} pixels are {grid.width} x {grid.height} tokens",
-                    expected=f"at most {columns} x {rows}, as far as this model's position codes reach",
+                    expected=f"at most {columns} x {rows}, the reach of this model's position embeddings",
                     remedy=f"`sampler.width` up to {columns * self._side}, `sampler.height` up to {rows * self._side}",
                 )
 
@@ -118,7 +118,7 @@ class CogVideoXBackbone(PipelineBackbone):
         if not config.use_rotary_positional_embeddings and max_sequence_length != config.max_text_seq_length:
             raise UserError(
                 f"`sampler.max_sequence_length` is {max_sequence_length}",
-                expected=f"{config.max_text_seq_length}, the one text length that this model's position codes are for",
+                expected=f"{config.max_text_seq_length}, the only text length with position embeddings",
             )
         positive, negative = self.pipe.encode_prompt(
             prompt=prompt,

@@ -21,13 +21,13 @@ from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
 
 class Solver(Protocol):
-    """The pipeline's scheduler, copied, for one run. Steps are taken in order, each once: it keeps what it has seen."""
+    """A copy of the pipeline's scheduler for one run. It has state: steps are taken in order, each once."""
 
     timesteps: Tensor
-    """One for each step, as the transformer takes them."""
+    """One per step, in the form that the transformer takes."""
 
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
-        """Latents before the step and what the model predicts there -> latents after it."""
+        """Latents before the step and the model's prediction there -> latents after it."""
         ...
 
 
@@ -35,9 +35,9 @@ class VideoModel(Protocol):
     """Text and noise to video, step by step, equal to the stock pipeline."""
 
     batched_guidance: bool
-    """Whether the stock pipeline predicts for negative prompt and prompt in one batch (in this order) or one by one.
+    """Whether the stock pipeline predicts for negative prompt and prompt in one batch (in this order).
 
-    The sampler does the same: kernels may round differently for another batch size.
+    The sampler does the same, since kernels may round differently for another batch size.
     """
 
     @property
@@ -48,13 +48,13 @@ class VideoModel(Protocol):
 
     @property
     def temporal_compression(self) -> int:
-        """Picture frames per frame of the token grid after the first (its first frame is one picture frame)."""
+        """Picture frames per frame of the token grid, except for its first frame, which is one picture frame."""
         ...
 
     def check_size(self, size: VideoSize) -> None:
         """Raise UserError if the model cannot make a video of this size.
 
-        Frames such as 4k+1, sides a multiple of a few pixels, no longer than its position codes reach.
+        For example, frames must be 4k + 1, sides a multiple of 16 pixels, and none beyond the position embeddings.
         """
         ...
 
@@ -70,23 +70,23 @@ class VideoModel(Protocol):
         ...
 
     def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
-        """Gaussian latents as the stock pipeline draws them: its order of axes, its precision.
+        """Gaussian latents as the stock pipeline draws them, with its order of axes and its precision.
 
-        Only the backbone reads the axes: ``(1, C, F, H, W)`` for Wan, ``(1, F, C, H, W)`` for CogVideoX.
+        Only the backbone interprets the axes: ``(1, C, F, H, W)`` for Wan, ``(1, F, C, H, W)`` for CogVideoX.
         """
         ...
 
     def solver(self, steps: int, seed: int) -> Solver:
-        """A solver for a run of so many steps.
+        """A solver for a run of ``steps`` steps.
 
-        Noise that its steps draw continues what ``initial_latents`` drew from the seed, as in the stock pipeline.
+        Its steps' noise, if any, continues the random sequence of ``initial_latents``, as in the stock pipeline.
         """
         ...
 
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        """One full forward of the transformer: latents, text ``(1, L, D)`` -> prediction of the latents' shape.
+        """One full forward of the transformer: latents, text ``(1, L, D)`` -> prediction, shaped like the latents.
 
-        With ``batched_guidance`` also for a batch of both.
+        With ``batched_guidance``, also for a batch of two.
         """
         ...
 
@@ -117,13 +117,14 @@ class Steerable(Protocol):
         blocks: tuple[int, ...],
         prefix: Prefix | None = None,
     ) -> Tensor:
-        """Attention maps ``(K, N, F, H, W)`` of N phrases in K blocks; stops after the last of these blocks.
+        """Attention maps ``(K, N, F, H, W)`` of N phrases in K blocks; the forward ends with the last of these blocks.
 
-        Entry = share of a video token's attention that a text token receives, mean over heads and over the phrase's
-        tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and video tokens
-        in joint attention. Differentiable; float32. With a prefix, which belongs to these latents, timestep and text,
-        what lies before the first LoRA may be computed once only: Wan keeps all blocks before the prefix's first and
-        this one's self-attention, CogVideoX the blocks; another backbone may compute everything every time.
+        An entry is the share of a video token's attention that a text token receives, averaged over heads and over the
+        phrase's tokens. The softmax is the block's own: over all text tokens in cross-attention, over all text and
+        video tokens in joint attention. Differentiable; float32.
+
+        A prefix caches, for these latents, this timestep and this text, what comes before the first LoRA: all blocks
+        before the prefix's first, and for Wan also that block's self-attention. A backbone may ignore it.
         """
         ...
 
@@ -139,26 +140,26 @@ class Steerable(Protocol):
         ...
 
     def reduced(self, latents: Tensor, factor: int) -> Tensor:
-        """The latents of a smaller picture: those at evenly spread rows and columns of tokens, ``factor`` times fewer.
+        """The latents of a smaller picture, at evenly spaced rows and columns of tokens, ``factor`` times fewer.
 
-        Its token grid is ``TokenGrid.reduced(factor)``. Chosen, not averaged: noise keeps its variance, so that the
-        timestep stays right. Raises UserError if nothing would be left.
+        Its token grid is ``TokenGrid.reduced(factor)``. Latents are picked, not averaged: the noise keeps its variance,
+        so the timestep stays right. Raises UserError if nothing would be left.
         """
         ...
 
     def lora_targets(
         self, blocks: tuple[int, ...], projections: tuple[str, ...], *, all_blocks: bool, first: int = 0
     ) -> list[str]:
-        """Module names of the transformer that get a LoRA; the part after the first dot is the block's index.
+        """Names of the transformer's modules that get a LoRA; the part after the first dot is the block's index.
 
-        From block ``first`` on. Unless all_blocks: all projections in blocks before the last target block, to_q and
-        to_k in that block. Raises UserError if that is none.
+        Begins at block ``first``. Unless all_blocks is set, these are all projections in blocks before the last target
+        block, and to_q and to_k in that block. Raises UserError if there is none.
         """
         ...
 
 
 class Backbone(VideoModel, Steerable, Protocol):
-    """A diffusers text-to-video pipeline seen through the method's eyes. The pipeline itself is never modified."""
+    """A diffusers text-to-video pipeline as the method sees it. The pipeline itself is never modified."""
 
     name: str
     """What the user called the model: an embedded name, a Hub id or a folder."""

@@ -1,4 +1,4 @@
-"""How a pipeline runs: where its parts lie, in which form its weights are kept, which kernels attend."""
+"""How a pipeline runs: where its parts are, how its weights are stored, and which attention kernels it uses."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ttom.errors import UserError
 
 GIB = 2**30
 RESIDENT = 4
-"""Resident blocks to advise: enough for target block 3."""
+"""Resident blocks to suggest: enough for target block 3."""
 SAVING = "`runtime.offload` `runtime.vae_tiling` `runtime.checkpointing`"
 COMPILED_FORMS = 32
-"""Forms of a block that torch.compile may make: with a LoRA, with its map read, with gradients, for two videos, ...
+"""How many variants of a block torch.compile may make: with a LoRA, with its map read, with gradients, and so on.
 
-CogVideoX needs nine or more in one run; after torch's 8 the rest would run uncompiled.
+CogVideoX needs nine or more in one run. Beyond torch's limit of 8, the rest would run uncompiled.
 """
 
 
 def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) -> None:
-    """Put the pipeline on the device in the way the settings say. It stays so: other settings need another pipeline.
+    """Place the pipeline on the device as the settings say. This is final: other settings need another pipeline.
 
     Raises:
-        UserError: Weights that the GPU has no room for, or a setting that the model cannot have.
+        UserError: The weights do not fit on the GPU, or the model does not support a setting.
     """
     pipe = backbone.pipe
     if not isinstance(backbone, PipelineBackbone):
@@ -63,9 +63,9 @@ def prepare(backbone: Backbone, device: torch.device, runtime: RuntimeConfig) ->
 
 
 def check_fits(backbone: PipelineBackbone, free: int) -> None:
-    """Raise UserError if the weights need more than ``free`` bytes; says which settings would make them fit.
+    """Raise UserError if the weights need more than ``free`` bytes, with the settings that would make them fit.
 
-    Weights that are on a GPU already need nothing.
+    Weights that are on a GPU already are not counted.
     """
     runtime, blocks = backbone.runtime, backbone.blocks
     parts = (backbone.pipe.text_encoder, backbone.pipe.vae)
@@ -78,8 +78,8 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
     remedy = "a smaller model"
     whole = _bytes(backbone.transformer)
     resident = whole - sum(map(_bytes, blocks[RESIDENT:]))
-    # What is computed beside the weights, at the official sizes (docs/performance.md): tiles to decode take 4.5 GiB;
-    # the optimisation at block 3 takes .4 of the weights with checkpointing, streamed blocks 4 times what is resident.
+    # On top of the weights, at the official sizes (docs/performance.md): tiled decoding takes 4.5 GiB; the optimization
+    # at block 3 takes .4 of the weights with checkpointing, and streamed blocks 4 times what is resident.
     if max(1.4 * whole, whole + 5 * GIB) <= free:
         remedy = SAVING
     elif max(5 * resident, resident + 5 * GIB) <= free:
@@ -88,7 +88,7 @@ def check_fits(backbone: PipelineBackbone, free: int) -> None:
         remedy += f", and `tto.blocks={RESIDENT - 1}` where the preset's lie deeper"
     raise UserError(
         f"the weights of {backbone.name!r} need {needed / GIB:.1f} GiB, and the GPU has {free / GIB:.1f} GiB free",
-        expected="room for the weights that stay on the GPU, and for what is computed with them",
+        expected="enough free memory for the weights that stay on the GPU and for the activations",
         remedy=remedy,
     )
 
@@ -115,11 +115,11 @@ def _place(backbone: PipelineBackbone, device: torch.device) -> None:
 
 
 def _stream_blocks(backbone: PipelineBackbone, device: torch.device, resident: int) -> None:
-    """Keep the first blocks on the device; the layers of the others come from the CPU while the one before computes.
+    """Keep the first blocks on the device; copy layers of the others from the CPU while the previous one computes.
 
-    Backward through such layers would meet weights that are gone again, so target blocks must be resident
-    (`PipelineBackbone.check_blocks`). Each block is offloaded by itself: the optimisation's forwards end early, which
-    the order that diffusers traces over a whole transformer would not survive.
+    A backward through streamed layers would find their weights gone, so target blocks must be resident
+    (`PipelineBackbone.check_blocks`). Each block is offloaded separately: forwards of the optimization end early, which
+    would break the order that diffusers traces over a whole transformer.
     """
     transformer, blocks, stem = backbone.transformer, backbone.blocks, backbone.attention.split(".")[0]
     try:
@@ -132,10 +132,10 @@ def _stream_blocks(backbone: PipelineBackbone, device: torch.device, resident: i
 
 
 def _stream(module: nn.Module, device: torch.device) -> None:
-    """Let a module's layers come through the GPU one by one, the next one copied while one computes.
+    """Copy a module's layers to the GPU one by one, the next one while one computes.
 
-    Without record_stream the CPU waits for each layer: else it would run ahead of the GPU by many, whose weights would
-    all be there.
+    Without record_stream the CPU waits for each layer. Otherwise it would run many layers ahead of the GPU, and the
+    weights of all of them would be there at once.
     """
     apply_group_offloading(
         module, onload_device=device, offload_type="leaf_level", use_stream=device.type == "cuda", record_stream=False
@@ -146,13 +146,13 @@ def _set_attention(transformer: Any, name: str, device: torch.device) -> None:
     processor = next(iter(transformer.attn_processors.values()))
     if not hasattr(processor, "_attention_backend"):
         raise UserError(
-            f"`runtime.attention` is {name}, but a {type(transformer).__name__} has one kind of attention only",
+            f"`runtime.attention` is {name}, but a {type(transformer).__name__} has only one attention implementation",
             remedy="leave `runtime.attention` out",
         )
     try:
-        with attention_backend(name):  # which restores what set_attention_backend changes for all other models too
+        with attention_backend(name):  # restores what set_attention_backend changes globally
             transformer.set_attention_backend(name)
-        # Whether it has a kernel for these weights on this device shows only when it is called.
+        # Whether there is a kernel for these weights on this device shows only when it is called.
         few = torch.zeros(1, 128, 1, transformer.config.attention_head_dim, device=device, dtype=transformer.dtype)
         dispatch_attention_fn(few, few, few, backend=processor._attention_backend)
     except torch.OutOfMemoryError:
@@ -161,5 +161,5 @@ def _set_attention(transformer: Any, name: str, device: torch.device) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"`runtime.attention` is {name}: {reason}",
-            remedy="a back end of diffusers that serves this device and `dtype`, such as native; or leave it out",
+            remedy="a diffusers backend that supports this device and `dtype`, such as native; or leave it out",
         ) from error

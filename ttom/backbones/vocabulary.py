@@ -6,11 +6,9 @@ Neither torch nor transformers is imported here, so that a prompt can be refused
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ftfy
@@ -160,8 +158,8 @@ def load_vocabulary(model: str) -> Vocabulary | None:
         return None
     try:
         file = folder / "tokenizer" / "tokenizer.json"
-        pipeline = _read_json(folder / "model_index.json").get("_class_name")
-        config = _read_json(folder / "tokenizer" / "tokenizer_config.json")
+        pipeline = checkpoints.pipeline_class(folder)
+        config = checkpoints.read_json(folder / "tokenizer" / "tokenizer_config.json")
         if file.stat().st_size > MAX_BYTES:
             return None
         tokenizer = Tokenizer.from_file(str(file))
@@ -172,9 +170,3 @@ def load_vocabulary(model: str) -> Vocabulary | None:
     unknown = unknown.get("content") if isinstance(unknown, dict) else unknown
     unknown_id = tokenizer.token_to_id(unknown) if isinstance(unknown, str) else None
     return Vocabulary(tokenizer, unknown_id, config.get("padding_side") == "left", CLEANERS.get(str(pipeline), str))
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{file} is too large")
-    return dict(json.loads(file.read_text(encoding="utf-8")))

@@ -36,7 +36,7 @@ class WanBackbone(PipelineBackbone):
     """See ``Backbone``. Holds a stock ``WanPipeline``; latents are ``(1, C, F, H, W)`` in float32.
 
     Raises:
-        UserError: A Wan 2.2 pipeline (two transformers, or a timestep per token), which is another sampling loop.
+        UserError: A Wan 2.2 pipeline (two transformers, or one timestep per token), which needs another sampling loop.
     """
 
     text_encoder = UMT5EncoderModel
@@ -66,7 +66,7 @@ class WanBackbone(PipelineBackbone):
             raise UserError(
                 f"{size.frames} frames of {size.width} x {size.height} pixels are {grid.frames} latent frames of "
                 f"{grid.width} x {grid.height} tokens",
-                expected=f"at most {reach} of each, as far as this model's position codes reach",
+                expected=f"at most {reach} of each, the reach of this model's position embeddings",
                 remedy="fewer `sampler.frames`, or a smaller `sampler.width` and `sampler.height`",
             )
 

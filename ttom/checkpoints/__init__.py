@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from ttom.errors import UserError
 
 EMBEDDED = ("emojiworld-wan", "emojiworld-cogvideox")
 """Names of the embedded checkpoints."""
-MAX_BYTES = 1_000_000
-"""Of a model's own small JSON files. What is longer is not read."""
+MAX_BYTES = 4_000_000
+"""Limit on the small JSON files of a model."""
 
 
 def path(name: str) -> Path:
-    """Folder of an embedded checkpoint.
+    """The folder of an embedded checkpoint.
 
     Raises:
         UserError: The name is unknown, or this installation lacks the folder.
@@ -33,8 +34,8 @@ def path(name: str) -> Path:
 
 
 def local_folder(model: str) -> Path | None:
-    """The folder that the name of a model means; None if there is none, or none that we may look at."""
-    folder = os.path.expanduser(model)  # unlike Path's own methods these do not raise for what is not there
+    """The folder that a model's name refers to; None if there is none, or none that we can access."""
+    folder = os.path.expanduser(model)  # unlike Path's methods, these do not raise for what does not exist
     return Path(folder) if os.path.isdir(folder) else None
 
 
@@ -50,8 +51,27 @@ def folder_of(model: str) -> Path | None:
 def pipeline_class(folder: Path) -> str | None:
     """Name of the pipeline class that a folder's model_index.json has; None if it cannot be read."""
     try:
-        with (folder / "model_index.json").open("rb") as stream:
-            found = json.loads(stream.read(MAX_BYTES)).get("_class_name")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        found = read_json(folder / "model_index.json").get("_class_name")
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, str) else None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A small JSON file of a model, which others may have written.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too long, or is no JSON object.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"longer than {MAX_BYTES:,} bytes")
+    try:
+        found = json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("not an object")
+    return found

@@ -6,7 +6,6 @@ version may be missing.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +58,12 @@ def read_card(model: str) -> ModelCard | None:
     if file is None or not file.is_file():
         return None
     try:
-        with file.open("rb") as stream:
-            found = json.loads(stream.read(checkpoints.MAX_BYTES))
+        found = checkpoints.read_json(file)
     except OSError as error:
         raise _wrong(file, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise _wrong(file, "is not JSON") from error
-    if not isinstance(found, dict) or found.get("version") != VERSION:
+    except ValueError as error:
+        raise _wrong(file, f"is not JSON that can be read: {error}") from error
+    if found.get("version") != VERSION:
         raise _wrong(file, f"is no model card of version {VERSION}")
     return _card(file, found)
 

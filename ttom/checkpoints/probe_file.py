@@ -10,18 +10,17 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ttom import checkpoints
 from ttom.config import Settings
-from ttom.errors import SetupError
+from ttom.errors import SetupError, cut_short
 
 VERSION = 1
 NAME = "probe.json"
 
 
 def cached_file(model: str) -> Path:
-    """Where the probe of a model is kept on this machine; folders by their place, Hub ids by their name."""
+    """Where the probe of a model is cached on this machine: by path for folders, by name for Hub ids."""
     folder = checkpoints.local_folder(model)
     name = str(folder.resolve()) if folder is not None else model
     words = re.sub(r"[^\w.-]+", "-", Path(name).name if folder is not None else name).strip("-")
@@ -30,9 +29,9 @@ def cached_file(model: str) -> Path:
 
 
 def places(model: str) -> list[Path]:
-    """Files that may hold the model's probe, in the order in which they are looked for.
+    """Files that may hold the model's probe, in the order in which they are tried.
 
-    First probe.json in the model's own folder (embedded checkpoints bring one), then the one on this machine.
+    First probe.json in the model's own folder (embedded checkpoints have one), then the cached one.
     """
     own = checkpoints.folder_of(model)
     return [*([own / NAME] if own is not None else []), cached_file(model)]
@@ -42,7 +41,7 @@ def recommended_blocks(model: str, file: str | None = None) -> tuple[int, ...]:
     """The blocks that the probe of a model recommends (section 3.2), from ``file`` or the first of ``places``.
 
     Raises:
-        SetupError: There is no probe of the model, or the file is none.
+        SetupError: The model has not been probed, or the file is no probe.
     """
     files = [Path(file).expanduser()] if file is not None else [path for path in places(model) if path.is_file()]
     if not files:
@@ -58,17 +57,16 @@ def read(file: Path) -> tuple[int, ...]:
     """The recommended blocks in a probe.json.
 
     Raises:
-        SetupError: It cannot be read, or is no probe's result.
+        SetupError: It cannot be read, or is no probe.
     """
     again = {"remedy": "write one with `python -m probes.run`, or name the blocks: `tto.blocks=3`"}
     try:
-        found: Any = json.loads(file.read_text(encoding="utf-8"))
+        found = checkpoints.read_json(file)
     except OSError as error:
         raise SetupError(f"the probe {file} cannot be read: {error.strerror or error}", **again) from error
     except ValueError as error:
         raise SetupError(f"the probe {file} is not JSON: {error}", **again) from error
-    version = found.get("version") if isinstance(found, dict) else None
-    if version != VERSION:
+    if found.get("version") != VERSION:
         raise SetupError(f"{file} is no probe of version {VERSION}", expected=f'"version": {VERSION}', **again)
     blocks = found.get("recommended")
     if (
@@ -78,13 +76,15 @@ def read(file: Path) -> tuple[int, ...]:
         or any(type(block) is not int or block < 0 for block in blocks)
     ):
         raise SetupError(
-            f"the probe {file} recommends {json.dumps(blocks)}", expected="block indices, each once", **again
+            f"the probe {file} recommends {cut_short(json.dumps(blocks), 80)}",
+            expected="block indices, each once",
+            **again,
         )
     return tuple(blocks)
 
 
 def resolve_blocks(settings: Settings, model: str) -> Settings:
-    """The settings with the probe's blocks in place of "auto"; others stay as they are.
+    """The settings with the probe's blocks in place of "auto"; settings that name blocks are unchanged.
 
     Raises:
         SetupError: See ``recommended_blocks``.

@@ -176,6 +176,6 @@ def test_what_a_small_gpu_is_advised_was_measured_to_fit(name: str) -> None:
         except UserError as error:
             if "a smaller model" not in str(error):
                 assert "`runtime.offload` `runtime.vae_tiling` `runtime.checkpointing`" in str(error)
-                advised.append(max(streamed.values()) if "resident-blocks 4" in str(error) else kept)
+                advised.append(max(streamed.values()) if "resident_blocks=4" in str(error) else kept)
                 assert advised[-1] <= free, (name, free, str(error))
     assert advised
