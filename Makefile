@@ -10,9 +10,14 @@ MEMORY := runs/memory/emojiworld
 DEVICES :=
 MODEL := emojiworld-wan
 OPTIONS :=
+# Of an embedded model a few cases that its vocabulary covers, which takes minutes without a GPU; else the whole suite.
+EMBEDDED := $(filter emojiworld-%,$(MODEL))
+JUDGES := $(if $(EMBEDDED),emojiworld,grounding)
+QUICK := PROXY: a few prompts that a toy model knows, judged by its own detector; comparable with no published figure.
+REAL := PROXY: the scores of stand-in judges are not the benchmark's; for those give the videos to the official toolkit.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint types format emojiworld pseudo-train probe env-grounding clean
+.PHONY: help demo test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -48,6 +53,14 @@ probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end u
 	@$(BIN)/python -m probes.run --model $(MODEL) $(if $(DEVICES),--devices $(DEVICES)) $(OPTIONS)
 	@test -z "$(KEEP)" -o ! -d ttom/checkpoints/$(MODEL) || { mkdir -p probes/results/$(MODEL) && \
 		cp runs/probe/$(MODEL)/probe.* probes/results/$(MODEL)/ && cp runs/probe/$(MODEL)/probe.json ttom/checkpoints/$(MODEL)/; }
+
+eval-compbench: ## base and TTOM on T2V-CompBench V2's prompts, with a report: MODEL=Wan-AI/... DATA=DIR DEVICES=8; by default a quick proxy
+eval-vbench: ## the same on VBench's prompts
+
+eval-compbench eval-vbench: eval-%: $(VENV)/.installed-dev
+	@$(BIN)/python -m eval.study --out runs/$@/$(notdir $(MODEL)) --say "$(if $(EMBEDDED),$(QUICK),$(REAL))" \
+		$(JUDGES:%=--judge %) -- --model $(MODEL) --devices $(or $(DEVICES),all) $(if $(DATA),--data $(DATA)) \
+		--suite $*$(if $(EMBEDDED),-emojiworld --limit $(or $(LIMIT),10),$(LIMIT:%= --limit %)) $(OPTIONS)
 
 env-grounding: .venv-grounding/.installed ## build the environment of groundingdino-py and sam2, for --masks worker (several GB)
 

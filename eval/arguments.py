@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, arg
@@ -27,7 +27,8 @@ class Replay(Run):
     method: str = "ttom"  # type: ignore[assignment]
     """"ttom" steers attention towards the layout; "base" is the plain model."""
     suite: str
-    """Name of the suite: compbench, compbench-emojiworld, emojiworld, emojiworld-tune, prompts, vbench."""
+    """Name of the suite: compbench, vbench, emojiworld (emojiworld-tune to choose settings by), prompts (a file of your
+    own), or what EmojiWorld's vocabulary covers: compbench-emojiworld, vbench-emojiworld."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder of the run, new or to be continued."""
     data: Annotated[Path | None, arg(metavar="PATH")] = None
@@ -41,9 +42,9 @@ class Replay(Run):
     """Videos of each prompt where the suite has several (VBench: 5)."""
     label: str | None = None
     """Name of the method in tables; by default the method, and "+ memory" with one."""
-    devices: int | None = None
-    """GPUs, or without any CPU processes, to use; several need Ray (the extra cluster). By default one, or all GPUs of
-    the cluster that RAY_ADDRESS names."""
+    devices: int | Literal["all"] | None = None
+    """GPUs to use, or CPU processes if there are none: a number, or "all". Several need Ray (the extra cluster). By
+    default one, or all of the cluster that RAY_ADDRESS names."""
     per_device: int = 1
     """Workers that share a device. Small models leave much of a GPU idle."""
     shard: Annotated[str | None, arg(metavar="I/N")] = None

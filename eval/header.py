@@ -60,7 +60,8 @@ def make_header(command: Replay, settings: Settings, suite: Suite, arguments: Se
                 remedy="fill one first, or replay with streaming to fill it on the way",
             )
     if command.streaming:
-        window = command.window or (command.devices or 1) * command.per_device
+        workers = command.devices if isinstance(command.devices, int) else 1
+        window = command.window or workers * command.per_device
     runtime = asdict(command.runtime)
     # A streaming run changes its memory, so that going on with it finds another digest.
     state = {"window": window} if command.streaming else {"memory": memory}

@@ -54,9 +54,9 @@ class Probe:
     """Seed of the noise of prompts that name none; the prompts that come with the probe name theirs."""
     device: Device = "auto"
     """"auto" uses a GPU if there is one."""
-    devices: int | None = None
-    """GPUs, or CPU processes without any; several need Ray (the extra cluster). By default one, or all GPUs of the
-    cluster that RAY_ADDRESS names."""
+    devices: int | Literal["all"] | None = None
+    """GPUs to use, or CPU processes if there are none: a number, or "all". Several need Ray (the extra cluster). By
+    default one, or all of the cluster that RAY_ADDRESS names."""
     per_device: int = 1
     """Workers that share a device."""
     dtype: Dtype = "auto"

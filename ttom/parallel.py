@@ -12,9 +12,9 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from ttom.errors import SetupError
 
@@ -33,19 +33,19 @@ class Devices:
     """Where workers run.
 
     Attributes:
-        count: Number of devices: GPUs where there are any, else CPU processes. None for one in this process, or for all
-            GPUs of the cluster that RAY_ADDRESS names.
+        count: Number of devices: GPUs where there are any, else CPU processes; "all" for as many as there are. None for
+            one in this process, or for all of the cluster that RAY_ADDRESS names.
         per_device: Workers that share a device; small models leave much of a GPU idle.
         device: "auto", "cpu" or "cuda".
     """
 
-    count: int | None = None
+    count: int | Literal["all"] | None = None
     per_device: int = 1
     device: str = "auto"
 
     def __post_init__(self) -> None:
         for name, value in (("devices", self.count), ("per_device", self.per_device)):
-            if value is not None and value < 1:
+            if isinstance(value, int) and value < 1:
                 raise SetupError(f"{name} is {value}", expected="a whole number of at least 1")
 
     @property
@@ -53,6 +53,15 @@ class Devices:
         """Whether one worker in this process does it all, without Ray."""
         alone = self.count == 1 or (self.count is None and "RAY_ADDRESS" not in os.environ)
         return alone and self.per_device == 1
+
+    def here(self) -> Devices:
+        """With this host's number of devices for "all", unless RAY_ADDRESS names a cluster."""
+        if self.count != "all" or "RAY_ADDRESS" in os.environ:
+            return self
+        import torch
+
+        gpus = 0 if self.device == "cpu" else torch.cuda.device_count()
+        return replace(self, count=gpus or os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ def open_workers(make_worker: MakeWorker, devices: Devices) -> Iterator[Workers]
     Raises:
         SetupError: Ray is needed and not installed, its cluster cannot be reached, or there are fewer devices.
     """
+    devices = devices.here()
     if devices.in_process:
         yield _Local(make_worker, devices.device)
         return
@@ -133,11 +143,12 @@ class _Actors:
 
     def __init__(self, ray: ModuleType, make_worker: MakeWorker, devices: Devices) -> None:
         self._ray = ray
-        available = _start(ray, devices)
-        gpus = 0 if devices.device == "cpu" else available
+        resources = _start(ray, devices)
+        gpus = 0 if devices.device == "cpu" else int(resources.get("GPU", 0))
         if devices.device == "cuda" and not gpus:
             raise SetupError("there is no GPU", expected="a host or a cluster with GPUs", remedy="device cpu")
-        wanted = devices.count if devices.count is not None else max(gpus, 1)
+        everything = gpus or int(resources.get("CPU", 1))
+        wanted = devices.count if isinstance(devices.count, int) else everything
         if gpus and wanted > gpus:
             raise SetupError(
                 f"there are {gpus} GPUs, not {wanted}", expected=f"at most {gpus} devices", remedy=f"{gpus} devices"
@@ -243,8 +254,8 @@ def _ray() -> ModuleType:
     return ray
 
 
-def _start(ray: ModuleType, devices: Devices) -> int:
-    """Connect to the cluster of RAY_ADDRESS, or start one on this host; returns its GPUs."""
+def _start(ray: ModuleType, devices: Devices) -> dict[str, float]:
+    """Connect to the cluster of RAY_ADDRESS, or start one on this host; returns its resources."""
     common = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
     address = os.environ.get("RAY_ADDRESS")
     try:
@@ -252,10 +263,11 @@ def _start(ray: ModuleType, devices: Devices) -> int:
             ray.init(address, log_to_driver=False, logging_level="error")
         else:
             # "local": never somebody else's cluster that happens to run on this host.
-            workers = (devices.count or 1) * devices.per_device
+            workers = (devices.count if isinstance(devices.count, int) else 1) * devices.per_device
             cpus = max(workers, os.cpu_count() or 1)
             ray.init("local", num_cpus=cpus, object_store_memory=_STORE_BYTES, **common)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot start on this host"
         raise SetupError(f"{where}: {str(error).splitlines()[0]}", remedy="a shard per process instead") from None
-    return int(ray.cluster_resources().get("GPU", 0))
+    resources: dict[str, float] = ray.cluster_resources()
+    return resources

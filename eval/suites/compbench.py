@@ -11,20 +11,17 @@ import difflib
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.suites import Options, Suite, case_seed, suite
-from eval.suites.datafiles import download, read_text, tolerant_json
+from eval.suites.datafiles import Upstream, read_text, tolerant_json
 from eval.types import Case
 from ttom.errors import UserError
 
-REPOSITORY, BRANCH = "KaiyueSun98/T2V-CompBench", "V2"
-API, RAW = "https://api.github.com/repos", "https://raw.githubusercontent.com"
-CACHE = Path("~/.cache/ttom/t2v-compbench")
+UPSTREAM = Upstream("KaiyueSun98/T2V-CompBench", "V2")
 _ALIKE = 0.9
 """Least similarity of a prompt line and its metadata's prompt: upstream's differ in a dot or a word's form."""
 
@@ -63,7 +60,9 @@ def build(options: Options) -> Suite:
 
 def load(name: str, options: Options, categories: Sequence[Category]) -> Suite:
     """The cases of some categories, under a suite's name; category by category in the official order."""
-    folder, source = (options.data, options.data.name) if options.data is not None else fetch()
+    folder, source = options.data, options.data.name if options.data is not None else ""
+    if folder is None:
+        folder, source = UPSTREAM.fetch([name for category in CATEGORIES for name in _files(category)])
     cases, repaired = [], []
     for category in categories:
         found, was_repaired = _read(folder, category)
@@ -89,8 +88,7 @@ def load(name: str, options: Options, categories: Sequence[Category]) -> Suite:
 
 def _read(folder: Path, category: Category) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
     """Prompts with their facts, and whether the metadata had to be repaired."""
-    prompts_file = folder / "prompts" / f"{category.prompts}.txt"
-    metadata_file = folder / "meta_data" / f"{category.metadata}.json"
+    prompts_file, metadata_file = (folder / name for name in _files(category))
     lines = [line.strip() for line in read_text(prompts_file).strip().splitlines()]
     items, repaired = tolerant_json(read_text(metadata_file), str(metadata_file))
     if not isinstance(items, list) or len(items) != len(lines) or not all(lines):
@@ -115,49 +113,10 @@ def _read(folder: Path, category: Category) -> tuple[list[tuple[str, dict[str, A
     return found, repaired
 
 
+def _files(category: Category) -> tuple[str, str]:
+    return f"prompts/{category.prompts}.txt", f"meta_data/{category.metadata}.json"
+
+
 def _alike(line: str, described: str) -> bool:
     one, other = (" ".join(re.findall(r"\w+", text.lower())) for text in (line, described))
     return one == other or difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= _ALIKE
-
-
-def fetch(*, api: str = API, raw: str = RAW, cache: Path = CACHE) -> tuple[Path, str]:
-    """Download the branch's present revision into the cache, unless it is there.
-
-    Returns:
-        The folder, and "REPOSITORY@REVISION".
-
-    Raises:
-        UserError: The repository cannot be reached, or does not hold the files.
-    """
-    root = cache.expanduser()
-    kept = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
-    remedy = f"name a copy as data, such as {kept[-1]}" if kept else "name a copy of the repository as data"
-    try:
-        revision = json.loads(download(f"{api}/{REPOSITORY}/commits/{BRANCH}"))["sha"]
-        if not re.fullmatch(r"[0-9a-f]{40}", revision):
-            raise ValueError(revision)
-    except UserError as error:
-        raise UserError(error.problem, expected="access to the official repository", remedy=remedy) from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{api} named no revision of {REPOSITORY}", remedy=remedy) from None
-    folder = root / revision
-    if not folder.is_dir():
-        _download(f"{raw}/{REPOSITORY}/{revision}", folder)
-    return folder, f"{REPOSITORY}@{revision}"
-
-
-def _download(address: str, folder: Path) -> None:
-    """Make the folder with the files of all categories; it appears when they are all there."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as name:
-            part = Path(name) / "data"
-            for category in CATEGORIES:
-                for file in (f"prompts/{category.prompts}.txt", f"meta_data/{category.metadata}.json"):
-                    body = download(f"{address}/{file}")
-                    (part / file).parent.mkdir(parents=True, exist_ok=True)
-                    (part / file).write_bytes(body)
-            part.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # where another process was faster, the folder is complete
-            raise UserError(f"cannot write to {folder.parent}: {error.strerror}", remedy="free space there") from None

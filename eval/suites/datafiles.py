@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ttom.errors import UserError
 
+API, RAW = "https://api.github.com/repos", "https://raw.githubusercontent.com"
+CACHE = Path("~/.cache/ttom/benchmarks")
 MAX_BYTES = 16 << 20
 """Largest data file that is read or downloaded; the real ones have less than 1 MB."""
 TIMEOUT = 30.0
@@ -41,6 +46,55 @@ def download(url: str, timeout: float = TIMEOUT) -> bytes:
     if len(body) > MAX_BYTES:
         raise UserError(f"{url} is larger than {MAX_BYTES >> 20} MiB", expected="a list of prompts or metadata")
     return body
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A benchmark's repository on GitHub, and the branch that is taken."""
+
+    repository: str
+    branch: str
+
+    def fetch(self, names: Sequence[str]) -> tuple[Path, str]:
+        """Download files of the branch's present revision into the user's cache, unless they are there.
+
+        Returns:
+            The folder, and "REPOSITORY@REVISION".
+
+        Raises:
+            UserError: The repository cannot be reached, or does not hold the files.
+        """
+        root = CACHE.expanduser() / self.repository.replace("/", "--")
+        kept = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
+        remedy = f"name a copy as data, such as {kept[-1]}" if kept else "name a copy of the repository as data"
+        try:
+            revision = json.loads(download(f"{API}/{self.repository}/commits/{self.branch}"))["sha"]
+            if not re.fullmatch(r"[0-9a-f]{40}", revision):
+                raise ValueError(revision)
+        except UserError as error:
+            raise UserError(error.problem, expected="access to the official repository", remedy=remedy) from None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{API} named no revision of {self.repository}", remedy=remedy) from None
+        folder = root / revision
+        if not folder.is_dir():
+            self._download(revision, names, folder)
+        return folder, f"{self.repository}@{revision}"
+
+    def _download(self, revision: str, names: Sequence[str], folder: Path) -> None:
+        """Make the folder; it appears when all files are there."""
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as name:
+                part = Path(name) / "data"
+                for file in names:
+                    body = download(f"{RAW}/{self.repository}/{revision}/{file}")
+                    (part / file).parent.mkdir(parents=True, exist_ok=True)
+                    (part / file).write_bytes(body)
+                part.rename(folder)
+        except OSError as error:
+            if not folder.is_dir():  # where another process was faster, the folder is complete
+                problem = f"cannot write to {folder.parent}: {error.strerror}"
+                raise UserError(problem, remedy="free space there") from None
 
 
 def tolerant_json(text: str, name: str) -> tuple[Any, bool]:

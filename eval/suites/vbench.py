@@ -1,8 +1,8 @@
 """VBench's prompts, with the file names that its package expects: ``{prompt}-{sample}.mp4`` in one folder.
 
-The list is VBench_full_info.json, from a folder, or out of the installed package `vbench`, which is not imported. By
-default each prompt gets 5 samples; for temporal_flickering VBench asks for 25, which a second call into the same run
-adds: ``--category temporal_flickering --samples 25``.
+The list is VBench_full_info.json, from a folder, out of the installed package `vbench`, which is not imported, or else
+fetched from the official repository. By default each prompt gets 5 samples; for temporal_flickering VBench asks for 25,
+which a second call into the same run adds: ``--category temporal_flickering --samples 25``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from eval.suites import Options, Suite, case_seed, suite
-from eval.suites.datafiles import read_text
+from eval.suites.datafiles import Upstream, read_text
 from eval.types import Case
 from ttom.errors import UserError
 
 INFO = "VBench_full_info.json"
+UPSTREAM = Upstream("Vchitect/VBench", "master")
 SAMPLES = 5
 FOLDER = "vbench"
 
@@ -27,7 +28,12 @@ FOLDER = "vbench"
 @suite("vbench")
 def build(options: Options) -> Suite:
     """A case for each prompt and sample; entries that share a prompt are one, with all their dimensions."""
-    path = _info_file(options.data)
+    return load("vbench", options)
+
+
+def load(name: str, options: Options) -> Suite:
+    """The cases under a suite's name."""
+    path, source = _info_file(options.data)
     entries = merged(_entries(path))
     cases = []
     for prompt, facts in entries.items():
@@ -37,7 +43,7 @@ def build(options: Options) -> Suite:
             cases.append(
                 Case(
                     id=case_id,
-                    suite="vbench",
+                    suite=name,
                     category=facts["dimension"][0],
                     prompt=prompt,
                     seed=case_seed(case_id),
@@ -46,7 +52,7 @@ def build(options: Options) -> Suite:
                 )
             )
     revision = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()[:16]
-    return Suite("vbench", revision, tuple(cases), source=path.name)
+    return Suite(name, revision, tuple(cases), source=source)
 
 
 def merged(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -59,17 +65,15 @@ def merged(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _info_file(data: Path | None) -> Path:
+def _info_file(data: Path | None) -> tuple[Path, str]:
+    """The list and where it came from."""
     if data is not None:
-        return data / INFO if data.is_dir() else data
+        return data / INFO if data.is_dir() else data, data.name
     package = importlib.util.find_spec("vbench")
-    if package is None or package.origin is None:
-        raise UserError(
-            "VBench's list of prompts is not there",
-            expected=f"a folder with {INFO}, or the package vbench",
-            remedy=f"name the folder as data, or download {INFO} from github.com/Vchitect/VBench",
-        )
-    return Path(package.origin).with_name(INFO)
+    if package is not None and package.origin is not None:
+        return Path(package.origin).with_name(INFO), "the package vbench"
+    folder, source = UPSTREAM.fetch([f"vbench/{INFO}"])
+    return folder / "vbench" / INFO, source
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.suites import Options, Suite, load_suite
-from eval.suites import compbench as compbench_suite
-from eval.suites.compbench import BRANCH, CATEGORIES, REPOSITORY, fetch
+from eval.suites import Options, Suite, datafiles, load_suite
+from eval.suites.compbench import CATEGORIES, UPSTREAM
 from ttom.errors import UserError
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -144,15 +143,15 @@ def test_covered_cases_have_the_seeds_and_files_of_the_whole_suite(data: Path) -
 
 
 @pytest.fixture
-def official(data: Path) -> Iterator[tuple[str, list[str]]]:
-    """A server that holds the files as GitHub does; its address, and the paths that were asked for."""
+def official(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A server that holds the files as GitHub does; the paths that were asked for."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            raw = f"/{REPOSITORY}/{REVISION}/"
-            if self.path == f"/{REPOSITORY}/commits/{BRANCH}":
+            raw = f"/{UPSTREAM.repository}/{REVISION}/"
+            if self.path == f"/{UPSTREAM.repository}/commits/{UPSTREAM.branch}":
                 body = json.dumps({"sha": REVISION}).encode()
             elif self.path.startswith(raw) and (data / self.path.removeprefix(raw)).is_file():
                 body = (data / self.path.removeprefix(raw)).read_bytes()
@@ -168,40 +167,36 @@ def official(data: Path) -> Iterator[tuple[str, list[str]]]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        for name in ("API", "RAW"):
+            monkeypatch.setattr(datafiles, name, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(datafiles, "CACHE", tmp_path / "cache")
+        yield asked
         server.shutdown()
 
 
-def test_from_the_official_repository(
-    data: Path, official: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address, asked = official
-    places = {"api": address, "raw": address, "cache": tmp_path / "cache"}
-    monkeypatch.setattr(compbench_suite, "fetch", lambda: fetch(**places))
+def test_from_the_official_repository(data: Path, official: list[str]) -> None:
     suite = load_suite("compbench", Options())
-    assert suite.cases == load(data).cases and suite.source == f"{REPOSITORY}@{REVISION}"
-    assert len(asked) == 15
-    load_suite("compbench", Options())
-    assert len(asked) == 16, "the second time only the revision is asked for"
+    assert suite.cases == load(data).cases and suite.source == f"{UPSTREAM.repository}@{REVISION}"
+    assert len(official) == 15
+    load_suite("compbench-emojiworld", Options())
+    assert len(official) == 16, "the second time only the revision is asked for"
 
 
-def test_a_repository_that_lost_a_file_leaves_nothing_behind(
-    data: Path, official: tuple[str, list[str]], tmp_path: Path
-) -> None:
-    address, _ = official
+def test_a_repository_that_lost_a_file_leaves_nothing_behind(data: Path, official: list[str], tmp_path: Path) -> None:
     (data / "meta_data" / "motion_binding.json").unlink()
     with pytest.raises(UserError, match="motion_binding.json cannot be downloaded: Not Found"):
-        fetch(api=address, raw=address, cache=tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+        load_suite("compbench", Options())
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
-def test_a_repository_that_is_out_of_reach(tmp_path: Path) -> None:
-    closed = "http://127.0.0.1:9"
+def test_a_repository_that_is_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datafiles, "API", "http://127.0.0.1:9")
+    monkeypatch.setattr(datafiles, "CACHE", tmp_path)
     with pytest.raises(UserError, match="(?s)cannot be downloaded.*name a copy of the repository as data"):
-        fetch(api=closed, raw=closed, cache=tmp_path)
-    (tmp_path / REVISION).mkdir()
+        load_suite("compbench", Options())
+    (tmp_path / "KaiyueSun98--T2V-CompBench" / REVISION).mkdir(parents=True)
     with pytest.raises(UserError, match=f"(?s)such as .*{REVISION}"):
-        fetch(api=closed, raw=closed, cache=tmp_path)
+        load_suite("compbench", Options())
 
 
 @pytest.mark.skipif("COMPBENCH_DATA" not in os.environ, reason="COMPBENCH_DATA names no copy of T2V-CompBench V2")
