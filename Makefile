@@ -17,7 +17,7 @@ QUICK := PROXY: a few prompts that a toy model knows, judged by its own detector
 REAL := PROXY: the scores of stand-in judges are not the benchmark's; for those give the videos to the official toolkit.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding clean
+.PHONY: help demo test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding env-compbench env-vbench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
@@ -64,6 +64,10 @@ eval-compbench eval-vbench: eval-%: $(VENV)/.installed-dev
 
 env-grounding: .venv-grounding/.installed ## build the environment of groundingdino-py and sam2, for --masks worker (several GB)
 
+env-vbench: .venv-vbench/.installed ## build the environment of VBench's package, for python -m eval.toolkits vbench (several GB)
+
+env-compbench: .venv-llava/.installed .venv-compbench/.installed ## build T2V-CompBench's two environments from its clone: TOOLKIT=DIR (CUDA, several GB)
+
 clean: ## remove the environment and caches (what runs wrote stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
@@ -73,6 +77,31 @@ clean: ## remove the environment and caches (what runs wrote stays)
 	@.venv-grounding/bin/python -m pip --quiet install setuptools wheel $$(grep -E '^torch' $<)
 	@SAM2_BUILD_CUDA=0 .venv-grounding/bin/python -m pip --quiet install --no-build-isolation -r $<
 	@.venv-grounding/bin/python -c 'import groundingdino.util.inference, sam2.sam2_video_predictor'
+	@touch $@
+
+.venv-vbench/.installed: eval/toolkits/vbench-requirements.txt
+	@test -x .venv-vbench/bin/python || $(PYTHON) -m venv .venv-vbench
+	@.venv-vbench/bin/python -m pip --quiet install -r $<
+	@.venv-vbench/bin/python -c 'from vbench import VBench'
+	@touch $@
+
+# The steps of T2V-CompBench's README.
+CLONE = test -d "$(TOOLKIT)/LLaVA" || { echo "TOOLKIT=DIR names no clone of T2V-CompBench, branch V2." >&2; exit 1; }
+
+.venv-llava/.installed:
+	@$(CLONE)
+	@test -x .venv-llava/bin/python || $(PYTHON) -m venv .venv-llava
+	@.venv-llava/bin/python -m pip --quiet install -e "$(TOOLKIT)/LLaVA"
+	@touch $@
+
+# GroundingDINO is built against the torch that its requirements brought.
+.venv-compbench/.installed: GSA = $(TOOLKIT)/Grounded-Segment-Anything
+.venv-compbench/.installed:
+	@$(CLONE)
+	@test -x .venv-compbench/bin/python || $(PYTHON) -m venv .venv-compbench
+	@.venv-compbench/bin/python -m pip --quiet install setuptools wheel -r "$(GSA)/requirements.txt" -r "$(TOOLKIT)/dot/requirements.txt"
+	@.venv-compbench/bin/python -m pip --quiet install -e "$(GSA)/segment_anything"
+	@.venv-compbench/bin/python -m pip --quiet install --no-build-isolation -e "$(GSA)/GroundingDINO"
 	@touch $@
 
 # An environment made by other tools may lack pip; a half-made one is completed rather than replaced.
