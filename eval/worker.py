@@ -200,7 +200,7 @@ class VideoWorker:
 
 
 class _Carried:
-    """Stands for the memory, which is the driver's: see `ttom.sample.Recollection`."""
+    """Stands for the memory, which is the driver's: see `ttom.types.Recollection`."""
 
     def __init__(self, state: Adapter | None) -> None:
         self.state = state

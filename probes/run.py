@@ -19,7 +19,6 @@ from probes.masks import Segmenter
 from probes.records import PhraseRow, PromptRow
 from ttom import checkpoints, provenance
 from ttom.checkpoints.probe_file import cached_file, places
-from ttom.checks import check_seed, check_words
 from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
 from ttom.cli.commands import hush_libraries, memory_as_user_error
 from ttom.cli.flags import with_flags
@@ -27,6 +26,7 @@ from ttom.errors import SetupError, UserError
 from ttom.files import check_folder, staged
 from ttom.parallel import TRIES, Devices, Lost, open_workers
 from ttom.pipeline import TTOM
+from ttom.prepare import check_seed, check_words
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
 
@@ -192,7 +192,7 @@ class Probing:
         from probes import capture, measures
 
         layout = self.runner.plan(text)
-        check_words(self.backbone, layout)
+        check_words(self.backbone.name, self.backbone.vocabulary, layout)
         groups, grid = layout.groups(), self.backbone.token_grid(self.size)
         segmenter = self.segmenter  # fail before minutes of work, not after
         chosen = {"steps": self.steps, "blocks": self.blocks}

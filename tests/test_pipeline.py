@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from ttom import TTOM, UserError
-from ttom.checks import check_words
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.prepare import check_words
 from ttom.presets import PRESETS, PresetName, preset_for
 from ttom.result import Result
 
@@ -145,7 +145,7 @@ def test_layout_of_ones_own(runner: TTOM) -> None:
 def test_unknown_words_are_named_once_with_near_ones(runner: TTOM) -> None:
     prompt = "A baloon moves above a xylophone"
     with pytest.raises(UserError) as error:
-        check_words(runner.load(), runner.plan(prompt))
+        check_words(runner.model, runner.load().vocabulary, runner.plan(prompt))
     assert "does not know 'baloon', 'xylophone'" in error.value.problem
     assert error.value.remedy == "balloon for baloon"
     assert error.value.expected is not None

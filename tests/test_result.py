@@ -10,7 +10,9 @@ import pytest
 
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.errors import UserError
+from ttom.layout.model import Layout
 from ttom.layout.rules.planner import plan
+from ttom.prepare import Request
 from ttom.presets import emojiworld, paper
 from ttom.provenance import describe_settings, environment
 from ttom.result import (
@@ -115,8 +117,8 @@ def test_identity_depends_on_the_content_of_a_given_layout() -> None:
     moved = plan("A cat below a dog", aspect=1.5, seed=0)
     noted = layout.model_copy(update={"notes": ("edited by hand",), "source": "file"})
 
-    def of(layout: object, seed: int = 0) -> str:
-        return identity("A cat above a dog", seed, "ttom", layout, emojiworld(), "digest")  # type: ignore[arg-type]
+    def of(layout: Layout | None, seed: int = 0) -> str:
+        return identity(Request("A cat above a dog", seed, "ttom", layout, emojiworld()), "digest")
 
     assert of(layout) == of(noted)
     assert len({of(layout), of(moved), of(None), of(layout, seed=1)}) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
 from ttom.backbones.wan import WanBackbone
 from ttom.config import SamplerConfig
+from ttom.guidance import Outcome, Part, Step
 from ttom.sampler import Sampler
 from ttom.types import VideoSize
 
@@ -32,7 +35,7 @@ def test_latents_equal_the_stock_pipelines(tiny: WanBackbone, tiny_folder: Path,
     config = SamplerConfig(steps=6, guidance_scale=guidance, frames=9, height=32, width=48, max_sequence_length=16)
     text = tiny.encode_prompt(PROMPT, "a blue bus", guidance=guidance > 1, max_sequence_length=16)
     for _ in range(2):  # a second run meets no state of the first
-        ours = Sampler(tiny, text, config).run(tiny.initial_latents(SIZE, 7))
+        ours = Sampler(tiny, text, config).run(tiny.initial_latents(SIZE, 7)).latents
         assert ours.dtype == theirs.dtype == torch.float32
         assert (ours - theirs).abs().max().item() == 0.0
 
@@ -49,20 +52,52 @@ def test_decode_equals_the_stock_pipelines_frames(tiny: WanBackbone, tiny_folder
     assert video.float().std() > 0
 
 
-def test_hook_runs_before_each_step_and_progress_after(tiny: WanBackbone) -> None:
+class Recorder(Part):
+    """Notes what the loop does with it."""
+
+    def __init__(self, steps: int, seen: list[tuple], noise: torch.Tensor) -> None:
+        self.steps, self._seen, self._noise = steps, seen, noise
+
+    def __enter__(self) -> Recorder:
+        self._seen.append(("enter",))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._seen.append(("exit",))
+
+    def before(self, step: Step) -> torch.Tensor:
+        self._seen.append(("before", step.index, float(step.timestep), torch.equal(step.latents, self._noise)))
+        return step.latents
+
+    @contextmanager
+    def inside(self, step: Step) -> Iterator[None]:
+        self._seen.append(("inside", step.index))
+        yield
+
+    def outcome(self) -> Outcome:
+        self._seen.append(("outcome",))
+        return Outcome(losses=[[1.0]])
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_parts_act_before_and_inside_each_step(tiny: WanBackbone, finish: bool) -> None:
     config = SamplerConfig(steps=3, guidance_scale=1.0, frames=5, height=16, width=16, max_sequence_length=8)
     text = tiny.encode_prompt("a dog", "", guidance=False, max_sequence_length=8)
     noise = tiny.initial_latents(VideoSize(5, 16, 16), 0)
     seen: list[tuple] = []
-    Sampler(tiny, text, config).run(
-        noise,
-        before_step=lambda i, t, x: seen.append(("step", i, float(t), torch.equal(x, noise))),
-        progress=lambda *args: seen.append(args),
-    )
-    assert [s[:2] for s in seen[::2]] == [("step", 0), ("step", 1), ("step", 2)]
-    assert [s[3] for s in seen[::2]] == [True, False, False]
-    assert seen[0][2] > seen[2][2] > seen[4][2]
-    assert seen[1::2] == [("sample", 1, 3, None), ("sample", 2, 3, None), ("sample", 3, 3, None)]
+    part = Recorder(2, seen, noise)
+    sampled = Sampler(tiny, text, config).run(noise, [part], progress=lambda *told: seen.append(told), finish=finish)
+    taken = 3 if finish else 2
+    assert [item[:2] for item in seen[1:-2]] == [
+        item for i in range(taken) for item in (("before", i), ("inside", i), ("sample", i + 1))
+    ]
+    assert (seen[0], seen[-2:]) == (("enter",), [("outcome",), ("exit",)])
+    before = [item for item in seen if item[0] == "before"]
+    assert [item[3] for item in before] == [True, False, False][:taken]
+    assert before[0][2] > before[1][2]
+    assert [item[1:] for item in seen if item[0] == "sample"] == [(i + 1, 3, None) for i in range(taken)]
+    assert sampled.outcome.losses == [[1.0]]
+    assert sampled.seconds_optimize == 0 and sampled.seconds_sample > 0
 
 
 def test_the_pipelines_scheduler_is_left_alone(tiny: WanBackbone) -> None:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from ttom.errors import UserError
 
-Method = Literal["ttom", "base"]
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LossName = Literal["jsd", "bce", "center_of_mass"]
@@ -139,8 +138,8 @@ class TTOConfig:
     """Denoising steps, from the first, before which the LoRA is optimised (table 7)."""
     iterations: int = 8
     """Optimiser iterations before each guided step (table 8)."""
-    loss: LossName = "jsd"
-    """Attention-to-layout loss (table 5)."""
+    loss: LossName | str = "jsd"
+    """Attention-to-layout loss (table 5), or one of ttom.losses.register_loss."""
     downsample: int = 1
     """Optimise on latents with so many times fewer rows and columns: faster, another loss; 1 for the exact one."""
     stop_loss: float | None = None

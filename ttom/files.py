@@ -73,11 +73,15 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> None:
 def sync_folder(folder: str | Path) -> None:
     """Make a rename in the folder durable, where the platform can."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
+
+
+def _sync(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -114,8 +118,12 @@ def staged(folder: Path) -> Iterator[Path]:
             if descriptor is not None:
                 _lock(descriptor)
             yield stage
-            for path in sorted(stage.iterdir()):
+            made = sorted(stage.iterdir())
+            for path in made:
+                _sync(path)
+            for path in made:
                 os.replace(path, folder / path.name)
+            sync_folder(folder)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
             if descriptor is not None:

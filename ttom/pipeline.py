@@ -1,24 +1,29 @@
-"""One prompt -> video and report. Here and in sample.py the rooms meet.
+"""One prompt -> video and report: the only place where the rooms meet.
 
-Read `TTOM.generate`: plan the layout, load the backbone, encode, find tokens, make masks, optimise and denoise,
-decode, report.
+Read `TTOM.generate` as a list: plan, load, prepare, look up the memory, denoise with the method's parts, decode, write
+the files, update the memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from ttom import provenance
 from ttom.checkpoints.probe_file import resolve_blocks
-from ttom.checks import check_prompt, check_seed, check_words
-from ttom.config import MemoryConfig, Method, PlannerConfig, RuntimeConfig, Settings
+from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
-from ttom.layout.model import Layout, check_layout
-from ttom.layout.planning import Outcome, Planned, plan_prompts
+from ttom.guidance.registry import Inputs, Method, find_method
+from ttom.layout.model import Layout
+from ttom.prepare import LayoutPlanner, Plan, Plans, Prepared, Request, check_model, plan, prepare
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 from ttom.result import (
+    MemoryMatch,
     MemoryReport,
     PlannerReport,
     Provenance,
@@ -28,73 +33,107 @@ from ttom.result import (
     TTOReport,
     identity,
     layout_digest,
+    save_latents,
     settings_hash,
 )
-from ttom.sample import (
-    Progress,
-    Recollection,
-    Sample,
-    Sampled,
-    Stage,
-    checked_size,
-    denoise,
-    encode,
-    steer,
-    tokens_and_masks,
-)
+from ttom.types import Progress, Recollection, Stage, no_progress
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
     from ttom.backbones.protocol import Backbone
     from ttom.memory.memory import Lookup, Memory
+    from ttom.sampler import Sampled
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
 
 
+_log = logging.getLogger(__name__)
+
+
+class MemoryUpdateError(SetupError):
+    """The video was made, but the memory could not take its adapter in.
+
+    Attributes:
+        result: What `TTOM.generate` would have returned.
+    """
+
+    result: Result
+
+
+@dataclass
+class _Run:
+    """A call of `generate` or `optimize` on its way through the rooms."""
+
+    request: Request
+    method: Method
+    plan: Plan
+    prepared: Prepared
+    watch: Stopwatch
+    progress: Progress
+    memory: MemoryReport | None = None
+
+
 class TTOM:
-    """A model together with the settings it runs with.
+    """A model together with the settings it runs with. Use it as a context manager, or call `close`.
 
     Args:
-        model: An embedded checkpoint's name, a Hub id, or a diffusers folder.
+        model: An embedded checkpoint's name, a Hub id, a diffusers folder, or a loaded diffusers pipeline, which stays
+            as and where it is.
         device: "auto" (a GPU if there is one), "cpu" or "cuda".
         dtype: "auto", "float32", "bfloat16" or "float16".
         preset: Name of the settings (see ttom/presets.py); None for the model's own.
         runtime: How the model runs (memory and speed); the defaults if None.
+        planner: Plans layouts in place of the planner that the settings name: a function of a prompt and the picture's
+            width / height that returns a `Layout`, or raises UserError.
 
     The model is loaded when first needed; `from_pretrained` loads it at once.
     """
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | DiffusionPipeline = DEFAULT_MODEL,
         *,
         device: str = "auto",
         dtype: str = "auto",
         preset: str | None = None,
         runtime: RuntimeConfig | None = None,
+        planner: LayoutPlanner | None = None,
     ) -> None:
         if preset is not None and preset not in PRESETS:
             raise UserError(f"there is no preset {preset!r}", expected=f"one of {', '.join(PRESETS)}")
-        self.model, self.device, self.dtype = model, device, dtype
-        self.preset, self.runtime = preset or preset_for(model), runtime or RuntimeConfig()
+        self._pipe = None if isinstance(model, str) else model
+        self.model: str = model if isinstance(model, str) else pipeline_name(model)
+        self.device, self.dtype = device, dtype
+        self.preset, self.runtime = preset or preset_for(self.model), runtime or RuntimeConfig()
         self._backbone: Backbone | None = None
+        self._digest: str | None = None
         self._memories: dict[tuple[MemoryConfig, str], Memory] = {}
-        self._plans: dict[tuple[str, float, PlannerConfig], Outcome] = {}
+        self._plans = Plans(planner)
 
     @classmethod
-    def from_pretrained(
-        cls,
-        model: str = DEFAULT_MODEL,
-        *,
-        device: str = "auto",
-        dtype: str = "auto",
-        preset: str | None = None,
-        runtime: RuntimeConfig | None = None,
-    ) -> TTOM:
-        """Make a TTOM and load its model. Raises UserError for an unknown model, device, dtype or preset."""
-        made = cls(model, device=device, dtype=dtype, preset=preset, runtime=runtime)
+    def from_pretrained(cls, model: str | DiffusionPipeline = DEFAULT_MODEL, **options: Any) -> Self:
+        """Make a TTOM and load its model; options as in the constructor.
+
+        Raises:
+            UserError: For an unknown model, device, dtype or preset.
+        """
+        made = cls(model, **options)
         made.load()
         return made
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the memories. What is needed again is opened again."""
+        while self._memories:
+            _, memory = self._memories.popitem()
+            memory.close()
 
     @property
     def settings(self) -> Settings:
@@ -106,17 +145,22 @@ class TTOM:
         if self._backbone is None:
             from ttom.backbones import load_backbone
 
-            import_module("ttom.guidance.tto.fit")
-            self._backbone = load_backbone(self.model, device=self.device, dtype=self.dtype, runtime=self.runtime)
+            model = self.model if self._pipe is None else self._pipe
+            self._backbone = load_backbone(model, device=self.device, dtype=self.dtype, runtime=self.runtime)
         return self._backbone
+
+    @property
+    def model_digest(self) -> str | None:
+        """Digest of the model's weights; None if its files are not there yet."""
+        if self._digest is None:
+            pipe = self._pipe
+            self._digest = provenance.model_digest(self.model) if pipe is None else provenance.pipeline_digest(pipe)
+        return self._digest
 
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
-        return self._plan(prompt, settings or self.settings).layout
-
-    def _resolved(self, settings: Settings | None) -> Settings:
-        """The preset's settings if None, with the probe's blocks where these are "auto"."""
-        return resolve_blocks(settings or self.settings, self.model)
+        request = Request(prompt, 0, "ttom", None, settings or self.settings)
+        return self._plans.of(prompt, request.aspect, request.settings.planner).layout
 
     def plan_ahead(
         self, prompts: Sequence[str], settings: Settings | None = None, done: Callable[[], None] = lambda: None
@@ -126,66 +170,59 @@ class TTOM:
         A prompt that cannot be planned is refused later, by `generate`.
 
         Raises:
-            SetupError: the planner's settings cannot work for any prompt.
+            SetupError: The planner's settings cannot work for any prompt.
         """
         settings = settings or self.settings
-        aspect = settings.sampler.width / settings.sampler.height
-        outcomes = plan_prompts(prompts, aspect, settings.planner, done)
-        for prompt, outcome in zip(prompts, outcomes, strict=True):
-            self._plans[prompt, aspect, settings.planner] = outcome
-
-    def _plan(self, prompt: str, settings: Settings) -> Planned:
-        """The plan, made ahead or now. Raises UserError."""
-        key = prompt, settings.sampler.width / settings.sampler.height, settings.planner
-        outcome = self._plans[key] if key in self._plans else plan_prompts([prompt], *key[1:])[0]
-        if isinstance(outcome, UserError):
-            raise outcome
-        return outcome
+        self._plans.ahead(prompts, settings.sampler.width / settings.sampler.height, settings.planner, done)
 
     def generate(
         self,
         prompt: str,
-        method: Method = "ttom",
+        method: str | Method = "ttom",
         seed: int = 0,
         layout: Layout | None = None,
         settings: Settings | None = None,
         progress: Progress | None = None,
         logger: Any = None,
+        *,
+        out: str | Path | None = None,
+        save_lora: str | Path | None = None,
         recollection: Recollection | None = None,
     ) -> Result:
         """Make the video of a prompt.
 
         Args:
             prompt: What the video shows.
-            method: "ttom" steers attention towards the layout; "base" is the plain model.
+            method: "ttom" steers attention toward the layout; "base" is the plain model. Names joined by "+" act
+                together; ttom/guidance/registry.py says how to add a method.
             seed: Seed of the noise and of the adapter's start; the same seed gives the same video.
             layout: Where the objects are; planned from the prompt if None.
             settings: All other settings; the preset's if None.
             progress: Told how far each stage is.
             logger: A Lightning logger that receives the loss of every iteration.
+            out: Folder to write the result to (`Result.save`), before the memory is updated.
+            save_lora: Folder to write the optimized LoRA to, in diffusers' format, with a README.
             recollection: What a memory holds for the prompt, and the way back in; looked up in the memory of the
                 settings if None.
 
         Raises:
-            UserError: For a prompt, layout or setting that cannot work with this model.
+            UserError: For a prompt, layout or setting that cannot work with this model, or files that cannot be
+                written; if only decoding or encoding failed, the final latents are in ``out``.
+            MemoryUpdateError: The memory could not be updated; the error has the result.
         """
-        settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
-        sample = self._prepare(prompt, method, seed, layout, settings, clock, tell)
-        if method == "ttom":
-            lookup = recollection or self._look_up(sample, settings)
-            sampled = steer(sample, settings, seed, tell, logger, lookup)
-        else:
-            sampled = denoise(sample, settings, seed, tell)
-        clock.add("optimize", sampled.seconds_optimize)
-        clock.add("sample", sampled.seconds_sample)
-        with clock("decode"):
-            tell("decode", 0, 1, None)
-            video = sample.backbone.decode(sampled.latents).numpy()
-            tell("decode", 1, 1, None)
-
-        report = self._report(prompt, method, seed, layout, sample, settings, sampled, clock)
-        maps = (sampled.maps_before, sampled.maps_after)
-        return Result(video, sampled.latents, sample.layout, report, settings, sample.masks, *maps)
+        run = self._start(prompt, method, seed, layout, settings, progress)
+        if save_lora is not None and not run.method.learns:
+            raise UserError(f"the method {run.method.name} has no LoRA to save", expected="a method that trains one")
+        lookup = recollection or self._look_up(run)
+        sampled = self._denoise(run, lookup, logger)
+        with _latents_kept(sampled, out), self._stage(run, "decode"):
+            video = run.prepared.backbone.decode(sampled.latents).numpy()
+        result = self._result(run, sampled, video)
+        if out is not None:
+            result.save(out)
+        if save_lora is not None:
+            _save_lora(run, sampled, save_lora)
+        return self._remember(run, lookup, sampled, result, out)
 
     def optimize(
         self,
@@ -196,7 +233,7 @@ class TTOM:
         progress: Progress | None = None,
         recollection: Recollection | None = None,
     ) -> Report:
-        """Optimise a prompt's adapter and put it into the memory, without making the video: to fill a memory ahead.
+        """Optimize a prompt's adapter and put it into the memory, without making the video: to fill a memory ahead.
 
         The adapter is the one that `generate` would store. Arguments as in `generate`; returns the same report, with
         no sampling or decoding in its seconds.
@@ -204,133 +241,194 @@ class TTOM:
         Raises:
             UserError: As `generate`, and if the settings name no memory that may be written.
         """
-        settings, clock, tell = self._resolved(settings), Stopwatch(), progress or _silent
-        if recollection is None and (not settings.memory.active or settings.memory.mode != "readwrite"):
+        memory = (settings or self.settings).memory
+        if recollection is None and (not memory.active or memory.mode != "readwrite"):
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="`memory.path=DIR`"
             )
-        sample = self._prepare(prompt, "ttom", seed, layout, settings, clock, tell)
-        lookup = recollection or self._look_up(sample, settings)
-        sampled = steer(sample, settings, seed, tell, None, lookup, finish=False)
-        clock.add("optimize", sampled.seconds_optimize)
-        return self._report(prompt, "ttom", seed, layout, sample, settings, sampled, clock)
+        run = self._start(prompt, "ttom", seed, layout, settings, progress)
+        lookup = recollection or self._look_up(run)
+        assert lookup is not None
+        sampled = self._denoise(run, lookup, finish=False)
+        run.memory = _kept(lookup, sampled)
+        return self._report(run, sampled)
 
-    def _prepare(
+    def _start(
         self,
         prompt: str,
-        method: Method,
+        method: str | Method,
         seed: int,
         layout: Layout | None,
-        settings: Settings,
-        clock: Stopwatch,
-        tell: Progress,
-    ) -> Sample:
-        """Plan, load, check, encode, find tokens and make masks."""
-        with clock("plan"):
-            check_seed(seed)
+        settings: Settings | None,
+        progress: Progress | None,
+    ) -> _Run:
+        """Check, plan, load and prepare; what can be refused without the model's weights is refused first."""
+        watch, found, tell = Stopwatch(), find_method(method), progress or no_progress
+        request = Request(prompt, seed, found.name, layout, resolve_blocks(settings or self.settings, self.model))
+        with watch("plan"):
             tell("plan", 0, 1, None)
-            layout, planner = self._layout(prompt, method, layout, settings)
-            if layout is not None and planner is not None and planner.get("video_text") == "enriched":
-                prompt = layout.prompt
+            request.check()
+            planned = plan(request, self._plans, needs_layout=found.needs_layout)
+            if self._backbone is None and self._pipe is None:
+                check_model(self.model, request, planned.layout)
             tell("plan", 1, 1, None)
-        with clock("load"):
+        with watch("load"):
             tell("load", 0, 1, None)
             backbone = self.load()
             provenance.reset_peak(backbone.device)
             tell("load", 1, 1, None)
+        return _Run(request, found, planned, prepare(request, planned, backbone), watch, tell)
 
-        size = checked_size(backbone, settings)
-        if layout is not None:
-            check_words(backbone, layout)
-        text = encode(backbone, prompt, settings.sampler)
-        tokens, masks = tokens_and_masks(backbone, prompt, layout, size, settings)
-        latents = backbone.initial_latents(size, seed)
-        return Sample(backbone, prompt, layout, planner, latents, text, tokens, masks)
-
-    def _layout(
-        self, prompt: str, method: Method, layout: Layout | None, settings: Settings
-    ) -> tuple[Layout | None, dict[str, Any] | None]:
-        """The given layout, checked against the prompt, or a planned one and the planner's report.
-
-        Without a layout only for method base, and never where the planner was to enrich the text: both methods shall be
-        compared on the same words.
-        """
-        check_prompt(prompt)
-        if method not in ("ttom", "base"):
-            raise UserError(f"there is no method {method!r}", expected="ttom or base")
-        if layout is not None:
-            check_layout(layout, prompt)
-            return layout, None
-        try:
-            planned = self._plan(prompt, settings)
-        except UserError as error:
-            own_text = settings.planner.kind == "rules" or settings.planner.video_text == "original"
-            if method == "ttom" or isinstance(error, SetupError) or not own_text:
-                raise
-            return None, None  # the plain model needs none
-        return planned.layout, planned.report
-
-    def _look_up(self, sample: Sample, settings: Settings) -> Lookup | None:
+    def _look_up(self, run: _Run) -> Lookup | None:
         """What the memory of these settings, opened once, holds for the prompt; None without a memory.
 
         Its key takes the objects from the layout: what the LLM planner named, where that one planned.
         """
-        if not settings.memory.active:
+        prepared, config = run.prepared, run.request.settings.memory
+        if not run.method.learns or not config.active:
             return None
         from ttom.guidance.tto.adapter import LoraAdapter
         from ttom.memory.embedders import load_embedder
         from ttom.memory.memory import Memory
 
-        assert sample.layout is not None
-        backbone = sample.backbone
+        assert prepared.layout is not None
+        backbone, settings = prepared.backbone, prepared.settings
         signature = LoraAdapter(backbone, settings.adapter, settings.tto.targets, seed=0).signature
-        known = (settings.memory, signature)
+        known = (config, signature)
         if known not in self._memories:
-            embedder = load_embedder(settings.memory.embedder, backbone)
-            self._memories[known] = Memory.open(settings.memory, embedder, signature)
-        return self._memories[known].look_up(sample.prompt, sample.layout)
+            self._memories[known] = Memory.open(config, load_embedder(config.embedder, backbone), signature)
+        lookup = self._memories[known].look_up(prepared.prompt, prepared.layout)
+        run.memory = _read_report(lookup)
+        return lookup
 
-    def _report(
-        self,
-        prompt: str,
-        method: Method,
-        seed: int,
-        given: Layout | None,
-        sample: Sample,
-        settings: Settings,
-        sampled: Sampled,
-        clock: Stopwatch,
-    ) -> Report:
-        backbone, planned = sample.backbone, sample.layout
-        digest = provenance.model_digest(self.model)
+    def _denoise(self, run: _Run, lookup: Recollection | None, logger: Any = None, finish: bool = True) -> Sampled:
+        """All steps, or with finish off those in which the method acts."""
+        from ttom.sampler import Sampler
+
+        prepared = run.prepared
+        adapter = lookup.state if lookup is not None else None
+        parts = run.method.parts(Inputs(prepared, adapter, logger))
+        sampler = Sampler(prepared.backbone, prepared.text, prepared.settings.sampler, prepared.seed)
+        sampled = sampler.run(prepared.latents, parts, progress=run.progress, finish=finish)
+        run.watch.add("optimize", sampled.seconds_optimize)
+        if finish:
+            run.watch.add("sample", sampled.seconds_sample)
+        return sampled
+
+    def _result(self, run: _Run, sampled: Sampled, video: Any) -> Result:
+        prepared, outcome = run.prepared, sampled.outcome
+        return Result(
+            video=video,
+            latents=sampled.latents,
+            layout=prepared.layout,
+            report=self._report(run, sampled),
+            settings=prepared.settings,
+            masks=prepared.masks,
+            maps_before=outcome.maps_before,
+            maps_after=outcome.maps_after,
+            adapter=outcome.adapter,
+        )
+
+    def _remember(
+        self, run: _Run, lookup: Recollection | None, sampled: Sampled, result: Result, out: str | Path | None
+    ) -> Result:
+        """Put the adapter into the memory; the result's report, written before, then tells of it."""
+        if lookup is None or sampled.outcome.adapter is None:
+            return result
+        try:
+            run.memory = _kept(lookup, sampled)
+        except UserError as error:
+            problem = f"the video was made, but the memory was not updated: {error.problem}"
+            failed = MemoryUpdateError(problem, expected=error.expected, remedy=error.remedy)
+            failed.result = result
+            raise failed from error
+        report = result.report.model_copy(update={"memory": run.memory, "seconds": run.watch.report()})
+        result = replace(result, report=report)
+        if out is not None:
+            result.save_report(out)
+        return result
+
+    def _report(self, run: _Run, sampled: Sampled) -> Report:
+        request, prepared, layout = run.request, run.prepared, run.prepared.layout
+        backbone, settings, words = prepared.backbone, prepared.settings, prepared.backbone.vocabulary
         origin = provenance.environment(backbone.device) | {
             "dtype": str(backbone.dtype).removeprefix("torch."),
             "runtime": self.runtime,
             "settings": provenance.describe_settings(settings, self.preset, self.settings),
         }
         return Report(
-            prompt=prompt,
-            video_prompt=sample.prompt,
+            prompt=request.prompt,
+            video_prompt=prepared.prompt,
             model=self.model,
-            model_digest=digest,
-            method=method,
-            seed=seed,
-            identity=identity(prompt, seed, method, given, settings, digest),
-            layout_source=planned.source if planned is not None else None,
-            layout_digest=layout_digest(planned) if planned is not None else None,
-            left_out=sample.left_out,
-            unknown_words=tuple(backbone.vocabulary.unknown_words(sample.prompt)),
-            cut_off=backbone.vocabulary.cut_off(sample.prompt, settings.sampler.max_sequence_length),
-            planner=PlannerReport.model_validate(sample.planner) if sample.planner is not None else None,
+            model_digest=self.model_digest,
+            method=request.method,
+            seed=request.seed,
+            identity=identity(request, self.model_digest),
+            layout_source=layout.source if layout is not None else None,
+            layout_digest=layout_digest(layout) if layout is not None else None,
+            left_out=run.plan.left_out,
+            unknown_words=tuple(words.unknown_words(prepared.prompt)),
+            cut_off=words.cut_off(prepared.prompt, settings.sampler.max_sequence_length),
+            planner=PlannerReport.model_validate(run.plan.report) if run.plan.report is not None else None,
             sampler=settings.sampler,
-            tto=TTOReport.of(settings.tto.targets, sampled.losses),
-            memory=MemoryReport.model_validate(sampled.memory) if sampled.memory is not None else None,
-            seconds=clock.report(),
+            tto=TTOReport.of(settings.tto.targets, sampled.outcome.losses),
+            memory=run.memory,
+            seconds=run.watch.report(),
             peak_bytes=provenance.peak_bytes(backbone.device),
             settings_hash=settings_hash(settings),
             provenance=Provenance.model_validate(origin),
         )
 
+    @contextmanager
+    def _stage(self, run: _Run, stage: Stage) -> Iterator[None]:
+        with run.watch(stage):
+            run.progress(stage, 0, 1, None)
+            yield
+            run.progress(stage, 1, 1, None)
 
-def _silent(stage: Stage, done: int, total: int, loss: float | None) -> None:
-    pass
+
+def pipeline_name(pipe: Any) -> str:
+    """What a loaded pipeline is called in messages and reports: where it was loaded from, or its class."""
+    return getattr(pipe, "name_or_path", None) or type(pipe).__name__
+
+
+@contextmanager
+def _latents_kept(sampled: Sampled, out: str | Path | None) -> Iterator[None]:
+    """If the block fails, the minutes of sampling are not lost: the final latents are written."""
+    try:
+        yield
+    except Exception:
+        if out is not None:
+            _log.warning("warning: the final latents are kept in %s", save_latents(sampled.latents, Path(out)))
+        raise
+
+
+def _save_lora(run: _Run, sampled: Sampled, folder: str | Path) -> None:
+    from ttom.guidance.tto.adapter import LoraAdapter
+
+    prepared, settings = run.prepared, run.prepared.settings
+    adapter = LoraAdapter(prepared.backbone, settings.adapter, settings.tto.targets, seed=0)
+    adapter.save(folder, settings.tto.guided_steps, sampled.outcome.adapter)
+
+
+def _read_report(lookup: Lookup) -> MemoryReport:
+    """What a report says of the memory before it is updated."""
+    config, matches = lookup.memory.config, lookup.recalled.matches if lookup.recalled is not None else ()
+    found = tuple(
+        MemoryMatch(id=match.entry.id, key=match.entry.key, similarity=round(match.similarity, 6)) for match in matches
+    )
+    return MemoryReport(
+        mode=config.mode,
+        key=lookup.key,
+        hit=bool(found),
+        used=config.use if found else None,
+        similarity=found[0].similarity if found else None,
+        matches=found,
+    )
+
+
+def _kept(lookup: Recollection, sampled: Sampled) -> MemoryReport | None:
+    losses, adapter = sampled.outcome.losses, sampled.outcome.adapter
+    assert adapter is not None
+    report = lookup.keep(adapter, (losses[0][0], losses[-1][-1]))
+    return MemoryReport.model_validate(report) if report is not None else None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _READ_WHOLE, _SAMPLES, _SAMPLE = 256 << 20, 64, 64 << 10
+_NUMBERS = 4096  # read of each tensor of a loaded pipeline
 _PACKAGES = ("torch", "diffusers", "peft", "lightning", "transformers")
 
 
@@ -77,6 +78,20 @@ def model_digest(model: str) -> str | None:
             return None
         folder = Path(index).parent
     return digest(folder)
+
+
+def pipeline_digest(pipe: Any) -> str:
+    """16 hex digits for the transformer of a loaded pipeline: names, types, shapes and some numbers of its tensors."""
+    import torch
+
+    total = hashlib.sha256(type(pipe).__name__.encode())
+    with torch.no_grad():
+        for name, tensor in sorted(pipe.transformer.state_dict().items()):
+            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.flatten()
+            chosen = flat[:: max(1, flat.numel() // _NUMBERS)].to("cpu", torch.float64)
+            total.update(chosen.numpy().tobytes())
+    return total.hexdigest()[:16]
 
 
 def describe_settings(settings: Settings, preset: str, preset_settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from ttom.prepare import Request
+
 REPORT_VERSION: Literal[1] = 1
 FILES = ("video.mp4", "overlay.mp4", "attention.png", "layout.json", "report.json")
 """Names of the files of a saved result."""
+LATENTS = "latents.safetensors"
+"""Final latents of a run whose video could not be decoded or written."""
 _PLANNER_IRRELEVANT = (
     "key_variable", "timeout", "retries", "concurrency", "cache_dir", "offline", "refresh", "strict", "input_price",
     "output_price",
@@ -40,9 +44,9 @@ class _Part(BaseModel):
 
 
 class PlannerReport(_Part):
-    """How the layout was planned; the fields after ``notes`` are those of the LLM planner."""
+    """How the layout was planned: by "rules", "llm" or a function's name. The fields after ``notes`` are the LLM's."""
 
-    planner: Literal["rules", "llm"]
+    planner: str
     notes: tuple[str, ...] = ()
     model: str | None = None
     stages: tuple[str, ...] = ()
@@ -235,21 +239,14 @@ def layout_digest(layout: Layout) -> str:
     return _digest(layout.model_dump(mode="json", exclude={"notes", "source", "left_out"}))
 
 
-def identity(
-    prompt: str, seed: int, method: str, layout: Layout | None, settings: Settings, model_digest: str | None
-) -> str:
+def identity(request: Request, model_digest: str | None) -> str:
     """16 hex digits for a case: equal for two runs that make the same video on the same kind of machine.
 
-    Args:
-        prompt: As given.
-        seed: As given.
-        method: As given.
-        layout: The layout that was given; None if it is planned from the prompt.
-        settings: As resolved.
-        model_digest: Of the weights (`provenance.model_digest`).
+    They depend on the prompt, the seed, the method, the content of a given layout, the settings that decide the video
+    (`settings_hash`) and the model's weights.
     """
-    given = layout_digest(layout) if layout is not None else None
-    return _digest([prompt, seed, method, given, settings_hash(settings), model_digest])
+    given = layout_digest(request.layout) if request.layout is not None else None
+    return _digest([request.prompt, request.seed, request.method, given, settings_hash(request.settings), model_digest])
 
 
 def _digest(value: Any) -> str:
@@ -291,6 +288,7 @@ class Result:
         masks: The layout on the token grid; None without a layout.
         maps_before: Attention maps ``(N, F, H, W)`` of the object groups before the optimization, mean over blocks.
         maps_after: The same after it; None for method base.
+        adapter: The LoRA that was optimized or loaded, by tensor name; None for methods without one.
     """
 
     video: np.ndarray
@@ -301,41 +299,68 @@ class Result:
     masks: ObjectMasks | None = None
     maps_before: Tensor | None = None
     maps_after: Tensor | None = None
+    adapter: dict[str, Tensor] | None = None
 
     def save(self, folder: str | Path) -> Path:
         """Write video.mp4, overlay.mp4, attention.png, layout.json and report.json; return the folder.
 
         Without a layout (method base, and nothing to plan from the prompt) only the video and the report are written.
-        The folder's files change together or not at all.
+        The folder's files change together or not at all. If they cannot be written or encoded, latents.safetensors is
+        what is kept.
 
         Raises:
-            UserError: If the folder cannot be written; SetupError if the disk is full.
+            UserError: If the folder cannot be written, or the encoder fails; SetupError if the disk is full.
         """
-        from ttom.video import enlarge, write_video
-
         folder = Path(folder)
-        fps = self.settings.sampler.fps
-        enlarged = enlarge(self.video)
-        with files.staged(folder) as stage:
-            write_video(enlarged, stage / "video.mp4", fps)
-            if self.layout is not None:
-                # Drawn after enlarging: thin lines and labels that can be read.
-                import torch  # late: `ttom plan` shall not wait for it
-
-                from ttom.figure import draw_attention
-                from ttom.layout.draw import draw_boxes
-
-                overlay = draw_boxes(torch.from_numpy(enlarged), self.layout).numpy()
-                write_video(overlay, stage / "overlay.mp4", fps)
-                save_layout(self.layout, stage / "layout.json")
-                draw_attention(self, stage / "attention.png")
-            saved = replace(self, report=self.report.model_copy(update={"video_sha256": sha256(stage / "video.mp4")}))
-            saved.report.save(stage / "report.json")
-            made = {path.name for path in stage.iterdir()}
-        for name in FILES:  # of an earlier run into the same folder
+        try:
+            with files.staged(folder) as stage:
+                self._write(stage)
+                made = {path.name for path in stage.iterdir()}
+        except UserError as error:
+            try:
+                kept = save_latents(self.latents, folder)
+            except UserError:
+                raise error from None
+            problem = f"{error.problem}; the final latents are kept in {kept}"
+            raise type(error)(problem, expected=error.expected, remedy=error.remedy) from error
+        for name in (*FILES, LATENTS):  # of an earlier run into the same folder
             if name not in made:
                 (folder / name).unlink(missing_ok=True)
         return folder
+
+    def save_report(self, folder: str | Path) -> None:
+        """Write report.json anew beside a saved video. Raises UserError."""
+        with files.disk_errors(folder):
+            report = self.report.model_copy(update={"video_sha256": sha256(Path(folder) / "video.mp4")})
+            report.save(Path(folder) / "report.json")
+
+    def _write(self, folder: Path) -> None:
+        from ttom.video import enlarge, write_video
+
+        fps, enlarged = self.settings.sampler.fps, enlarge(self.video)
+        write_video(enlarged, folder / "video.mp4", fps)
+        if self.layout is not None:
+            # Drawn after enlarging: thin lines and labels that can be read.
+            import torch  # late: `ttom plan` shall not wait for it
+
+            from ttom.figure import draw_attention
+            from ttom.layout.draw import draw_boxes
+
+            write_video(draw_boxes(torch.from_numpy(enlarged), self.layout).numpy(), folder / "overlay.mp4", fps)
+            save_layout(self.layout, folder / "layout.json")
+            draw_attention(self, folder / "attention.png")
+        self.save_report(folder)
+
+
+def save_latents(latents: Tensor, folder: Path) -> Path:
+    """Keep final latents whose video could not be written; returns the file. Raises UserError."""
+    from safetensors.torch import save
+
+    path = folder / LATENTS
+    with files.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(path, save({"latents": latents.detach().cpu().contiguous()}))
+    return path
 
 
 def sha256(path: Path) -> str:

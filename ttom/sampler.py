@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from diffusers import FirstBlockCacheConfig
@@ -14,10 +16,25 @@ from torch import Tensor
 from ttom.backbones.protocol import Backbone
 from ttom.config import SamplerConfig
 from ttom.errors import UserError
-from ttom.types import TextEmbeddings
+from ttom.guidance.protocol import Outcome, Part, Step
+from ttom.types import Progress, TextEmbeddings, no_progress
 
-Progress = Callable[[Literal["optimize", "sample"], int, int, float | None], None]
-"""Called with the phase, how many of its units are done, how many there are, and the last loss (optimize only)."""
+
+@dataclass(frozen=True)
+class Sampled:
+    """What the loop hands back.
+
+    Attributes:
+        latents: After the last step that was taken.
+        outcome: What the parts left behind.
+        seconds_optimize: Wall time of the steps that parts optimized in, denoising included.
+        seconds_sample: Wall time of the other steps.
+    """
+
+    latents: Tensor
+    outcome: Outcome
+    seconds_optimize: float
+    seconds_sample: float
 
 
 class Sampler:
@@ -103,24 +120,48 @@ class Sampler:
     def run(
         self,
         latents: Tensor,
+        parts: Sequence[Part] = (),
         *,
-        start: int = 0,
-        cache_from: int = 0,
-        before_step: Callable[[int, Tensor, Tensor], None] | None = None,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """Take all steps from ``start`` on; ``before_step`` gets the step's index, timestep and latents.
+        progress: Progress = no_progress,
+        finish: bool = True,
+    ) -> Sampled:
+        """Take the steps, each with the parts that act before it and inside it.
 
-        Steps before ``cache_from`` are computed in full whatever config.cache_threshold says.
+        Args:
+            latents: Noise (``Backbone.initial_latents``).
+            parts: Of the guidance method, in the order in which they act; none for the plain model.
+            progress: Told about each step after those that parts optimize in; these parts tell about themselves.
+            finish: Take all steps; otherwise only those in which parts act.
         """
-        total = len(self.timesteps)
-        with ExitStack() as cache:
-            for index in range(start, total):
-                if index == max(start, cache_from):
-                    cache.enter_context(self._cached())
-                if before_step is not None:
-                    before_step(index, self.timesteps[index], latents)
-                latents = self.step(index, latents)
-                if progress is not None:
-                    progress("sample", index + 1 - start, total - start, None)
-        return latents
+        acting = max((part.steps for part in parts), default=0)
+        optimizing = max((part.steps for part in parts if part.stage == "optimize"), default=0)
+        total, begin = len(self.timesteps), time.perf_counter()
+        optimized = begin
+        with ExitStack() as running:
+            for part in parts:
+                running.enter_context(part)
+            for index in range(total if finish else acting):
+                if index == acting:  # until then every step is computed in full, whatever config.cache_threshold says
+                    running.enter_context(self._cached())
+                latents = self._guided_step(index, latents, parts, progress)
+                if index >= optimizing:
+                    progress("sample", index + 1 - optimizing, total - optimizing, None)
+                elif index == optimizing - 1:
+                    optimized = time.perf_counter()
+            outcome = Outcome()
+            for part in parts:
+                outcome = outcome | part.outcome()
+        return Sampled(latents, outcome, optimized - begin, time.perf_counter() - optimized)
+
+    def _guided_step(self, index: int, latents: Tensor, parts: Sequence[Part], progress: Progress) -> Tensor:
+        for part in parts:
+            latents = part.before(Step(index, self.timesteps[index], latents, progress))
+        return self.step(index, latents, _inside(parts, Step(index, self.timesteps[index], latents, progress)))
+
+
+@contextmanager
+def _inside(parts: Sequence[Part], step: Step) -> Iterator[None]:
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(part.inside(step))
+        yield

@@ -11,13 +11,39 @@ Legend of dimension letters used in signatures:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ttom.errors import UserError
 
 if TYPE_CHECKING:  # the command line's --help reads these types without paying for torch
     from torch import Tensor
+
+
+Stage = Literal["plan", "load", "optimize", "sample", "decode"]
+Progress = Callable[[Stage, int, int, float | None], None]
+"""Called with the stage, how many of its units are done, how many there are, and the loss where there is one."""
+
+
+def no_progress(stage: Stage, done: int, total: int, loss: float | None) -> None:
+    """A `Progress` that shows nothing."""
+
+
+class Recollection(Protocol):
+    """What a memory holds for a prompt, and the way back in.
+
+    `ttom.memory.memory.Lookup`, or a stand-in for it where the memory is in another process.
+    """
+
+    @property
+    def state(self) -> dict[str, Tensor] | None:
+        """The adapter to start from, or to load."""
+        ...
+
+    def keep(self, adapter: dict[str, Tensor], losses: tuple[float, float]) -> dict[str, Any] | None:
+        """Take the adapter as optimized, with the first and the last loss; returns what a report says of it."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from ttom.attention.capture import Prefix
 from ttom.backbones import Backbone
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.guidance.tto.adapter import LoraAdapter
-from ttom.guidance.tto.fit import run_tto
+from ttom.guidance.tto.parts import TestTimeOptimization
 from ttom.losses import alignment_loss
 from ttom.memory.fusion import fuse
 from ttom.memory.store import Store
+from ttom.prepare import Prepared
 from ttom.sampler import Sampler
 from ttom.types import ObjectMasks, TextEmbeddings, TokenGrid
 
@@ -118,10 +119,13 @@ def measure_fit(
         meter.mark("warm-up" if done <= 3 else "iteration")
 
     with meter.watching(Sampler, "step", "guided step"):
-        result = run_tto(backbone, latents, text, TOKENS, masks, settings, seed=0, progress=mark, finish=False)
+        prepared = Prepared(backbone, settings, 0, "", None, latents, text, TOKENS, masks)
+        sampler = Sampler(backbone, text, settings.sampler)
+        outcome = sampler.run(latents, [TestTimeOptimization(prepared)], progress=mark, finish=False).outcome
+    assert outcome.adapter is not None
     report = meter.report()
-    report["adapter_bytes"] = sum(tensor.nbytes for tensor in result.adapter.values())
-    report["losses"] = [round(loss, 6) for loss in result.losses[0]]
+    report["adapter_bytes"] = sum(tensor.nbytes for tensor in outcome.adapter.values())
+    report["losses"] = [round(loss, 6) for loss in outcome.losses[0]]
     return report
 
 

@@ -11,6 +11,7 @@ import torch
 from diffusers import CogVideoXPipeline, DDIMScheduler
 from torch import Tensor
 
+from tests.running import run, run_loaded, run_tto
 from tests.tiny import TEXT_LENGTH, CogVideoX, tiny_cogvideox
 from ttom import TTOM
 from ttom.backbones import load_backbone
@@ -18,10 +19,10 @@ from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import UserError
 from ttom.guidance.tto.adapter import LoraAdapter
-from ttom.guidance.tto.fit import TTOResult, run_loaded, run_tto
 from ttom.layout.raster import latent_times
 from ttom.losses import alignment_loss
-from ttom.sampler import Sampler
+from ttom.prepare import Prepared
+from ttom.sampler import Sampled, Sampler
 from ttom.types import ObjectMasks, TokenGrid, VideoSize
 
 PROMPT = "two  dogs and a red balloon"
@@ -49,7 +50,7 @@ def sampled(backbone: CogVideoXBackbone, **changes: object) -> Tensor:
     text = backbone.encode_prompt(
         PROMPT, "a blue bus", guidance=config.guidance_scale > 1, max_sequence_length=TEXT_LENGTH
     )
-    return Sampler(backbone, text, config, seed=7).run(backbone.initial_latents(SIZE, 7))
+    return Sampler(backbone, text, config, seed=7).run(backbone.initial_latents(SIZE, 7)).latents
 
 
 # Sampling
@@ -274,15 +275,15 @@ class Sample:
         self.masks = ObjectMasks(masks, torch.ones(2, grid.frames, dtype=torch.bool))
         self.backbone, self.latents = backbone, backbone.initial_latents(SIZE, 0)
 
-    @property
-    def inputs(self) -> tuple:
-        return self.backbone, self.latents, self.text, self.tokens, self.masks, self.settings
+    def prepared(self, seed: int = 0) -> Prepared:
+        inputs = (self.latents, self.text, self.tokens, self.masks)
+        return Prepared(self.backbone, self.settings, seed, PROMPT, None, *inputs)
 
-    def run(self, seed: int = 0, **options: object) -> TTOResult:
-        return run_tto(*self.inputs, seed, **options)  # type: ignore[arg-type]
+    def run(self, seed: int = 0) -> Sampled:
+        return run_tto(self.prepared(seed))
 
     def base(self) -> Tensor:
-        return Sampler(self.backbone, self.text, self.settings.sampler, 0).run(self.latents)
+        return run(self.prepared()).latents
 
 
 @EVERY_KIND
@@ -290,9 +291,9 @@ def test_the_loss_falls_the_maps_move_and_the_video_changes(cogvideox: CogVideoX
     sample = Sample(cogvideox, iterations=8, lr=3e-2)
     names = list(cogvideox.transformer.state_dict())
     result = sample.run()
-    assert result.losses[-1][-1] < 0.9 * result.losses[0][0]
+    assert result.outcome.losses[-1][-1] < 0.9 * result.outcome.losses[0][0]
     inside = sample.masks.masks > 0
-    shares = [(m * inside).sum() / m.sum() for m in (result.maps_before, result.maps_after)]
+    shares = [(m * inside).sum() / m.sum() for m in (result.outcome.maps_before, result.outcome.maps_after)]
     assert shares[1] > shares[0] + 0.05
     assert not torch.allclose(result.latents, sample.base())
     assert list(cogvideox.transformer.state_dict()) == names
@@ -303,8 +304,8 @@ def test_steps_that_draw_noise_draw_the_same_with_and_without_optimisation() -> 
     sample = Sample(CogVideoXBackbone("tiny", tiny_cogvideox("5b", dpm=True)), lr=1e-30)
     base, result = sample.base(), sample.run()
     assert torch.equal(result.latents, base)
-    state = {name: torch.zeros_like(value) for name, value in result.adapter.items()}
-    assert torch.equal(run_loaded(*sample.inputs, state, 0).latents, base)
+    state = {name: torch.zeros_like(value) for name, value in result.outcome.adapter.items()}
+    assert torch.equal(run_loaded(sample.prepared(), state).latents, base)
     assert not torch.equal(sample.run(seed=1).latents, base)
 
 

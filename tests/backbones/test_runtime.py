@@ -15,6 +15,7 @@ from torch import nn
 
 from tests.backbones.test_cogvideox import Sample as CogVideoXSample
 from tests.guidance.tto.test_tto import Sample
+from tests.running import run_loaded
 from tests.tiny import tiny_cogvideox, tiny_pipeline
 from ttom import TTOM
 from ttom.backbones import load_backbone, loading
@@ -25,7 +26,6 @@ from ttom.backbones.wan import WanBackbone
 from ttom.config import RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import UserError
 from ttom.guidance.tto.adapter import LoraAdapter
-from ttom.guidance.tto.fit import run_loaded
 from ttom.sampler import Sampler
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def run(family: str, runtime: RuntimeConfig) -> tuple[Any, torch.Tensor, Pipelin
 def sampled(backbone: PipelineBackbone) -> torch.Tensor:
     """The plain model's latents."""
     sample = Sample(backbone)  # type: ignore[arg-type]
-    return Sampler(backbone, sample.text, sample.settings.sampler).run(sample.latents)
+    return Sampler(backbone, sample.text, sample.settings.sampler).run(sample.latents).latents
 
 
 @pytest.fixture(scope="module", params=SAMPLES)
@@ -69,9 +69,9 @@ def plain(request: pytest.FixtureRequest) -> tuple[str, Any, torch.Tensor]:
 def test_what_saves_memory_changes_nothing(plain: tuple[str, Any, torch.Tensor], settings: dict[str, Any]) -> None:
     family, expected, video = plain
     result, decoded, backbone = run(family, RuntimeConfig(**settings))
-    assert result.losses == expected.losses
+    assert result.outcome.losses == expected.outcome.losses
     assert torch.equal(result.latents, expected.latents) and torch.equal(decoded, video)
-    assert all(torch.equal(value, expected.adapter[name]) for name, value in result.adapter.items())
+    assert all(torch.equal(value, expected.outcome.adapter[name]) for name, value in result.outcome.adapter.items())
     assert backbone.transformer.is_gradient_checkpointing == settings.get("checkpointing", False)
     hooked = [any(hasattr(m, "_diffusers_hook") for m in block.modules()) for block in backbone.blocks]
     assert hooked == [False] * 3 + [settings.get("resident_blocks") == 3]
@@ -131,8 +131,10 @@ def test_compiled_blocks_agree(family: str, monkeypatch: pytest.MonkeyPatch) -> 
         compiled = len(graphs)
         again = SAMPLES[family][1](backbone).run()
     assert compiled > 0 and len(graphs) == compiled, "a second video compiles nothing anew"
-    assert again.losses == result.losses
-    torch.testing.assert_close(torch.tensor(result.losses), torch.tensor(expected.losses), rtol=1e-4, atol=1e-6)
+    assert again.outcome.losses == result.outcome.losses
+    torch.testing.assert_close(
+        torch.tensor(result.outcome.losses), torch.tensor(expected.outcome.losses), rtol=1e-4, atol=1e-6
+    )
     torch.testing.assert_close(result.latents, expected.latents, rtol=1e-3, atol=1e-4)
     torch._dynamo.reset()
 
@@ -144,16 +146,16 @@ def test_fp8_equals_a_model_of_such_weights(family: str, checkpointing: bool) ->
     result, _, backbone = run(family, RuntimeConfig(fp8=True, checkpointing=checkpointing))
     low = {name for name, p in backbone.transformer.named_parameters() if p.dtype == torch.float8_e4m3fn}
     assert len(low) > 20 and all("norm" not in name for name in low)
-    assert {value.dtype for value in result.adapter.values()} == {torch.float32}
+    assert {value.dtype for value in result.outcome.adapter.values()} == {torch.float32}
     make, sample = SAMPLES[family]
     rounded = make()
     for name, parameter in rounded.transformer.named_parameters():
         if name in low:
             parameter.data = parameter.data.to(torch.float8_e4m3fn).float()
     expected = sample(rounded).run()
-    assert result.losses == expected.losses
+    assert result.outcome.losses == expected.outcome.losses
     assert torch.equal(result.latents, expected.latents)
-    assert all(torch.equal(value, expected.adapter[name]) for name, value in result.adapter.items())
+    assert all(torch.equal(value, expected.outcome.adapter[name]) for name, value in result.outcome.adapter.items())
 
 
 def captured(backbone: PipelineBackbone) -> Any:
@@ -195,7 +197,7 @@ def test_batched_guidance_agrees(family: str) -> None:
     for batched in (False, True):
         batches.clear()
         config = replace(one.settings.sampler, batched_guidance=batched)
-        results.append(Sampler(backbone, one.text, config).run(one.latents))
+        results.append(Sampler(backbone, one.text, config).run(one.latents).latents)
         assert batches == {2 if batched else 1}
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
@@ -206,7 +208,7 @@ def test_caches_work_after_the_guided_steps_only(family: str, loaded: bool) -> N
     make, sample = SAMPLES[family]
     backbone = make()
     one = sample(backbone)
-    state = one.run().adapter if loaded else None
+    state = one.run().outcome.adapter if loaded else None
     calls = [0] * backbone.num_blocks
     for b, block in enumerate(backbone.blocks):
         # The attention inside: a skipped block is still called.
@@ -217,8 +219,7 @@ def test_caches_work_after_the_guided_steps_only(family: str, loaded: bool) -> N
         settings = replace(one.settings, sampler=replace(one.settings.sampler, cache_threshold=threshold))
         one.settings = settings
         if state is not None:
-            parts = (backbone, one.latents, one.text, one.tokens, one.masks, settings, state)
-            return run_loaded(*parts).latents, list(calls)
+            return run_loaded(one.prepared(), state).latents, list(calls)
         return one.run().latents, list(calls)
 
     plain, all_calls = sampled(None)
@@ -323,7 +324,9 @@ def test_offloaded_parts_come_to_the_gpu_when_needed(family: str, fp8: bool) -> 
         result = sample(backbone).run()
         results.append((result, backbone.decode(result.latents)))
     (plain, video), (other, other_video) = results
-    torch.testing.assert_close(torch.tensor(other.losses), torch.tensor(plain.losses), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        torch.tensor(other.outcome.losses), torch.tensor(plain.outcome.losses), rtol=1e-5, atol=1e-6
+    )
     torch.testing.assert_close(other.latents, plain.latents, rtol=1e-4, atol=1e-5)
     assert (video.int() - other_video.int()).abs().max() <= 1
     assert {p.device.type for p in backbone.blocks[3].parameters()} == {"cpu"}

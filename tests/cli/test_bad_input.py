@@ -140,7 +140,8 @@ def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
         ("--runtime.compile --runtime.resident-blocks 3", "do not go together"),
         ("--seed -1", "--seed is -1"),
         ("--tto.guided-steps 4", "at most --sampler.steps (3)"),
-        ("--method magic", "--method"),
+        ("--method magic", "no method 'magic'"),
+        ("--method ttom+magic", "no method 'magic'"),
         ("--preset none", "--preset"),
         ("--no-such-option", "--no-such-option"),
         ("--model", "--model"),
@@ -234,9 +235,9 @@ def test_too_little_memory(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("ttom.pipeline.steer", refuse)
+    monkeypatch.setattr("ttom.sampler.Sampler.run", refuse)
     message = fails("generate", PROMPT, "--out", str(tmp_path), *small, *options)
-    assert "the memory does not suffice" in message
+    assert "out of memory" in message
     assert f"try: {remedy}" in message
     assert message.rstrip().endswith(SMALLER)
 

@@ -39,7 +39,7 @@ def dotted(settings: Any, prefix: str = "") -> list[str]:
 def test_help_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     text = help_text(capsys, "generate")
     options = dotted(Settings()) + [
-        f"--{item.name}" for item in fields(Generate) if item.name not in ("settings", "prompt")
+        f"--{item.name.replace('_', '-')}" for item in fields(Generate) if item.name not in ("settings", "prompt")
     ]
     assert len(options) > 25
     for option in options:

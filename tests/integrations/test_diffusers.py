@@ -12,13 +12,14 @@ import torch
 from diffusers import CogVideoXPipeline, WanPipeline
 from torch import Tensor
 
+from tests.running import run_loaded
 from tests.tiny import tiny_cogvideox, tiny_pipeline
 from ttom.backbones import CogVideoXBackbone, WanBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import UserError
 from ttom.guidance.tto.adapter import LoraAdapter
-from ttom.guidance.tto.fit import run_loaded
 from ttom.integrations.diffusers import GatedLora
+from ttom.prepare import Prepared
 from ttom.types import ObjectMasks, VideoSize
 
 PROMPT = "A red balloon above two dogs"
@@ -56,11 +57,11 @@ class Case:
         grid = backbone.token_grid(self.size)
         masks = torch.full((2, grid.frames, grid.height, grid.width), 1 / (grid.height * grid.width))
         masks = ObjectMasks(masks, torch.ones(2, grid.frames, dtype=torch.bool))
-        inputs = (backbone, backbone.initial_latents(self.size, SEED), text, tokens, masks)
+        inputs = (backbone.initial_latents(self.size, SEED), text, tokens, masks)
 
         def ours(guided_steps: int) -> Tensor:
             changed = replace(settings, tto=replace(settings.tto, guided_steps=guided_steps))
-            return run_loaded(*inputs, changed, state, SEED).latents
+            return run_loaded(Prepared(backbone, changed, SEED, PROMPT, None, *inputs), state).latents
 
         self.ours: Callable[[int], Tensor] = ours
         self.pipe = build()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from ttom.config import Device, Dtype, Method, PlannerConfig, PlannerKind, RuntimeConfig, Settings
+from ttom.config import Device, Dtype, PlannerConfig, PlannerKind, RuntimeConfig, Settings
 from ttom.presets import DEFAULT_MODEL, PresetName
 
 
@@ -36,8 +36,8 @@ class PlannerOptions(PlannerConfig):
 class Run:
     """What every command that makes videos takes."""
 
-    method: Method = "ttom"
-    """"ttom" steers attention towards the layout; "base" is the plain model."""
+    method: str = "ttom"
+    """"ttom" steers attention toward the layout; "base" is the plain model. Names joined by + act together."""
     model: str = DEFAULT_MODEL
     """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
     device: Device = "auto"
@@ -69,6 +69,8 @@ class Generate(Run):
     """Seed of the noise and of the adapter's start; the same seed gives the same video."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("runs/latest")
     """Folder for the results."""
+    save_lora: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Folder for the optimized LoRA, in diffusers' format with a README that says how to use it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from ttom.cli.progress import ProgressDisplay
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError, cut_short
 from ttom.files import check_folder
+from ttom.guidance import find_method
 from ttom.layout.model import Layout, load_layout
 from ttom.pipeline import TTOM
 from ttom.result import FILES, Report, Result
@@ -21,7 +22,10 @@ from ttom.result import FILES, Report, Result
 
 def generate(command: Generate) -> None:
     """Run `ttom generate`. Everything that can be wrong with the input is found before the minutes of work."""
+    find_method(command.method)
     check_folder(command.out)
+    if command.save_lora is not None:
+        check_folder(command.save_lora)
     layout = file_layout(command.layout) if command.layout is not None else None
     hush_libraries()
     runner = TTOM(
@@ -35,11 +39,12 @@ def generate(command: Generate) -> None:
             layout=layout,
             settings=command.settings,
             progress=progress,
+            out=command.out,
+            save_lora=command.save_lora,
         )
-    folder = result.save(command.out)
     for note in _notes(result):
         print(f"note: {note}", file=sys.stderr)
-    _say_done(result.report, folder)
+    _say_done(result.report, command.out)
 
 
 def _notes(result: Result) -> Iterator[str]:
@@ -93,7 +98,7 @@ def memory_as_user_error(dtype: str, runtime: RuntimeConfig | None) -> Iterator[
             "a smaller --sampler.height and --sampler.width": True,
         }
         raise UserError(
-            f"the memory does not suffice: {str(error).splitlines()[0]}",
+            f"out of memory: {str(error).splitlines()[0]}",
             expected="a video and a model that fit the device's memory",
             remedy=", ".join(setting for setting, helps in left.items() if helps),
         ) from error

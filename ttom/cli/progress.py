@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from ttom.sample import Stage
+    from ttom.types import Stage
 
 LABELS: dict[str, str] = {
     "plan": "planning",

@@ -21,7 +21,7 @@ from ttom.files import check_folder, disk_errors, write_text
 from ttom.pipeline import TTOM
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.result import Report, Result
-from ttom.sample import Stage
+from ttom.types import Stage
 
 RECORD = "stream.jsonl"
 NEEDED = ("report.json", "video.mp4")

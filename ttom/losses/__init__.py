@@ -16,11 +16,29 @@ from ttom.types import ObjectMasks
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"jsd": jsd, "bce": bce, "center_of_mass": center_of_mass}
 
 
+def register_loss(name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Make a loss known to ``tto.loss``: maps ``(K, N, F, H, W)`` and masks ``(N, F, H, W)`` -> ``(K, N, F)``.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+    if name in LOSSES:
+        raise ValueError(f"there is a loss {name!r} already")
+    LOSSES[name] = loss
+
+
+def find_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of a name. Raises UserError if there is none."""
+    if name not in LOSSES:
+        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="pass `tto.loss=jsd`")
+    return LOSSES[name]
+
+
 def alignment_loss(name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMasks) -> Float[Tensor, ""]:
     """Mean of a loss over blocks, objects and the latent frames in which the object is visible (equation 2).
 
     Args:
-        name: "jsd", "bce" or "center_of_mass" (ttom.config.LossName).
+        name: "jsd", "bce", "center_of_mass", or one of `register_loss`.
         maps: ``(K, N, F, H, W)`` attention maps, nonnegative.
         masks: Soft masks ``(N, F, H, W)`` with visibility ``(N, F)``.
 
@@ -31,13 +49,12 @@ def alignment_loss(name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMas
         UserError: There is no such loss.
         ValueError: Maps and masks have different shapes, or no object is ever visible.
     """
-    if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="pass `tto.loss=jsd`")
+    loss = find_loss(name)
     if maps.ndim != 5 or maps.shape[1:] != masks.masks.shape:
         raise ValueError(f"maps {tuple(maps.shape)} do not fit masks {tuple(masks.masks.shape)}")
     visible = masks.visible.to(maps.device)
     if not bool(visible.any()):
         raise ValueError("no object is visible in any latent frame")
-    values = LOSSES[name](maps, masks.masks.to(maps.device))
+    values = loss(maps, masks.masks.to(maps.device))
     # Selected, not multiplied by 0: an invisible frame must contribute neither value nor gradient.
     return values[:, visible].mean()

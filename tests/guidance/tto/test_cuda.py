@@ -20,12 +20,14 @@ def test_optimises_quietly(tiny_folder: Path, dtype: str, capfd: pytest.CaptureF
     sample = Sample(load_backbone(str(tiny_folder), device="cuda", dtype=dtype)).with_tto(iterations=6, lr=3e-2)
     result = sample.run()
     assert capfd.readouterr() == ("", "")
-    assert result.losses[-1][-1] < result.losses[0][0]
+    assert result.outcome.losses[-1][-1] < result.outcome.losses[0][0]
     assert result.latents.is_cuda and sample.backbone.transformer.device.type == "cuda"
 
 
 def test_first_loss_is_that_of_the_cpu(tiny_folder: Path) -> None:
-    losses = [Sample(load_backbone(str(tiny_folder), device=device)).run().losses[0] for device in ("cpu", "cuda")]
+    losses = [
+        Sample(load_backbone(str(tiny_folder), device=device)).run().outcome.losses[0] for device in ("cpu", "cuda")
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
@@ -43,5 +45,5 @@ def test_cogvideox_first_losses_are_those_of_the_cpu(
     for device in ("cpu", "cuda"):
         if parts and device == "cuda":
             monkeypatch.setattr(joint, "WRITTEN_OUT", 0)
-        losses.append(CogVideoXSample(load_backbone(str(cogvideox_folder), device=device)).run().losses[0])
+        losses.append(CogVideoXSample(load_backbone(str(cogvideox_folder), device=device)).run().outcome.losses[0])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)

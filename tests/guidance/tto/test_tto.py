@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +14,22 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
+from tests.running import run_tto
 from tests.tiny import tiny_pipeline
 from ttom.attention.capture import Prefix
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import UserError
-from ttom.guidance.tto import fit, module
+from ttom.guidance.tto import module
 from ttom.guidance.tto.adapter import LoraAdapter
-from ttom.guidance.tto.fit import TTOResult, run_tto
-from ttom.guidance.tto.module import TestTimeOptimization
+from ttom.guidance.tto.module import OptimizationModule
 from ttom.losses import alignment_loss
-from ttom.sampler import Sampler
+from ttom.prepare import Prepared
+from ttom.sampler import Sampled, Sampler
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
 
 SIZE = VideoSize(9, 32, 48)
@@ -52,9 +53,12 @@ class Sample:
         self.masks = ObjectMasks(masks, torch.ones(2, 3, dtype=torch.bool))
         self.latents = backbone.initial_latents(SIZE, 0)
 
-    def run(self, seed: int = 0, **options: object) -> TTOResult:
-        parts = (self.backbone, self.latents, self.text, self.tokens, self.masks, self.settings, seed)
-        return run_tto(*parts, **options)  # type: ignore[arg-type]
+    def prepared(self, seed: int = 0) -> Prepared:
+        inputs = (self.latents, self.text, self.tokens, self.masks)
+        return Prepared(self.backbone, self.settings, seed, PROMPT, None, *inputs)
+
+    def run(self, seed: int = 0, **options: Any) -> Sampled:
+        return run_tto(self.prepared(seed), **options)
 
     def with_tto(self, **changes: object) -> Sample:
         return Sample(self.backbone, replace(self.settings, tto=replace(self.settings.tto, **changes)))
@@ -91,10 +95,10 @@ def test_equals_the_plain_loop(tiny: WanBackbone, keep_after: bool) -> None:
     sample = Sample(tiny).with_tto(keep_after=keep_after)
     losses, latents, maps = by_hand(sample, keep_after)
     result = sample.run()
-    assert result.losses == losses
+    assert result.outcome.losses == losses
     assert torch.equal(result.latents, latents)
-    assert torch.equal(result.maps_before, maps[0]) and torch.equal(result.maps_after, maps[-1])
-    assert result.maps_before.shape == (2, 3, 8, 12)
+    assert torch.equal(result.outcome.maps_before, maps[0]) and torch.equal(result.outcome.maps_after, maps[-1])
+    assert result.outcome.maps_before.shape == (2, 3, 8, 12)
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -111,9 +115,9 @@ def test_later_adapters_and_checkpointing_equal_the_plain_loop(
     if checkpointing:
         tiny.transformer.enable_gradient_checkpointing()
     result = sample.run()
-    assert result.losses == losses
-    assert torch.equal(result.latents, latents) and torch.equal(result.maps_after, maps[-1])
-    assert {int(name.split(".")[1]) for name in result.adapter} == set(range(first, 3))
+    assert result.outcome.losses == losses
+    assert torch.equal(result.latents, latents) and torch.equal(result.outcome.maps_after, maps[-1])
+    assert {int(name.split(".")[1]) for name in result.outcome.adapter} == set(range(first, 3))
     steps = 2 * 5  # of both branches
     iterations = 2 * (1 if first else 3 + 3 * checkpointing) + (0 if first else 1)
     assert len(calls) == steps + iterations
@@ -162,15 +166,15 @@ def test_optimises_on_a_smaller_picture(tiny: WanBackbone) -> None:
     timestep = Sampler(tiny, sample.text, sample.settings.sampler).timesteps[0]
     with torch.no_grad():
         maps = tiny.object_maps(picked, timestep, sample.text.positive, sample.tokens, (1, 2))
-    assert torch.equal(result.maps_before, maps.mean(0)) and maps.shape[2:] == (3, 4, 6)
-    assert result.losses[0][0] == alignment_loss("jsd", maps, sample.masks).item()
-    assert result.losses[-1][-1] < 0.9 * result.losses[0][0]
+    assert torch.equal(result.outcome.maps_before, maps.mean(0)) and maps.shape[2:] == (3, 4, 6)
+    assert result.outcome.losses[0][0] == alignment_loss("jsd", maps, sample.masks).item()
+    assert result.outcome.losses[-1][-1] < 0.9 * result.outcome.losses[0][0]
     assert result.latents.shape == sample.latents.shape
     # What was optimised there lowers the exact loss too.
     exact = Sample(tiny)
     with torch.no_grad():
         losses = []
-        for state in (None, result.adapter):
+        for state in (None, result.outcome.adapter):
             adapter = LoraAdapter(tiny, exact.settings.adapter, (1, 2), seed=0)
             adapter.attach()
             if state is not None:
@@ -198,12 +202,12 @@ def test_reduced_latents_fill_the_reduced_grid(patch: int) -> None:
 def test_the_loss_falls_and_the_video_changes(tiny: WanBackbone) -> None:
     sample = Sample(tiny).with_tto(iterations=6, lr=3e-2)
     result = sample.run()
-    assert [len(step) for step in result.losses] == [6, 6]
-    assert result.losses[-1][-1] < 0.8 * result.losses[0][0]
+    assert [len(step) for step in result.outcome.losses] == [6, 6]
+    assert result.outcome.losses[-1][-1] < 0.8 * result.outcome.losses[0][0]
     inside = sample.masks.masks > 0
-    shares = [(m * inside).sum() / m.sum() for m in (result.maps_before, result.maps_after)]
+    shares = [(m * inside).sum() / m.sum() for m in (result.outcome.maps_before, result.outcome.maps_after)]
     assert shares[1] > shares[0] + 0.05
-    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents)
+    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents).latents
     assert not torch.allclose(result.latents, base)
 
 
@@ -215,42 +219,45 @@ def test_same_seed_same_result_whatever_the_global_state(tiny: WanBackbone) -> N
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
     second, other = sample.run(seed=3), sample.run(seed=4)
-    assert first.losses == second.losses and torch.equal(first.latents, second.latents)
-    assert all(torch.equal(first.adapter[k], second.adapter[k]) for k in first.adapter)
-    assert first.losses[0][0] == other.losses[0][0] and first.losses[0][-1] != other.losses[0][-1]
+    assert first.outcome.losses == second.outcome.losses and torch.equal(first.latents, second.latents)
+    assert all(torch.equal(first.outcome.adapter[k], second.outcome.adapter[k]) for k in first.outcome.adapter)
+    assert (
+        first.outcome.losses[0][0] == other.outcome.losses[0][0]
+        and first.outcome.losses[0][-1] != other.outcome.losses[0][-1]
+    )
 
 
 def test_the_pipeline_is_as_before(tiny: WanBackbone) -> None:
     sample = Sample(tiny)
     before = {k: v.clone() for k, v in tiny.transformer.state_dict().items()}
-    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents)
+    base = Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents).latents
     sample.run()
     assert before.keys() == tiny.transformer.state_dict().keys()
     assert all(torch.equal(v, before[k]) for k, v in tiny.transformer.state_dict().items())
-    assert torch.equal(Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents), base)
+    assert torch.equal(Sampler(tiny, sample.text, sample.settings.sampler).run(sample.latents).latents, base)
 
 
 def test_early_stop_ends_a_steps_iterations_but_not_the_run(tiny: WanBackbone) -> None:
-    full = Sample(tiny).with_tto(guided_steps=3).run().losses
+    full = Sample(tiny).with_tto(guided_steps=3).run().outcome.losses
     threshold = (full[0][0] + full[0][1]) / 2  # reached by the second loss
     result = Sample(tiny).with_tto(guided_steps=3, stop_loss=threshold).run()
-    assert result.losses[0] == full[0][:2]
-    assert len(result.losses) == 3 and all(len(step) >= 1 for step in result.losses)
-    assert all(loss >= threshold for step in result.losses for loss in step[:-1])
+    assert result.outcome.losses[0] == full[0][:2]
+    assert len(result.outcome.losses) == 3 and all(len(step) >= 1 for step in result.outcome.losses)
+    assert all(loss >= threshold for step in result.outcome.losses for loss in step[:-1])
 
 
 def test_starts_from_given_values(tiny: WanBackbone) -> None:
     sample = Sample(tiny)
     first = sample.run()
-    again = sample.run(seed=9, initial_adapter=first.adapter)
-    assert again.losses[0][0] < first.losses[0][0]
+    again = sample.run(seed=9, adapter=first.outcome.adapter)
+    assert again.outcome.losses[0][0] < first.outcome.losses[0][0]
 
 
 def test_progress_and_logger(tiny: WanBackbone, tmp_path: Path) -> None:
     seen: list[tuple] = []
     logger = CSVLogger(tmp_path, name="", version="")
     result = Sample(tiny).run(logger=logger, progress=lambda *args: seen.append(args))
-    losses = [loss for step in result.losses for loss in step]
+    losses = [loss for step in result.outcome.losses for loss in step]
     assert seen[:6] == [("optimize", i + 1, 6, loss) for i, loss in enumerate(losses)]
     assert seen[6:] == [("sample", i, 3, None) for i in (1, 2, 3)]
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
@@ -338,24 +345,22 @@ def test_logging_levels_are_put_back(tiny: WanBackbone) -> None:
     logger.setLevel(logging.INFO)
 
 
-def test_start_up_is_short(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a sample pays for Lightning: a fit whose model costs nothing."""
-    sample = Sample(tiny)
-    Sample(tiny).run()  # imports and caches
-    weight = torch.zeros(1, requires_grad=True)
-    monkeypatch.setattr(TestTimeOptimization, "training_step", lambda self, *_: (weight + 1).sum())
-    monkeypatch.setattr(TestTimeOptimization, "on_after_backward", lambda self: None)
-    monkeypatch.setattr(TestTimeOptimization, "on_train_epoch_end", lambda self: None)
-    adapter = LoraAdapter(tiny, sample.settings.adapter, (1, 2), seed=0)
-    adapter.attach()
-    sampler = Sampler(tiny, sample.text, sample.settings.sampler)
-    tto = TTOConfig(guided_steps=5, iterations=8)
-    module = TestTimeOptimization(sampler, adapter, sample.latents, sample.tokens, sample.masks, tto)
-    start = time.perf_counter()
-    fit._fit(module, torch.device("cpu"), None)
-    seconds = time.perf_counter() - start
-    print(f"Lightning's share of 5 x 8 iterations: {seconds:.3f} s")
-    assert seconds < 0.5
+def test_the_fit_goes_on_from_step_to_step(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One Trainer and one AdamW for all guided steps, and no more fits than these."""
+    fits, optimizers = [], []
+    fit, configure = Trainer.fit, OptimizationModule.configure_optimizers
+
+    def counted(self: Trainer, model: Any) -> None:
+        fits.append(self)
+        fit(self, model)
+        optimizers.append(model.configure_optimizers())
+
+    monkeypatch.setattr(Trainer, "fit", counted)
+    monkeypatch.setattr(OptimizationModule, "configure_optimizers", configure)
+    Sample(tiny).with_tto(guided_steps=3, iterations=2).run()
+    assert len(fits) == 3 and len(set(fits)) == 1 and len(set(optimizers)) == 1
+    (state, *_) = optimizers[0].state.values()
+    assert state["step"] == 6
 
 
 def test_a_fresh_process_prints_nothing_and_writes_nothing(tiny_folder: Path, tmp_path: Path) -> None:

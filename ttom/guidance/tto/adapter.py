@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ttom.backbones.protocol import Backbone
 from ttom.config import AdapterConfig
 from ttom.errors import UserError
+from ttom.files import disk_errors, staged
 from ttom.integrations.lora_readme import write_lora_readme
 
 NAME = "ttom"
@@ -123,21 +124,31 @@ class LoraAdapter:
             for name, tensor in state.items():
                 own[name].copy_(tensor)
 
-    def save(self, folder: str | Path, guided_steps: int | None = None) -> None:
-        """Write the trained tensors so that the stock ``pipe.load_lora_weights(folder)`` loads them, scale included.
+    def save(self, folder: str | Path, guided_steps: int | None = None, state: dict[str, Tensor] | None = None) -> None:
+        """Write trained tensors so that the stock ``pipe.load_lora_weights(folder)`` loads them, scale included.
 
         A README beside them says how to keep the LoRA to the ``guided_steps`` first steps, as it must be.
+
+        Args:
+            folder: Made if it does not exist.
+            guided_steps: How many steps the LoRA was optimized in.
+            state: Values of `state_dict`; its present ones if None, which needs an attached adapter.
+
+        Raises:
+            UserError: The folder cannot be written.
         """
-        self.backbone.pipe.save_lora_weights(
-            str(folder),
-            transformer_lora_layers=self.state_dict(),
-            transformer_lora_adapter_metadata={
-                "r": self.config.rank,
-                "lora_alpha": self.config.alpha,
-                "target_modules": self.trained,
-            },
-        )
-        write_lora_readme(Path(folder), guided_steps)
+        with staged(Path(folder)) as stage:
+            self.backbone.pipe.save_lora_weights(
+                str(stage),
+                transformer_lora_layers=self.state_dict() if state is None else state,
+                transformer_lora_adapter_metadata={
+                    "r": self.config.rank,
+                    "lora_alpha": self.config.alpha,
+                    "target_modules": self.trained,
+                },
+            )
+        with disk_errors(folder):
+            write_lora_readme(Path(folder), guided_steps)
 
     def _weights(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
         layer: Any = self.backbone.transformer.get_submodule(name)

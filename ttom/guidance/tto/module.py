@@ -1,66 +1,63 @@
 """Test-time optimization of one sample as a LightningModule (section 3.2 of the paper).
 
-An epoch is a guided denoising step, a batch one optimiser iteration before it. Dimension letters: see ttom/types.py.
+An epoch is the optimization before one guided denoising step, a batch one iteration. Dimension letters: see
+ttom/types.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from ttom.attention.capture import Prefix
-from ttom.config import TTOConfig
+from ttom.guidance.protocol import Step
 from ttom.guidance.tto.adapter import LoraAdapter
 from ttom.losses import alignment_loss
-from ttom.sampler import Progress, Sampler
 from ttom.types import ObjectMasks
 
+if TYPE_CHECKING:
+    from ttom.prepare import Prepared
 
-class TestTimeOptimization(LightningModule):
-    """Pull the target blocks' attention maps towards the masks by training the LoRA, then take the step.
 
-    Only the conditional pass is optimised; the step itself has the LoRA on in both passes of the guidance. After
-    the fit ``latents`` are those after the guided steps, ``losses[i]`` the losses before guided step ``i`` (each
-    computed before its update), ``maps_before`` and ``maps_after`` ``(N, F, H, W)`` the mean over blocks before
-    the first iteration at the first guided step and after the last one at the last.
+class OptimizationModule(LightningModule):
+    """Pulls the target blocks' attention maps toward the masks by training the LoRA.
+
+    Only the conditional pass is optimized. AdamW keeps its state over the guided steps. ``losses[i]`` are the losses
+    before guided step ``i``, each computed before its update; ``maps_before`` and ``maps_after`` ``(N, F, H, W)`` the
+    mean over blocks before the first iteration at the first guided step and after the last one at the last.
 
     Args:
-        sampler: Of the run; its first ``guided_steps`` steps are taken here.
+        prepared: The sample; its masks are reduced by ``tto.downsample``.
         adapter: Attached and enabled.
-        latents: Before the first step.
-        tokens: Text positions of the N object groups.
-        masks: Their masks on the token grid, reduced by config.downsample, on the backbone's device.
-        config: Blocks, rate, schedule and loss.
-        progress: Told about each iteration.
     """
 
-    __test__ = False  # pytest: not a test class in spite of its name
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        adapter: LoraAdapter,
-        latents: Tensor,
-        tokens: list[list[int]],
-        masks: ObjectMasks,
-        config: TTOConfig,
-        progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, prepared: Prepared, adapter: LoraAdapter) -> None:
         super().__init__()
-        # Nothing here is a registered submodule: Lightning would move a transformer to the CPU after every sample.
-        self.sampler, self.adapter, self.config, self.progress = sampler, adapter, config, progress
-        self.latents, self.tokens, self.masks = latents, tokens, masks
+        # Nothing here is a registered submodule: Lightning would move a transformer to the CPU after every step.
+        self.prepared, self.adapter, self.config = prepared, adapter, prepared.settings.tto
+        device, masks = prepared.backbone.device, prepared.masks
+        assert masks is not None, "test-time optimization needs a layout"
+        self.masks = ObjectMasks(masks.masks.to(device), masks.visible.to(device))
+        self.step: Step | None = None
         self.losses: list[list[float]] = []
         self.maps_before: Tensor | None = None
         self.maps_after: Tensor | None = None
         self._without_gradient = set(adapter.named_parameters())
         self._prefix = Prefix(adapter.config.first_block)
+        self._optimizer: torch.optim.Optimizer | None = None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.adapter.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay)
+        """The same AdamW for every guided step of the sample."""
+        if self._optimizer is None:
+            config = self.config
+            self._optimizer = torch.optim.AdamW(
+                self.adapter.parameters(), lr=config.lr, weight_decay=config.weight_decay
+            )
+        return self._optimizer
 
     def train_dataloader(self) -> list[int]:
         return list(range(self.config.iterations))
@@ -74,6 +71,7 @@ class TestTimeOptimization(LightningModule):
         return -1 if stop is not None and losses and losses[-1] < stop else None
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        assert self.step is not None
         maps = self._maps()
         if self.maps_before is None:
             self.maps_before = maps.detach().mean(dim=0)
@@ -81,9 +79,8 @@ class TestTimeOptimization(LightningModule):
         if self.trainer.loggers:
             self.log("tto/loss", loss, on_step=True, on_epoch=False)
         self.losses[-1].append(loss.item())
-        if self.progress is not None:
-            done = self.current_epoch * self.config.iterations + batch_idx + 1
-            self.progress("optimize", done, self.config.guided_steps * self.config.iterations, self.losses[-1][-1])
+        done = self.step.index * self.config.iterations + batch_idx + 1
+        self.step.progress("optimize", done, self.config.guided_steps * self.config.iterations, self.losses[-1][-1])
         return loss
 
     def on_after_backward(self) -> None:
@@ -102,17 +99,9 @@ class TestTimeOptimization(LightningModule):
         if self.current_epoch == self.config.guided_steps - 1:
             with torch.no_grad():
                 self.maps_after = self._maps().mean(dim=0)
-        self._prefix = Prefix(self.adapter.config.first_block)  # the steps need the room
-        self.latents = self.sampler.step(self.current_epoch, self.latents)
+        self._prefix = Prefix(self.adapter.config.first_block)  # the denoising step needs the room
 
-    def _maps(self) -> Tensor:
-        """``(K, N, F, H, W)`` at the current guided step."""
-        backbone = self.sampler.backbone
-        return backbone.object_maps(
-            backbone.reduced(self.latents, self.config.downsample),
-            self.sampler.timesteps[self.current_epoch],
-            self.sampler.text.positive,
-            self.tokens,
-            self.config.targets,
-            prefix=self._prefix,
-        )
+    def _maps(self) -> Float[Tensor, "K N F H W"]:
+        """Of the target blocks, at the current guided step."""
+        assert self.step is not None
+        return self.prepared.object_maps(self.step.latents, self.step.timestep, prefix=self._prefix)
