@@ -1,8 +1,8 @@
 """Wall time of `ttom generate` on the embedded checkpoint: python -m experiments.bench.generate --out RESULT.json
 
-Each run is a process of its own, as a user starts it, on at most --threads cores: imports, loading and writing the
-videos included. Beside it stands a floor: the floating-point operations of the same work (counted, attention and
-backward passes included) over the rate of a large float32 matrix product on the same cores, measured in the same call.
+Each run is a separate process on at most --threads cores, as a user starts it: with imports, loading and writing the
+videos. It is compared with a floor: the floating-point operations of the same work (counted, including attention and
+backward passes) divided by the rate of a large float32 matrix product on the same cores, measured in the same call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TARGET_SECONDS = 60.0
 
 
 def use_cores(count: int) -> None:
-    """Keep this process and its children to so many cores; call it before torch is imported."""
+    """Restrict this process and its children to ``count`` cores. Call it before torch is imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(count)
     if hasattr(os, "sched_setaffinity"):
@@ -45,14 +45,15 @@ def generate(prompt: str, method: str, out: Path) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
+    """Minimum, median and maximum."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
     return {"min": round(ordered[0], 3), "median": round(median, 3), "max": round(ordered[-1], 3)}
 
 
-def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Spread of the wall time and of each stage, the optimisation's share of the wall time, and the largest peak."""
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Spread of the wall time and of each stage, the optimization's share of the wall time, and the largest peak."""
     return {
         "wall_seconds": spread([run["wall"] for run in runs]),
         "stage_seconds": {stage: spread([run["seconds"][stage] for run in runs]) for stage in runs[0]["seconds"]},
@@ -66,7 +67,7 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def matmul_rate(size: int = 1536, seconds: float = 2.0, device: str = "cpu", dtype: Any = None) -> float:
-    """Best rate of matrix products, in operations a second; float32 unless another dtype is given."""
+    """Best rate of matrix products in operations per second, in float32 unless another dtype is given."""
     import torch
 
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
@@ -82,7 +83,7 @@ def matmul_rate(size: int = 1536, seconds: float = 2.0, device: str = "cpu", dty
 
 
 def count_operations(work: Any) -> dict[str, int]:
-    """Floating-point operations of calling `work`: all of them, and those of the transformer."""
+    """Floating-point operations of calling `work`: the total, and those of the transformer."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
@@ -92,7 +93,7 @@ def count_operations(work: Any) -> dict[str, int]:
     def backward(gradient: Any, query: Any, key: Any, value: Any, *rest: Any, **named: Any) -> int:
         return sdpa_backward_flop_count(gradient, query, key, value)
 
-    aten = torch.ops.aten  # torch counts the attention kernels of GPUs only
+    aten = torch.ops.aten  # torch itself counts only the attention kernels of GPUs
     kernels: dict[Any, Any] = {
         aten._scaled_dot_product_flash_attention_for_cpu: forward,
         aten._scaled_dot_product_flash_attention_for_cpu_backward: backward,
@@ -107,6 +108,7 @@ def count_operations(work: Any) -> dict[str, int]:
 
 
 def floor(prompt: str, method: str, rate: float) -> dict[str, Any]:
+    """Operations of a video, and the seconds that they take at ``rate`` operations per second."""
     from ttom import TTOM
 
     model = TTOM.from_pretrained(device="cpu")
@@ -118,14 +120,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prompt", default=PROMPT)
-    parser.add_argument("--runs", type=int, default=3, help="of each method")
-    parser.add_argument("--threads", type=int, default=2, help="cores and threads at most")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each method")
+    parser.add_argument("--threads", type=int, default=2, help="maximum number of cores and threads")
     options = parser.parse_args()
     use_cores(options.threads)
     load_before = os.getloadavg()[0]
     runs: dict[str, list[dict[str, Any]]] = {method: [] for method in METHODS}
     with tempfile.TemporaryDirectory() as folder:
-        for i in range(options.runs):  # methods in turn, so that a busy minute does not fall on one of them
+        for i in range(options.runs):  # alternating, so that a busy minute does not affect one method only
             for method in METHODS:
                 runs[method].append(generate(options.prompt, method, Path(folder) / f"{method}-{i}"))
                 print(f"{method} {i + 1}/{options.runs}: {runs[method][-1]['wall']:.1f} s", flush=True)
@@ -136,7 +138,7 @@ def main() -> None:
     result: dict[str, Any] = {"prompt": options.prompt, "threads": options.threads, "load_before": load_before}
     result |= {"matmul_operations_per_second": round(rate), "methods": {}}
     for method in METHODS:
-        row = summarise(runs[method]) | {"floor": floor(options.prompt, method, rate)}
+        row = summarize(runs[method]) | {"floor": floor(options.prompt, method, rate)}
         work = row["stage_seconds"]
         busy = sum(work[stage]["median"] for stage in ("optimize", "sample", "decode"))
         row["floor"]["wall_ratio"] = round(row["wall_seconds"]["median"] / row["floor"]["seconds"], 2)

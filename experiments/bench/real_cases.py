@@ -1,4 +1,4 @@
-"""The rows of the real-size benchmark: which lever is pulled, and what is measured with it."""
+"""The rows of the real-size benchmark: which setting is changed, and what is measured."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Target = int | Literal["quarter", "half"]
 
 @dataclass(frozen=True)
 class Case:
-    """One row for each model.
+    """One row per model.
 
     Attributes:
-        measure: Denoising steps; iterations of the LightningModule's fit; the same in a bare loop; decoding a whole
-            video; or short videos from prompt to pixels, with text encoder, VAE and a memory.
-        target: Block whose map the loss reads: by index, or so deep in the transformer.
-        settings: What differs from the preset, by dotted name; "target-2" is the second block before the target.
-        runtime: What differs from the defaults of RuntimeConfig.
-        limit_gib: Memory that the allocator may have; all of the GPU's if not set.
-        only: Models that have the row; all if empty.
+        measure: Denoising steps; iterations of the LightningModule's fit; the same in a plain loop; decoding a whole
+            video; or short videos from prompt to pixels, with text encoder, VAE and a memory store.
+        target: Block whose map the loss reads, by index or by depth.
+        settings: Changes to the preset, by dotted name; "target-2" is the second block before the target.
+        runtime: Changes to the defaults of RuntimeConfig.
+        limit_gib: Limit of the allocator; the whole GPU if None.
+        only: Models that have this row; all if empty.
     """
 
     measure: Measure
@@ -54,7 +54,7 @@ SAVING = {"checkpointing": True, "resident_blocks": 4}
 WHOLE = {"offload": True, "vae_tiling": True}
 
 CASES = {
-    # The plain run, and what Lightning costs.
+    # The plain run, and the overhead of Lightning.
     "step": Case("step"),
     "tto-3": Case("fit"),
     "tto-3-bare": Case("bare"),
@@ -64,12 +64,12 @@ CASES = {
     "tto-quarter-checkpointing": Case("fit", target="quarter", runtime={"checkpointing": True}),
     "tto-half": Case("fit", target="half"),
     "tto-half-checkpointing": Case("fit", target="half", runtime={"checkpointing": True}),
-    # Less of the exact optimisation.
+    # Cheaper forms of the optimization.
     "tto-3-cut": Case("fit", settings={"adapter.first_block": "target"}),
     "tto-half-late": Case("fit", target="half", settings={"adapter.first_block": "target-2"}),
     "tto-3-small": Case("fit", settings={"tto.downsample": 2}),
     "tto-half-small": Case("fit", target="half", settings={"tto.downsample": 2}),
-    # Little memory: the allocator has no more. The guided step is in these rows too.
+    # A limited allocator. These rows include the guided step.
     "tto-3-24gib": Case("fit", runtime=SAVING, limit_gib=24, only=("wan-14b",)),
     "tto-3-12gib": Case("fit", runtime=SAVING, limit_gib=12, only=("cogvideox-5b",)),
     "tto-3-8gib": Case("fit", runtime={"checkpointing": True}, limit_gib=8, only=("wan-1.3b", "cogvideox-2b")),
@@ -80,16 +80,16 @@ CASES = {
     "step-flash": Case("step", runtime={"attention": "_native_flash"}, only=WAN),
     "step-fp8": Case("step", runtime={"fp8": True}),
     "tto-3-fp8": Case("fit", runtime={"fp8": True}),
-    # As fast as a step can be with a cache: all but the first block are skipped.
+    # The fastest step with a cache: all blocks but the first are skipped.
     "step-cached": Case("step", settings={"sampler.cache_threshold": 1e12}),
-    # Decoding by itself. A family's models share a VAE.
+    # Decoding alone. The models of a family share a VAE.
     "decode": Case("decode", only=SMALL),
     "decode-tiled": Case("decode", runtime={"vae_tiling": True}, only=SMALL),
-    # The whole of it.
+    # Whole pipelines.
     "pipeline-24gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=24, only=("wan-14b",)),
     "pipeline-12gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=12, only=("cogvideox-5b",)),
     "pipeline-8gib": Case("pipeline", runtime=WHOLE | SAVING, limit_gib=8, only=(*SMALL, "cogvideox-5b")),
-    # Compiled: their first calls take minutes.
+    # Compiled. The first calls take minutes.
     "step-compiled": Case("step", runtime={"compile": True}),
     "tto-3-compiled": Case("fit", runtime={"compile": True}),
 }

@@ -1,4 +1,4 @@
-"""What a case of the real-size benchmark measures on the project's own loop: seconds and peak memory of each phase."""
+"""Measurements of the real-size benchmark on the project's own loop: seconds and peak memory of each phase."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ from ttom.types import ObjectMasks, TextEmbeddings, TokenGrid
 
 
 class Meter:
-    """Seconds and peak bytes of phases, told apart by `mark`: what lies between two marks belongs to the second."""
+    """Seconds and peak bytes of phases, which end with `mark`: what lies between two marks belongs to the second."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.peak: dict[str, int] = defaultdict(int)
+        self._last = time.perf_counter()
         self.mark(None)
 
     def mark(self, phase: str | None) -> None:
-        """End a phase here; None ends one that is not kept."""
+        """End a phase here; None ends one that is not recorded."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
@@ -55,7 +56,7 @@ class Meter:
 
     @contextmanager
     def watching(self, owner: Any, name: str, phase: str) -> Iterator[None]:
-        """Mark each call of a method as a phase, and what comes before it as "around"."""
+        """Mark each call of a method as a phase, and what precedes it as "around"."""
         original = getattr(owner, name)
 
         @wraps(original)
@@ -77,7 +78,7 @@ class Meter:
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what nothing holds any more."""
+    """Release memory that nothing refers to."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""The published pipelines with random weights, which cost what the trained ones cost; and the arithmetic in them."""
+"""The published pipelines with random weights, which cost the same as trained ones, and their operation counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TOKENS = [[3, 4], [9]]
 class Model:
     """A published pipeline: its class, its parts as names of files in configs/, and the settings of its official size.
 
-    ``tiny`` keeps the classes and makes every part small, to try the benchmark on a CPU.
+    ``tiny`` makes every part of the same classes small, to test the benchmark on a CPU.
     """
 
     pipeline: str
@@ -45,7 +45,7 @@ class Model:
     tiny: bool = False
 
     def small(self) -> Model:
-        """The same with small parts."""
+        """The same model with small parts."""
         return replace(self, tiny=True)
 
     @property
@@ -101,10 +101,10 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def build(model: Model, device: str, dtype: torch.dtype, *, text_encoder: bool = False) -> Backbone:
-    """The pipeline's backbone with random weights, made where they are needed: no copy of them on the CPU.
+    """The pipeline's backbone with random weights, initialized on the device without a copy on the CPU.
 
-    The tokenizer is EmojiWorld's, whose ids are valid in any larger vocabulary. Without ``text_encoder`` there is
-    none, and embeddings must be given. The VAE is in the number format that `load_backbone` gives it.
+    The tokenizer is EmojiWorld's, whose ids are valid in any larger vocabulary. Without ``text_encoder`` there is no
+    tokenizer either, and embeddings must be given. The VAE has the precision that `load_backbone` gives it.
     """
     torch.manual_seed(0)
     parts: dict[str, Any] = {"scheduler": _scheduler(model)}
@@ -113,7 +113,7 @@ def build(model: Model, device: str, dtype: torch.dtype, *, text_encoder: bool =
     parts["vae"] = _module(model.config("vae"), device, vae_dtype(adapter, dtype))
     parts["text_encoder"] = _module(model.config("text_encoder"), device, dtype) if text_encoder else None
     tokenizer = checkpoints.path("emojiworld-wan") / "tokenizer"
-    parts["tokenizer"] = transformers.AutoTokenizer.from_pretrained(tokenizer) if text_encoder else None
+    parts["tokenizer"] = transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer) if text_encoder else None
     pipe = pipeline(**parts)
     pipe.set_progress_bar_config(disable=True)
     return adapter(model.transformer, pipe)
@@ -139,14 +139,14 @@ def _module(config: dict[str, Any], device: str, dtype: torch.dtype) -> nn.Modul
     finally:
         torch.set_default_dtype(before)
     for parameter_name, parameter in module.named_parameters() if hasattr(diffusers, name) else ():
-        # As diffusers' from_pretrained does with these in any precision.
+        # diffusers' from_pretrained keeps these in float32 too.
         if set(parameter_name.split(".")) & set(getattr(module, "_keep_in_fp32_modules", None) or ()):
             parameter.data = parameter.data.float()
     return module.eval().requires_grad_(False)
 
 
 def text_embedding(model: Model, device: torch.device, dtype: torch.dtype, seed: int) -> torch.Tensor:
-    """Random embeddings ``(1, L, D)`` where the real ones would stand."""
+    """Random text embeddings ``(1, L, D)``."""
     config = model.config("transformer")
     width = config.get("text_dim") or config["text_embed_dim"]
     generator = torch.Generator("cpu").manual_seed(seed)
@@ -156,10 +156,9 @@ def text_embedding(model: Model, device: torch.device, dtype: torch.dtype, seed:
 
 @cache
 def operations(model: Model, settings: Settings) -> dict[str, int]:
-    """Floating-point operations of a denoising step with guidance and of an iteration for two objects.
+    """Floating-point operations of a denoising step with guidance, and of an iteration for two objects.
 
-    Counted on the very code that runs, with shapes alone (the meta device). The iteration is the plain one: without
-    recomputation.
+    Counted on the code that runs, on the meta device. The iteration is counted without recomputation.
     """
     backbone = build(model, "meta", torch.bfloat16)
     latents, timestep = backbone.initial_latents(model.size, 0), torch.tensor(900.0, device="meta")

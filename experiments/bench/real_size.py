@@ -1,10 +1,10 @@
 """Time and memory at real size: python -m experiments.bench.real_size --out experiments/bench/results/real_size.json
 
-The published transformers with random weights, in bfloat16, at their official sizes, through the project's sampler and
-LightningModule. Few steps and iterations are measured; what a whole run of 50 steps and 40 iterations takes is
-computed from them. The file is written after each row; called again, it measures the rows that are missing or failed. A
-table lies beside it as Markdown. Afterwards --floors puts a floor beside each figure: the operations of the same work,
-counted, over the rate of a large matrix product in the same number format, measured in the same call.
+Runs the published transformers with random weights, in bfloat16 and at their official sizes, through the project's
+sampler and LightningModule. A few steps and iterations are measured; the cost of a whole run of 50 steps and 40
+iterations is computed from them. The file is written after each row, with a Markdown table beside it; a second call
+measures the rows that are missing or have failed. Afterwards, --floors adds a floor to each figure: the counted
+operations of the same work over the rate of a large matrix product in the same number format, from the same call.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def measure(case: Case, model: Model, backbone: Backbone, runs: int) -> dict[str
 
 
 def limit_memory(device: torch.device, gib: float | None) -> None:
-    """Let torch's allocator have so much of the GPU; None for all of it."""
+    """Limit torch's allocator on the GPU; None for no limit."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         fraction = 1.0 if gib is None else min(1.0, gib * 2**30 / total)
@@ -67,7 +67,7 @@ def limit_memory(device: torch.device, gib: float | None) -> None:
 
 
 def row(name: str, model: Model, device: torch.device, runs: int) -> dict[str, Any]:
-    """Build the model and measure one case; what went wrong is a result too, and the next row may follow."""
+    """Build the model and measure one case; a failure is a result too, and the next row follows."""
     case, started = CASES[name], time.perf_counter()
     found: dict[str, Any] = {"case": name, "settings": case.settings, "runtime": case.runtime}
     found |= {"limit_gib": case.limit_gib, "blocks": list(case.resolved(model).tto.targets)}
@@ -93,10 +93,10 @@ def row(name: str, model: Model, device: torch.device, runs: int) -> dict[str, A
 
 
 def add_floors(result: dict[str, Any], tiny: bool) -> None:
-    """Put beside each row the operations of its work and the seconds that they take at its call's rate.
+    """Add to each row the operations of its work, and the seconds that they take at the rate of its call.
 
-    Rows that have them keep them: the code may do less since. Rows with a cache get none: they do less than that work.
-    Nor do rows that only decode: the VAE's operations are not counted.
+    Rows that have a floor keep it, since newer code may do less. Rows with a cache get none, since they skip part of
+    the work; nor do rows that only decode, since the VAE's operations are not counted.
     """
     for found in result["rows"]:
         case = CASES[found["case"]]
@@ -116,18 +116,18 @@ def write(result: dict[str, Any], out: Path) -> None:
 
 
 def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, dict[str, Any]]:
-    """The options, and what the file holds already; exits with a message where they do not go together."""
+    """The options, and the existing content of the file; exits with a message if they are incompatible."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file; the table is written beside it")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file; a Markdown table is written beside it")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="all by default")
     parser.add_argument(
         "--cases", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help="all by default: %(choices)s"
     )
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="no row is begun after so many")
-    parser.add_argument("--runs", type=int, default=3, help="steps or iterations that are timed in a row")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="time after which no row is started")
+    parser.add_argument("--runs", type=int, default=3, help="steps or iterations to time in each row")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, ...; cpu with --tiny")
-    parser.add_argument("--tiny", action="store_true", help="small parts of the same classes, to try it on a CPU")
-    parser.add_argument("--floors", action="store_true", help="measure nothing, only count the floors (no GPU needed)")
+    parser.add_argument("--tiny", action="store_true", help="small parts of the same classes, to test it on a CPU")
+    parser.add_argument("--floors", action="store_true", help="only add the floors, without measuring (no GPU needed)")
     options = parser.parse_args(arguments)
     if options.runs < 1:
         parser.error(f"--runs is {options.runs}; expected at least 1")
@@ -135,17 +135,19 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, dict[str, An
     if options.out.exists():
         result = json.loads(options.out.read_text())
     elif options.floors:
-        parser.error(f"--floors adds to rows that are there, and there is no {options.out}")
+        parser.error(f"--floors adds to existing rows, but there is no {options.out}")
     if any(call["arguments"]["tiny"] != str(options.tiny) for call in result["calls"]):
-        parser.error(f"{options.out} has rows of the other size; --tiny goes into a file of its own")
+        parser.error(f"{options.out} has rows of the other size; use a separate file for --tiny")
     if options.floors:
         return options, result
     if options.device.startswith("cuda") and not torch.cuda.is_available():
-        parser.error(f"--device is {options.device}, and there is no CUDA GPU; to try it: --tiny --device cpu")
+        parser.error(f"--device is {options.device}, but there is no CUDA GPU; to test it: --tiny --device cpu")
     here = device_name(options.device)
     others = {call["device_name"] for call in result["calls"]} - {here}
     if others:
-        parser.error(f"{options.out} has rows of {', '.join(others)}, and this is {here}; take a file for each device")
+        parser.error(
+            f"{options.out} has rows of {', '.join(others)}, but this is {here}; use a separate file for each device"
+        )
     return options, result
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from experiments.bench.real_cases import CASES
 
 STEPS, ITERATIONS = 50, 40
-"""Of a whole run (section 4.1 of the paper: 5 guided steps of 8 iterations)."""
+"""A whole run (section 4.1 of the paper: 5 guided steps of 8 iterations)."""
 SHOWN = ("encode", "iteration", "guided step", "step", "decode")
-"""Phases whose peak is in the table."""
+"""Phases whose peak the table shows."""
 
 
 def table(result: dict[str, Any]) -> str:
-    """One table a model. The share of a whole run is computed from the iteration and the model's plain step."""
+    """One table per model. The share of a whole run is computed from the iteration and the model's plain step."""
     calls = {row["call"]: result["calls"][row["call"]] for row in result["rows"]}
     lines = [f"- {_origin(number, call)}" for number, call in sorted(calls.items())]
     lines += [
@@ -41,12 +41,12 @@ def _origin(number: int, call: dict[str, Any]) -> str:
 
 
 def phase_of(row: dict[str, Any]) -> str:
-    """What a row's figure is about: a step, an iteration, or the decoding where there is neither."""
+    """The phase that a row reports: a step, an iteration, or decoding where there is neither."""
     return next(phase for phase in ("step", "iteration", "decode") if phase in row["seconds"])
 
 
 def _plain_step(rows: list[dict[str, Any]]) -> float | None:
-    """Median seconds of a step without any lever, where it was measured."""
+    """Median seconds of a step with default settings, if it was measured."""
     found = [row["seconds"]["step"]["median"] for row in rows if row["case"] == "step" and "seconds" in row]
     return found[0] if found else None
 
@@ -65,7 +65,7 @@ def _cells(row: dict[str, Any], step: float | None) -> list[str]:
 
 
 def _whole(row: dict[str, Any]) -> str:
-    """What the stages of a whole pipeline took, and the memory's operations on one adapter."""
+    """Seconds of the stages of a whole pipeline, and of the memory store's operations on one adapter."""
     seconds = {phase: row["seconds"][phase]["median"] for phase in ("encode", "iteration", "step", "decode")}
     memory = row["memory"]
     parts = [f"{phase} {value:.2f} s" for phase, value in seconds.items()]

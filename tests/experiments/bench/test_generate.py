@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from experiments.bench.generate import count_operations, matmul_rate, spread, summarise
+from experiments.bench.generate import count_operations, matmul_rate, spread, summarize
 
 
 def test_spread() -> None:
@@ -12,12 +12,12 @@ def test_spread() -> None:
     assert spread([4.0, 1.0, 2.0, 3.0])["median"] == 2.5
 
 
-def test_summarise() -> None:
+def test_summarize() -> None:
     runs = [
         {"wall": 10.0, "seconds": {"optimize": 4.0, "sample": 3.0, "total": 8.0}, "peak_bytes": 7},
         {"wall": 20.0, "seconds": {"optimize": 4.0, "sample": 5.0, "total": 9.0}, "peak_bytes": 5},
     ]
-    row = summarise(runs)
+    row = summarize(runs)
     assert row["wall_seconds"] == {"min": 10.0, "median": 15.0, "max": 20.0}
     assert row["stage_seconds"]["sample"]["median"] == 4.0
     assert row["outside_generate_seconds"] == {"min": 2.0, "median": 6.5, "max": 11.0}
