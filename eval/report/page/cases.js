@@ -123,8 +123,8 @@ function extras(item) {
     for (const run of runs) if (run.layout !== undefined) layouts.set(run.layout, [...(layouts.get(run.layout) ?? []), run]);
     for (const [number, sharing] of layouts)
       body.append(figure(`Layout of ${sharing.map((run) => report.runs[run.index].label).join(", ")}: start solid, end dashed`, planPicture(data.layouts[number], sharing[0].size)));
-    for (const run of runs) if (run.attention) body.append(attentionFigure(run, item));
     for (const run of runs) if (run.told) body.append(reportFigure(run));
+    for (const run of runs) if (run.attention) body.append(attentionFigure(run, item));
   });
   return details;
 }
@@ -134,7 +134,9 @@ const figure = (caption, ...content) => make("figure", {}, make("figcaption", {}
 function attentionFigure(run, item) {
   const url = fileUrl(run.attention, "image/png");
   const alt = `Attention maps of ${report.runs[run.index].label} for: ${item.prompt}`;
-  return figure(`Attention, ${report.runs[run.index].label}`, make("a", { href: url, target: "_blank", rel: "noopener" }, make("img", { src: url, alt, loading: "lazy" })));
+  const found = figure(`Attention, ${report.runs[run.index].label}`, make("a", { href: url, target: "_blank", rel: "noopener" }, make("img", { src: url, alt, loading: "lazy" })));
+  found.classList.add("wide");
+  return found;
 }
 
 function reportFigure(run) {

@@ -62,7 +62,7 @@ class Player {
     if (share === this.drawn || !this.video.videoWidth) return;
     this.drawn = share;
     const width = this.video.videoWidth, height = this.video.videoHeight;
-    const size = Math.max(height * 0.055, (11 * width) / (this.video.clientWidth || width)); // at least 11 pixels on screen
+    const size = (13 * width) / (this.video.clientWidth || width); // 13 pixels on the screen
     this.layer.replaceChildren(...this.layout.flatMap((item, at) => {
       const box = boxAt(item, share);
       return box ? boxMarks(box, item.phrase, BOX_COLORS[at % BOX_COLORS.length], width, height, size) : [];

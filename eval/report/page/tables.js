@@ -21,7 +21,8 @@ function differenceLine(difference, column) {
   const better = difference.mean > 0 === column.higher_is_better;
   const sign = sure ? (better ? "▲ " : "▼ ") : "";
   const p = difference.p === null ? "" : `, p = ${difference.p < 0.001 ? "< .001" : difference.p.toFixed(3)}`.replace("= <", "<");
-  const text = `${sign}${number(difference.mean, true)} ${spread(difference.low, difference.high, true)}, ${difference.n} pairs${p}`;
+  const within = spread(difference.low, difference.high, true);
+  const text = `${sign}${number(difference.mean, true)}${within && ` ${within}`}, ${difference.n} pairs${p}`;
   return make("span", { class: `sub ${sure ? (better ? "good" : "bad") : ""}` }, text);
 }
 
@@ -52,21 +53,17 @@ function plot(column) {
 function summaryTable(proxy) {
   const columns = report.columns.filter((column) => column.proxy === proxy);
   if (!columns.length) return null;
-  const rows = report.runs.map((run, index) => [
-    { content: runName(index) },
-    ...columns.map((column) => meanCell(cellsOf(column, "all").find((cell) => cell.run === run.label), column)),
+  const rows = columns.map((column) => [
+    `${words(column.metric)} ${column.higher_is_better ? "↑" : "↓"}`,
+    ...report.runs.map((run) => {
+      const cell = meanCell(cellsOf(column, "all").find((each) => each.run === run.label), column);
+      const average = report.averages.find((each) => each.run === run.label && each.metric === column.metric && each.proxy === proxy);
+      if (average) cell.content.push(make("span", { class: "sub" }, `mean of the ${average.categories} categories: ${average.mean === null ? "missing" : number(average.mean)}`));
+      return cell;
+    }),
   ]);
-  const averaged = columns.filter((column) => report.averages.some((each) => each.metric === column.metric && each.proxy === proxy));
-  const heads = columns.map((column) => `${words(column.metric)} ${column.higher_is_better ? "↑" : "↓"}`);
-  for (const column of averaged) {
-    heads.push(`${words(column.metric)}, mean of the categories`);
-    report.runs.forEach((run, index) => {
-      const found = report.averages.find((each) => each.run === run.label && each.metric === column.metric && each.proxy === proxy);
-      rows[index].push(found && found.mean !== null ? number(found.mean) : { content: make("span", { class: "missing" }, "missing") });
-    });
-  }
   const title = proxy ? "Proxy scores" : "Official scores";
-  return make("div", {}, make("h3", {}, title), table(title, ["Run", ...heads], rows));
+  return make("div", {}, make("h3", {}, title), table(title, ["Metric", ...report.runs.map((run) => run.label)], rows));
 }
 
 function drawSummary() {
