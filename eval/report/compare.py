@@ -84,6 +84,7 @@ def compare(runs: Sequence[Run], baseline: str | None = None, provenance: dict[s
         baseline=base.label,
         cases=len(cases.by_id),
         categories=tuple(group for by, group in cases.groups if by == "category"),
+        dropped=dict(Counter(each.get("category", "") for each in runs[0].header.dropped)),
         columns=tuple(_column_summary(runs, column) for column in columns),
         runs=tuple(_run_summary(run, cases) for run in runs),
         cells=tuple(cells),

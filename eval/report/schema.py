@@ -181,7 +181,11 @@ class Published(Record):
 
 
 class Report(Record):
-    """A comparison of runs of one suite."""
+    """A comparison of runs of one suite.
+
+    Attributes:
+        dropped: Prompts that the suite left out before any run, by category.
+    """
 
     version: Literal[1] = REPORT_VERSION
     suite: str
@@ -189,6 +193,7 @@ class Report(Record):
     baseline: str
     cases: int
     categories: tuple[str, ...]
+    dropped: dict[str, int] = Field(default_factory=dict)
     columns: tuple[ColumnSummary, ...]
     runs: tuple[RunSummary, ...]
     cells: tuple[Cell, ...]

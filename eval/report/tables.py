@@ -68,6 +68,9 @@ def markdown(report: Report) -> str:
         "## Runs",
         _runs_table(report.runs),
     ]
+    if report.dropped:
+        parts += ["**Prompts that are not in the suite** (run.json says why)"]
+        parts += [_table(["Category", "Prompts"], report.dropped.items())]
     for proxy in (False, True):
         columns = [column for column in report.columns if column.proxy is proxy]
         if columns:

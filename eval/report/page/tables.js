@@ -124,6 +124,8 @@ function drawDetails() {
   ]);
   const head = ["Run", "Model", "Made", "Refused", "Failed", "Missing", "Seconds a video", "Peak memory (GiB)", "Device", "Memory"];
   byId("runs-table").append(table("Runs", head, rows));
+  const dropped = Object.entries(report.dropped);
+  if (dropped.length) byId("problems").append(make("h3", {}, "Prompts that are not in the suite (run.json says why)"), table("Prompts that are not in the suite", ["Category", "Prompts"], dropped));
   const problems = report.runs.flatMap((run, index) => run.problems.map((each) => [{ content: runName(index) }, each.what, each.count, each.example]));
   if (problems.length) byId("problems").append(make("h3", {}, "Left out"), table("Left out", ["Run", "What", "Count", "First"], problems));
   for (const run of report.runs)

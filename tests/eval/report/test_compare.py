@@ -12,6 +12,7 @@ from eval.report.compare import compare, higher_is_better
 from eval.report.groups import groups_of
 from eval.report.runs import Run, load_runs
 from eval.report.schema import Cell, Report, report_schema
+from eval.report.tables import markdown
 from eval.types import Case
 from tests.eval.report.synthetic import make_case, write_run
 from ttom.errors import UserError
@@ -132,6 +133,14 @@ def test_differences_are_resampled_by_prompt(tmp_path: Path) -> None:
     gains = np.array([by_case["ttom"][f"{c.id}-0"] - by_case["base"][f"{c.id}-0"] for c in CASES])
     error = gains.std() / len(CASES) ** 0.5
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_prompts_that_the_suite_dropped_are_counted(tmp_path: Path) -> None:
+    dropped = [{"category": "motion", "prompt": text, "reason": "no sprite"} for text in ("a zebra", "a yak")]
+    write_run(tmp_path / "base", "base", CASES, videos=False, dropped=dropped)
+    report = compare(load_runs([tmp_path / "base"]))
+    assert report.dropped == {"motion": 2}
+    assert "| motion | 2 |" in markdown(report)
 
 
 def test_an_unknown_baseline_lists_the_runs(tmp_path: Path) -> None:
