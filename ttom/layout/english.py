@@ -84,7 +84,7 @@ def is_plural(word: str) -> bool:
         return True
     if word[:-1] in KNOWN_NOUNS and word.endswith("s"):  # "taxis"
         return True
-    if word in NOUNS_IN_S or word.endswith(("ss", "us", "is")) or len(word) < 3:
+    if word in NOUNS_IN_S or word.endswith(("ss", "us", "is", "'s")) or len(word) < 3:
         return False
     if word.endswith("people"):
         return True

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from ttom.errors import UserError
 from ttom.layout import english
 from ttom.layout.rules import words
-from ttom.layout.rules.mentions import Mention, find_mentions, tokenize
+from ttom.layout.rules.mentions import Mention, find_mentions
 from ttom.layout.rules.reading import is_object
+from ttom.layout.rules.tokens import tokenize
 
 _LEADING = english.DETERMINERS | english.NUMBERS.keys() | english.LARGE_NUMBERS | {"of"}
 _QUANTIFIERS = sorted(english.QUANTIFIERS, key=len, reverse=True)

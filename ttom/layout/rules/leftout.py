@@ -1,33 +1,47 @@
-"""Which things of a prompt got no box, so that nothing is left out without a word."""
+"""What of a prompt its layout does not show, so that nothing is left out without a word."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from ttom.errors import cut_short
 from ttom.layout import english
 from ttom.layout.rules import words
+from ttom.layout.rules.cues import is_predicate, verb_step
 from ttom.layout.rules.mentions import Mention
+from ttom.layout.rules.motion import Motion
 from ttom.layout.rules.reading import Reading
+
+_LONGEST_QUOTE = 80
 
 
 def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
-    """Each thing without a box; none on scenery, on a background, or on what no box can hold ("a scent")."""
+    """Each thing without a box; none for scenery, a background, or what no box can hold ("a scent")."""
     named = {reading.first_of(mention).noun for mention in shown if mention.kind != "number"}
+    firsts = {mention.first for mention in shown}
     phrases = []
     for mention in reading.mentions:
         first = reading.first_of(mention)
-        has_box = any(first.first <= known.first < first.end for known in shown)
+        has_box = any(index in firsts for index in range(first.first, first.end)) or first.first in firsts
         again = mention.kind == "definite" and mention.noun in named
-        if not (has_box or again) and _is_thing(mention) and not _is_background(reading, mention.end):
+        named_apart = mention.kind == "possessive" and reading.word(mention.first - 1) == "and"  # "and her grandson"
+        if not (has_box or again) and (named_apart or _is_thing(mention)) and not _is_background(reading, mention.end):
             phrases.append(mention.phrase)
     phrases += _bare_things(reading)
     return [f"{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
 
 
+def words_left_out(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> list[str]:
+    """Motion of things that stay in place, and words that the planner does not know."""
+    unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading)]
+    return list(dict.fromkeys([*_unplanned_motion(reading, motion, shown), *unread]))
+
+
 def _is_thing(mention: Mention) -> bool:
     if mention.kind == "possessive":  # "its wings" are a part of something, "its puppy" is a thing
-        return mention.noun in english.KNOWN_NOUNS | words.COMPOUNDS
-    return not (mention.is_frame or mention.is_scenery or mention.head in words.ABSTRACT)
+        return mention.is_known
+    side = mention.head in ("upper", "lower")  # "to the upper left"
+    return not (mention.is_frame or mention.is_scenery or side or mention.head in words.ABSTRACT)
 
 
 def _is_background(reading: Reading, end: int) -> bool:
@@ -47,3 +61,52 @@ def _bare_things(reading: Reading) -> list[str]:
         if known and not (modifies or reading.in_mention(index) or _is_background(reading, index + 1)):
             found.append(token.text)
     return found
+
+
+def _unplanned_motion(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> Iterator[str]:
+    """Verbs of motion whose subject stays in place, as the prompt gives no direction: "circles around a tree"."""
+    moving = {mover.mention for mover in motion.movers}
+    still = set(shown) - moving
+    for index, token in enumerate(reading.tokens):
+        if words.verb_base(token.text) not in words.MOVING or reading.in_mention(index) or _is_noun(reading, index):
+            continue
+        subject, thing = reading.subject_before(index), reading.mention_from(index + 1)
+        who = reading.first_of(subject) if subject is not None and subject.end <= index else None
+        moves_thing = thing is not None and reading.first_of(thing) in moving  # "throws a ball upward"
+        if who in still and not moves_thing and not words.is_adjective(reading.word(index + 1)):
+            assert who is not None
+            yield f'"{_with_way(reading, index)}" of {who.phrase}, which gives no direction'
+
+
+def _is_noun(reading: Reading, index: int) -> bool:
+    """Whether the word looks like a form of "rise" or "fall", but is no verb of motion: "red rose", "falls asleep"."""
+    return verb_step(reading.tokens[index]) is not None and not is_predicate(reading, index)
+
+
+def _with_way(reading: Reading, index: int) -> str:
+    """The verb with the place after it: "circles around a tree"."""
+    end = index + 1
+    while reading.word(end) in words.PREPOSITIONS or words.is_adverb(reading.word(end)):
+        end += 1
+    thing = reading.mention_from(end)
+    last = (thing.end if thing is not None else end) - 1
+    return cut_short(reading.text[reading.tokens[index].start : reading.tokens[last].end], _LONGEST_QUOTE)
+
+
+def _unread(reading: Reading) -> Iterator[str]:
+    """Runs of words that no list knows and no phrase holds, as the prompt spells them."""
+    run: list[int] = []
+    for index in range(len(reading.tokens) + 1):
+        if index < len(reading.tokens) and _is_unread(reading, index):
+            run.append(index)
+        elif run:
+            yield reading.text[reading.tokens[run[0]].start : reading.tokens[run[-1]].end]
+            run = []
+
+
+def _is_unread(reading: Reading, index: int) -> bool:
+    word = reading.word(index)
+    listed = words.is_known(word) or words.is_adjective(word) or english.singular(word) in words.ABSTRACT
+    listed = (listed and not _is_noun(reading, index)) or word in words.MEDIA_WORDS or word in english.QUANTIFIERS
+    listed = listed or (word == "other" and reading.word(index - 1) == "each")
+    return word[-1].isalpha() and not (listed or reading.in_mention(index))

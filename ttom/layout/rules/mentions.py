@@ -3,32 +3,26 @@
 A phrase starts at a determiner or a number ("a", "the", "three", "several"), or bare where only a noun can stand: at
 the start of a clause ("Book falls", "while dogs run"), in a list ("a cat and dog"), after a preposition of place or a
 verb ("dog above cat", "dog chases cat"); there a listed noun, or any in a prompt that has no determiner at all. Its
-words are then taken until something that cannot belong to it: a closed-class word, an adverb, a direction, or a verb.
-A verb is known by its place and ending: after "a dog", a word in -s, -ing or -ed ends the phrase; after "three", the
-first plural does.
+words are then taken until something that cannot belong to it: a closed-class word, an adverb, a direction, or a verb
+(see `phrase_words`).
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ttom.errors import UserError
 from ttom.layout import english
 from ttom.layout.rules import words
-
-MAX_COUNT = 24
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+|[.,;:!?\n]")
-_TENS = range(20, 100, 10)
-
-
-@dataclass(frozen=True)
-class Token:
-    """A word or punctuation mark; ``start`` and ``end`` are character offsets in the prompt."""
-
-    text: str
-    start: int
-    end: int
+from ttom.layout.rules.nouns import (
+    Context,
+    compound_length,
+    head_noun,
+    is_free_noun,
+    may_be_noun,
+    noun_ahead,
+    phrase_words,
+)
+from ttom.layout.rules.tokens import Kind, Token, determiner_at, text_at
 
 
 @dataclass(frozen=True)
@@ -52,12 +46,17 @@ class Mention:
     phrase: str
     noun: str
     count: int
-    kind: str
+    kind: Kind
     determiner: str
 
     @property
     def head(self) -> str:
         return self.noun.split()[-1]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the noun is a listed thing."""
+        return self.noun in english.KNOWN_NOUNS or self.noun in words.COMPOUNDS
 
     @property
     def is_scenery(self) -> bool:
@@ -73,14 +72,10 @@ class Mention:
         """Whether it names the picture or a part of it ("the screen", "the left side")."""
         return self.head in words.FRAME_WORDS or self.head in words.SIDE_WORDS
 
-
-def tokenize(prompt: str) -> list[Token]:
-    """Words, whole numbers and punctuation marks, in order; a new line ends a sentence."""
-    marks = {"’": "'", "\n": "."}
-    return [
-        Token(re.sub("[’\n]", lambda mark: marks[mark.group()], match.group().lower()), *match.span())
-        for match in _TOKEN.finditer(prompt.rstrip())
-    ]
+    @property
+    def is_style(self) -> bool:
+        """Whether it says how the video looks ("3D pixels"): a word with a digit, and no listed thing."""
+        return self.phrase[0].isdigit() and not self.is_known
 
 
 def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
@@ -90,7 +85,8 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
         UserError: a number is larger than a picture can show.
     """
     mentions: list[Mention] = []
-    telegraphic = not any(_determiner(tokens, index)[0] != "bare" for index in range(len(tokens)))
+    starts = (determiner_at(tokens, index) for index in range(len(tokens)))
+    telegraphic = all(start.kind == "bare" or start.number == 0 for start in starts)
     index = 0
     while index < len(tokens):
         joined = bool(mentions) and mentions[-1].end == index - 1 and tokens[index - 1].text == "and"
@@ -98,30 +94,55 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
         if mention is None:
             index += 1
             continue
-        of = mention.end < len(tokens) and tokens[mention.end].text == "of"
-        medium = of and mention.head in words.MEDIA_WORDS  # "a video of a cat" is about the cat
-        if not medium and mention.kind != "absent":
+        if text_at(tokens, mention.end) == "of":
+            mention = _of_thing(prompt, tokens, mention)
+        if mention.kind != "absent":
             mentions.append(mention)
         index = mention.end
     return mentions
 
 
-def _mention_at(prompt: str, tokens: list[Token], index: int, *, telegraphic: bool, joined: bool) -> Mention | None:
-    kind, count, start = _determiner(tokens, index)
-    if kind == "bare" and not _may_start_bare(tokens, index, telegraphic=telegraphic, joined=joined):
+def _of_thing(prompt: str, tokens: list[Token], mention: Mention) -> Mention:
+    """What a phrase before "of" is about: the wolves of "a pack of wolves", the house of "a watercolor of a house", and
+    the phrase itself if its noun is listed ("a bottle of wine"). Absent if it is only about scenery."""
+    if mention.head in words.MEDIA_WORDS:  # "a video of a cat": the cat starts a phrase of its own
+        return replace(mention, kind="absent")
+    listed = mention.is_known or mention.is_frame or mention.is_scenery or mention.head in words.ABSTRACT
+    if listed or mention.kind not in ("indefinite", "definite", "bare"):
+        return mention
+    thing = _mention_at(prompt, tokens, mention.end + 1, telegraphic=True, joined=False, after_of=True)
+    if thing is None or thing.is_frame or thing.head in words.ABSTRACT or thing.kind in ("possessive", "absent"):
+        return mention
+    kind = mention.kind if thing.kind == "bare" else thing.kind
+    return replace(thing, first=mention.first, kind="absent" if thing.is_scenery else kind)
+
+
+def _mention_at(
+    prompt: str, tokens: list[Token], index: int, *, telegraphic: bool, joined: bool, after_of: bool = False
+) -> Mention | None:
+    kind, count, start = determiner_at(tokens, index)
+    before = text_at(tokens, index - 1)
+    may_start = after_of and words.is_content(text_at(tokens, index))
+    if kind == "bare" and not (may_start or _may_start_bare(tokens, index, telegraphic=telegraphic, joined=joined)):
         return None
-    plural = kind == "number" and count > 1
-    after_and = index >= 1 and tokens[index - 1].text == "and"
-    taken = _phrase_words(tokens, start, plural=plural, singular=_is_singular(tokens, index, kind), joined=after_and)
-    if kind == "bare" and after_and:
+    possessor = any(text_at(tokens, start + k).endswith("'s") for k in (0, 1))  # "a cat's eyes" may be plural
+    singular = (kind == "indefinite" and not possessor) or (kind == "number" and count == 1)
+    context = Context(
+        plural=kind == "number" and count > 1,
+        singular=singular,
+        joined=before == "and",
+        subject=before in ".,;:!?" or before in words.OPENERS,
+        determined=kind != "bare",
+    )
+    taken = phrase_words(tokens, start, context)
+    if kind == "bare" and before == "and":
         taken = _to_first_noun(tokens, taken)
-    if not taken:
+    texts = [tokens[i].text for i in taken]
+    if not any(map(may_be_noun, texts)):
         return None
     first, last = taken[0], taken[-1]
-    texts = [tokens[i].text for i in taken]
-    noun = _head_noun(texts)
-    starts = index == 0 or tokens[index - 1].text == "."
-    if kind == "bare" and not starts and noun.split()[-1] in words.ABSTRACT:  # "a boat at sea, Van Gogh style"
+    noun = head_noun(texts)
+    if kind == "bare" and before != "." and noun.split()[-1] in words.ABSTRACT:  # "a boat at sea, Van Gogh style"
         return None
     if english.singular(noun) in english.PAIRED and tokens[index].text == "a":
         count = 1  # "a pair of sunglasses" is one thing
@@ -137,136 +158,33 @@ def _mention_at(prompt: str, tokens: list[Token], index: int, *, telegraphic: bo
     )
 
 
-def _determiner(tokens: list[Token], index: int) -> tuple[str, int, int]:
-    """(kind, count, index after the determiner) of the phrase that may start at index."""
-    text = tokens[index].text
-    following = [token.text for token in tokens[index : index + 3]]
-    for quantifier, count in english.QUANTIFIERS.items():
-        parts = quantifier.split()
-        if following[: len(parts)] == parts:
-            return "number", count, index + len(parts)
-    after = 1
-    if text == "the" and len(following) > 1 and _number(following[1]) is not None:  # "the two dogs"
-        text, after = following[1], 2
-    number = _number(text)
-    if number is None and text == "a" and following[1:2] and following[1] in english.LARGE_NUMBERS:
-        number = 1  # "a hundred dogs"
-    if number is not None:
-        unit = english.NUMBERS.get(tokens[index + after].text, 0) if index + after < len(tokens) else 0
-        if number in _TENS and 0 < unit < 10:  # "twenty two dogs"
-            number, after = number + unit, after + 1
-        large = next((word for word in following[:3] if word in english.LARGE_NUMBERS), None)
-        if large or not 1 <= number <= MAX_COUNT:
-            raise UserError(
-                f"the prompt asks for {large or number} objects",
-                expected=f"1 to {MAX_COUNT} of a kind",
-                remedy="name fewer objects",
-            )
-        return "number", number, index + after
-    for kind, group in (
-        ("indefinite", english.SINGULAR_DETERMINERS),
-        ("definite", english.OPEN_DETERMINERS),
-        ("possessive", english.POSSESSIVES),
-        ("absent", english.ABSENCE),
-    ):
-        if text in group:
-            both = text == "without" and following[1:2] and following[1] in english.DETERMINERS  # "without a hat"
-            return kind, 1, index + (2 if both else 1)
-    return "bare", 1, index
-
-
-def _number(text: str) -> int | None:
-    if text.isdigit():
-        return int(text[:9])  # too many anyway, and Python refuses thousands of digits
-    tens, _, unit = text.partition("-")
-    if english.NUMBERS.get(tens) in _TENS and english.NUMBERS.get(unit, 10) < 10:  # "twenty-two"
-        return english.NUMBERS[tens] + english.NUMBERS[unit]
-    return english.NUMBERS.get(text)
-
-
-def _is_singular(tokens: list[Token], index: int, kind: str) -> bool:
-    return kind == "indefinite" or (kind == "number" and _number(tokens[index].text) == 1)
-
-
 def _may_start_bare(tokens: list[Token], index: int, *, telegraphic: bool, joined: bool) -> bool:
     """A phrase without determiner counts only where no verb and no mass ("on grass") can stand."""
-    text = tokens[index].text
+    text, before, following = (text_at(tokens, index + k) for k in (0, -1, 1))
     if not words.is_content(text):
         return False
-    before = tokens[index - 1].text if index else "."
-    following = tokens[index + 1].text if index + 1 < len(tokens) else "."
     moves = words.verb_base(text) in words.MOTION_VERBS and english.singular(text) not in english.KNOWN_NOUNS
     if moves and not words.is_content(following):  # "moves left" has no subject
         return False
     if before == ".":
-        return not text.endswith("ing") or text in words.ING_NOUNS or _noun_ahead(tokens, index)
-    known = _noun_ahead(tokens, index)
+        return not text.endswith("ing") or text in words.ING_NOUNS or noun_ahead(tokens, index)
+    known = noun_ahead(tokens, index)
     if before in ("while", "and", "whereas", "or", ","):
         if before == "," and (words.is_participle(text) or words.is_participle(following)):
             return False  # not a list: "in the sky, stars twinkling", "an oasis, featuring palm trees"
         # "a duck and ducklings swim", but "a duck and quacks"; "sofa, lamp", but "shop, frozen in time"
         sure = joined and (not english.is_plural(text) or words.verb_base(following) is not None)
         listed = telegraphic and before == "," and following in (",", "and", ".")
-        return known or ((sure or listed) and _is_free_noun(text))
+        return known or ((sure or listed) and is_free_noun(text))
     if before in words.PLACES or (before in ("of", "to") and _ends_place(tokens, index)):
-        return known or (telegraphic and before != "over" and _is_free_noun(text))  # "over coffee" is no place
+        return known or (telegraphic and before != "over" and is_free_noun(text))  # "over coffee" is no place
     return words.verb_base(before) is not None and known
-
-
-def _noun_ahead(tokens: list[Token], index: int) -> bool:
-    """Whether a known noun that is no verb stands here, after adjectives and participles ("big flying bird")."""
-    for i in range(index, min(index + 4, len(tokens))):
-        text = tokens[i].text
-        if _compound_length(tokens, i):
-            return True
-        if english.singular(text) in english.KNOWN_NOUNS and text not in words.ADJECTIVES:
-            return words.verb_base(text) is None
-        if not (words.is_adjective(text) or words.is_participle(text)):
-            return False
-    return False
-
-
-def _is_free_noun(text: str) -> bool:
-    """Whether an unlisted word may be a noun: "badger", but not "runs", "walking", "old" or "axe's"."""
-    other = words.is_participle(text) or words.is_adjective(text) or text.endswith("'s")
-    return words.verb_base(text) is None and not other
 
 
 def _ends_place(tokens: list[Token], index: int) -> bool:
     """Whether the preposition before the token ends "left of", "in front of", "next to", "close to"."""
-    start = tokens[index - 2].text if index >= 2 else ""
+    start = text_at(tokens, index - 2)
     return start in words.SIDE_WORDS or start in ("next", "close")
-
-
-def _phrase_words(tokens: list[Token], index: int, *, plural: bool, singular: bool, joined: bool) -> list[int]:
-    """Indices of the tokens that make up the phrase (after its determiner)."""
-    taken: list[int] = []
-    while index < len(tokens):
-        text = tokens[index].text
-        length = _compound_length(tokens, index)
-        if length:
-            return [*taken, *range(index, index + length)]
-        if taken and text in (",", "and") and _joins_adjectives(tokens, index):
-            taken = []  # the phrase restarts, so that it is one run of words: "a small, fluffy cat" -> "fluffy cat"
-            index += 1
-            continue
-        if not taken and (words.is_adverb(text) or text in words.WARDS) and text not in english.KNOWN_NOUNS:
-            index += 1
-            continue
-        if not taken and text in ("left", "right") and _noun_ahead(tokens, index + 1):  # "the right shoe"
-            taken.append(index)
-            index += 1
-            continue
-        if not words.is_content(text):
-            break
-        has_noun = any(_may_be_noun(tokens[i].text) for i in taken)
-        if has_noun and _is_verb(tokens, index, singular=singular, plural=plural, joined=joined):
-            break
-        taken.append(index)
-        index += 1
-        if not singular and _is_plural_head(tokens, index - 1, taken):
-            break
-    return taken
 
 
 def _to_first_noun(tokens: list[Token], taken: list[int]) -> list[int]:
@@ -274,69 +192,7 @@ def _to_first_noun(tokens: list[Token], taken: list[int]) -> list[int]:
     its first noun, and goes on only to a known one."""
     for end, index in enumerate(taken[:-1], start=1):
         rest = [english.singular(tokens[i].text) for i in taken[end:]]
-        if (
-            _may_be_noun(tokens[index].text)
-            and rest[0] not in english.KNOWN_NOUNS
-            and " ".join(rest) not in words.COMPOUNDS
-        ):
-            return taken[: max(end, _compound_length(tokens, taken[0]))]
+        known = rest[0] in english.KNOWN_NOUNS or " ".join(rest) in words.COMPOUNDS
+        if may_be_noun(tokens[index].text) and not known:
+            return taken[: max(end, compound_length(tokens, taken[0]))]
     return taken
-
-
-def _compound_length(tokens: list[Token], index: int) -> int:
-    """Number of tokens of the longest listed compound noun that starts here, 0 if none."""
-    for length in (4, 3, 2):
-        text = " ".join(token.text for token in tokens[index : index + length])
-        if len(tokens) >= index + length and (text in words.COMPOUNDS or english.singular(text) in words.COMPOUNDS):
-            return length
-    return 0
-
-
-def _joins_adjectives(tokens: list[Token], index: int) -> bool:
-    if index + 1 >= len(tokens) or not words.is_content(tokens[index + 1].text):
-        return False
-    before, after = tokens[index - 1].text, tokens[index + 1].text
-    only_adjective = words.is_adjective(before) and before not in english.KNOWN_NOUNS
-    return only_adjective or (before.endswith("y") and before not in english.KNOWN_NOUNS and words.is_adjective(after))
-
-
-def _may_be_noun(text: str) -> bool:
-    return text in english.KNOWN_NOUNS or not (words.is_adjective(text) or words.is_participle(text))
-
-
-def _is_plural_head(tokens: list[Token], index: int, taken: list[int]) -> bool:
-    """Whether the plural at index ends a phrase that may be plural ("three toy cars | drive")."""
-    text = tokens[index].text
-    following = tokens[index + 1].text if index + 1 < len(tokens) else "."
-    if english.is_same_plural(text):
-        return not (english.is_plural(following) and words.verb_base(following) is None)
-    return english.is_plural(text) and not words.is_adjective(text)
-
-
-def _is_verb(tokens: list[Token], index: int, *, singular: bool, plural: bool, joined: bool) -> bool:
-    """Whether the word after at least one possible noun is the clause's verb rather than part of the phrase."""
-    text, before = tokens[index].text, tokens[index - 1].text
-    following = tokens[index + 1].text if index + 1 < len(tokens) else "."
-    base = words.verb_base(text)
-    if plural:  # "three wooden boats" has its head still to come
-        return base is not None and not any(english.is_plural(token.text) for token in tokens[index + 1 : index + 3])
-    if words.is_participle(text) and not words.is_adjective(text):
-        if text.endswith(("ing", "ed")) and words.is_content(following) and not english.is_plural(following):
-            return english.singular(before) in english.KNOWN_NOUNS  # "sleek running shoe", but "dog chasing mice"
-        return True
-    if text in words.ING_NOUNS:  # "a girl painting", but "a farm building"
-        return base is not None and english.singular(before) in english.KNOWN_NOUNS
-    if english.is_plural(text):
-        if singular or before == "camera":  # "the camera pans"
-            return True
-        return english.singular(text) not in english.KNOWN_NOUNS and (base is not None or before in english.KNOWN_NOUNS)
-    # A base form is a verb where two things make the subject plural: "a cat and a dog walk to the right".
-    return joined and base == text and before in english.KNOWN_NOUNS and not words.is_content(following)
-
-
-def _head_noun(texts: list[str]) -> str:
-    for length in (4, 3, 2):
-        tail = english.singular(" ".join(texts[-length:]))
-        if len(texts) >= length and tail in words.COMPOUNDS:
-            return tail
-    return english.singular(texts[-1])

@@ -9,13 +9,16 @@ from ttom.errors import UserError
 from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.cells import Cell, arrange
-from ttom.layout.rules.leftout import things_left_out
+from ttom.layout.rules.heights import high_things
+from ttom.layout.rules.leftout import things_left_out, words_left_out
 from ttom.layout.rules.mentions import Mention
-from ttom.layout.rules.motion import DIAGONAL, Mover, find_movers
+from ttom.layout.rules.motion import Mover, find_chases, find_motion
 from ttom.layout.rules.reading import REMEDY, Reading, is_object
 from ttom.layout.rules.relations import Place, Relation, RelationKind, find_between, find_places, find_relations
 
 _EXAMPLE = 'an English sentence, such as "A balloon moves to the left"'
+_KNOWN_SHARE = 1 / 3  # of the words: with fewer, what is read is guesswork, or another language
+_SHORT = 5  # words of a prompt that need no article: "dog above cat"
 _TO_AND_FRO = re.compile(r"\bback and forth\b|\bup and down\b|\bside to side\b|\b(?:left and right|right and left)\b")
 _NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor)\b|\b\w+n['’]t\b")
 _TWO_SIDES = re.compile(
@@ -37,41 +40,55 @@ class Scene:
         statics: What stays in place, in a scene with movers or without any relation.
         relations: Between these, the strongest first.
         cells: Where each object of a still scene stands in a grid, if a relation or a place says so.
+        high: What flies, or is said to be overhead: it goes above the others where nothing else decides.
         notes: Which words decided what.
         left_out: Things and words that the layout does not show.
     """
 
-    movers: tuple[Mover, ...]
-    statics: tuple[Mention, ...]
-    relations: tuple[Relation, ...]
-    cells: dict[Mention, Cell]
-    notes: tuple[str, ...]
-    left_out: tuple[str, ...]
+    movers: tuple[Mover, ...] = ()
+    statics: tuple[Mention, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    cells: dict[Mention, Cell] | None = None
+    high: frozenset[Mention] = frozenset()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def parse(prompt: str) -> Scene:
     """Read a prompt.
 
     Raises:
-        UserError: no known word, no object, too many objects, a negated thing, motion or place, relations that
-            contradict each other, or a motion that is not one direction: to and fro, or diagonal.
+        UserError: hardly a known word, no object, too many objects, a negated thing, motion or place, relations that
+            contradict each other, or a motion that no path of a few straight pieces shows.
     """
     reading = Reading(prompt)
-    spelt = [token.text for token in reading.tokens if token.text[0].isalpha()]
-    if spelt and not any(words.is_known(word) for word in spelt):
-        raise UserError("the rules planner knows no word of the prompt", expected=_EXAMPLE, remedy=REMEDY)
+    _refuse_unknown(reading)
     _refuse_negation(reading)
-    for pattern, what, expected in (
-        (_TO_AND_FRO, "a motion", "one direction an object"),
-        (_TWO_SIDES, "a place", "one side of a thing: left, right, above or below"),
-        (DIAGONAL, "a motion", "one direction an object: left, right, up or down"),
-    ):
-        found = pattern.search(reading.text)
-        if found:
-            raise UserError(f"cannot plan {what} {found.group()!r}", expected=expected, remedy=REMEDY)
-    movers, notes, left_out = find_movers(reading)
-    scene = _motion_scene(reading, movers) if movers else _static_scene(reading)
-    return replace(scene, notes=(*notes, *scene.notes), left_out=(*left_out, *scene.left_out))
+    _refuse_unplannable(reading)
+    motion = find_motion(reading)
+    if "diagonally" in reading.text and not any(0 not in cue.step for cue in motion.cues):
+        raise _unplannable("a motion 'diagonally'", 'where to, such as "diagonally up and to the right"')
+    scene = _motion_scene(reading, motion.movers) if motion.movers else _static_scene(reading)
+    shown = [*(mover.mention for mover in scene.movers), *scene.statics, *(scene.cells or ())]
+    return replace(
+        scene,
+        high=high_things(reading, shown),
+        notes=(*motion.notes, *scene.notes),
+        left_out=(*motion.left_out, *scene.left_out, *words_left_out(reading, motion, shown)),
+    )
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_unknown(reading: Reading) -> None:
+    spelt = [token.text for token in reading.tokens if token.text[-1].isalpha()]
+    known = sum(words.is_known(word) or words.is_participle(word) for word in spelt)
+    articles = any(mention.kind != "bare" for mention in reading.mentions)
+    least = _KNOWN_SHARE * len(spelt) + (0 if articles or len(spelt) < _SHORT else 0.5)
+    if spelt and known < least:
+        count = f"only {known} of the {len(spelt)} words" if known else "no word"
+        raise UserError(f"the rules planner knows {count} of the prompt", expected=_EXAMPLE, remedy=REMEDY)
 
 
 def _refuse_negation(reading: Reading) -> None:
@@ -83,17 +100,31 @@ def _refuse_negation(reading: Reading) -> None:
         word = reading.word(after)
         planned = words.verb_base(word) in words.MOVING or word in words.DIRECTIONS | words.PREPOSITIONS
         if planned or reading.in_mention(after):
-            raise UserError(
-                f"cannot plan what is negated: {f'{token.text} {word}'!r}",
-                expected="a prompt that says what is to be seen, and where",
-                remedy=REMEDY,
-            )
+            what = f"what is negated: {f'{token.text} {word}'!r}"
+            raise _unplannable(what, "a prompt that says what is to be seen, and where")
 
 
-def _motion_scene(reading: Reading, movers: list[Mover]) -> Scene:
+def _refuse_unplannable(reading: Reading) -> None:
+    for pattern, what, expected in (
+        (_TO_AND_FRO, "a motion", "one way, or one after another: right, then left"),
+        (_TWO_SIDES, "a place", "one side of a thing: left, right, above or below"),
+    ):
+        found = pattern.search(reading.text)
+        if found:
+            raise _unplannable(f"{what} {found.group()!r}", expected)
+
+
+def _unplannable(what: str, expected: str) -> UserError:
+    return UserError(f"cannot plan {what}", expected=expected, remedy=REMEDY)
+
+
+# -- scenes with motion -----------------------------------------------------------------------------------------------
+
+
+def _motion_scene(reading: Reading, movers: tuple[Mover, ...]) -> Scene:
     """Movers, what they pass, and other things that a number or a clause of their own brings in."""
     moving = [mover.mention for mover in movers]
-    vertical = [mover.mention for mover in movers if mover.direction in ("up", "down")]
+    vertical = [mover.mention for mover in movers if mover.axis != "x"]
     relations = [
         relation
         for relation in _of_movers(reading, moving)
@@ -105,11 +136,11 @@ def _motion_scene(reading: Reading, movers: list[Mover]) -> Scene:
     statics = [mention for mention in dict.fromkeys(statics) if mention not in moving]
     notes = [_relation_note(relation) for relation in relations]
     notes += [f"{mention.phrase}: stays in place" for mention in statics] + _count_notes([*moving, *statics])
-    left_out = [
+    unplanned = [
         f'"{relation.text}", as {relation.subject.phrase} moves' for relation in find_between(reading, moving)[:1]
     ]
-    left_out += things_left_out(reading, [*moving, *statics])
-    return Scene(tuple(movers), tuple(statics), tuple(relations), {}, tuple(notes), tuple(left_out))
+    unplanned += things_left_out(reading, [*moving, *statics])
+    return Scene(movers, tuple(statics), tuple(relations), notes=tuple(notes), left_out=tuple(unplanned))
 
 
 def _of_movers(reading: Reading, moving: list[Mention]) -> list[Relation]:
@@ -131,35 +162,41 @@ def _stands(reading: Reading, mention: Mention) -> bool:
     if not is_object(mention):
         return False
     if mention.kind in ("definite", "bare"):
-        known = mention.noun in english.KNOWN_NOUNS | words.COMPOUNDS
-        return known and mention in reading.subjects and reading.word(mention.first - 1) in _CLAUSE_STARTS
+        starts = reading.word(mention.first - 1) in _CLAUSE_STARTS
+        return mention.is_known and mention in reading.subjects and starts
     return mention.kind == "number" or mention in reading.subjects
+
+
+# -- still scenes -----------------------------------------------------------------------------------------------------
 
 
 def _static_scene(reading: Reading) -> Scene:
     """Objects that relations or places put somewhere, every counted thing and every subject of a clause."""
     objects = [mention for mention in reading.mentions if is_object(mention)]
-    counted = [mention for mention in objects if mention.kind == "number"]
-    standing = [m for m in reading.subjects if m.kind != "possessive" and not m.is_camera]
+    counted = [m for m in objects if m.kind == "number" and (m.count > 1 or m.is_known or m in reading.subjects)]
+    standing = [m for m in reading.subjects if is_object(m) and not m.is_camera]
     shown = [mention for mention in objects if mention in standing and not _is_aside(reading, mention)]
-    shown = _in_order(reading, [m for m in objects if m in shown or m in counted]) or objects[:1] or standing[:1]
-    relations = find_between(reading, [*objects, *standing])
-    relations += find_relations(reading, [*objects, *standing], in_motion=False)
+    shown = _in_order(reading, [m for m in objects if m in shown or m in counted]) or standing[:1]
+    if not shown and any(mention.is_camera for mention in reading.subjects):  # "the camera pans over a cat"
+        shown = objects[:1]
+    related = [*objects, *(m for m in reading.subjects if m.is_scenery)]  # "clouds above a balloon"
+    relations = find_between(reading, related) + find_relations(reading, related, in_motion=False)
     # "three cups on a table", "a cup and a plate on a table": they stand side by side, the table is left to the model
     on = [relation for relation in relations if relation.kind == "on"]
     crowded = {one.reference for one in on if sum(r.subject.count for r in on if r.reference == one.reference) >= 2}
     relations = [relation for relation in relations if not (relation.kind == "on" and relation.reference in crowded)]
+    relations += [Relation("beside", *chase) for chase in find_chases(reading)]
     places = find_places(reading, objects)
     if relations or places:
         return _placed_scene(reading, relations, places, shown)
     if not shown:
         raise UserError(
-            "the prompt names no object that the rules planner can lay out",
+            "the prompt names no object that the rules planner can lay out; scenery and styles get no box",
             expected='things with "a", "the" or a number, such as "a cat", "three red balloons"',
             remedy=REMEDY,
         )
     notes = [f"{mention.phrase}: stays in place (no direction word)" for mention in shown] + _count_notes(shown)
-    return Scene((), tuple(shown), (), {}, tuple(notes), tuple(things_left_out(reading, shown)))
+    return Scene(statics=tuple(shown), notes=tuple(notes), left_out=tuple(things_left_out(reading, shown)))
 
 
 def _placed_scene(reading: Reading, relations: list[Relation], places: list[Place], shown: list[Mention]) -> Scene:
@@ -169,15 +206,15 @@ def _placed_scene(reading: Reading, relations: list[Relation], places: list[Plac
     places = [place for place in places if place not in unfit]
     placed = list(dict.fromkeys([*placed, *(place.subject for place in places)]))
     others = [m for m in shown if not any(m.first <= known.first < m.end for known in placed)]
-    others = [m for m in others if m.kind != "bare" or m.noun in english.KNOWN_NOUNS | words.COMPOUNDS]
+    others = [m for m in others if m.kind != "bare" or m.is_known]
     cells = arrange(relations, places, others)
     notes = [_relation_note(relation) for relation in relations]
     notes += [f'{place.subject.phrase}: in its part of the picture: "{place.text}"' for place in places]
     notes += [f"{mention.phrase}: stays in place, beside the others" for mention in others]
     notes += _count_notes([*placed, *others])
-    left_out = [f'"{place.text}", as a relation places {place.subject.phrase}' for place in unfit]
-    left_out += things_left_out(reading, list(cells))
-    return Scene((), (), tuple(relations), cells, tuple(notes), tuple(left_out))
+    unplanned = [f'"{place.text}", as a relation places {place.subject.phrase}' for place in unfit]
+    unplanned += things_left_out(reading, list(cells))
+    return Scene(relations=tuple(relations), cells=cells, notes=tuple(notes), left_out=tuple(unplanned))
 
 
 def _in_order(reading: Reading, mentions: list[Mention]) -> list[Mention]:
@@ -188,6 +225,9 @@ def _in_order(reading: Reading, mentions: list[Mention]) -> list[Mention]:
 def _is_aside(reading: Reading, mention: Mention) -> bool:
     """'as the sun sets', 'with the lights on': mood rather than an object, where the clause adds a known thing."""
     return mention.kind == "definite" and reading.word(mention.first - 1) in ("as", "when", "with", "where")
+
+
+# -- notes ------------------------------------------------------------------------------------------------------------
 
 
 def _relation_note(relation: Relation) -> str:

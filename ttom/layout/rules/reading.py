@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from bisect import bisect_left
 
 from ttom.layout.rules import words
-from ttom.layout.rules.mentions import Mention, find_mentions, tokenize
+from ttom.layout.rules.mentions import Mention, find_mentions
+from ttom.layout.rules.tokens import tokenize
 
-Direction = Literal["left", "right", "up", "down"]
-OPPOSITE: dict[Direction, Direction] = {"left": "right", "right": "left", "up": "down", "down": "up"}
 REMEDY = "write the layout yourself and pass it as `layout`, or rephrase the prompt"
 
+_BE = ("is", "are", "was", "were")
 _FRAME = "|".join(sorted(words.FRAME_WORDS))
 SIDE = (  # group 1: which side of the picture
     r"(?:the\s+)?(?:far\s+)?(left|right|top|bottom)(?:[- ]hand)?(?:\s+(?:side|edge|end|corner|part|half))?\b"
@@ -26,7 +26,7 @@ ABSOLUTE = re.compile(rf"\b(?:on|at|in|to)\s+{_PART}(?:\s+of\s+the\s+(?:{_FRAME}
 
 def is_object(mention: Mention) -> bool:
     """Whether the phrase names a thing that can have a box."""
-    return not (mention.is_frame or mention.is_scenery or mention.kind == "possessive")
+    return not (mention.is_frame or mention.is_scenery or mention.is_style or mention.kind == "possessive")
 
 
 class Reading:
@@ -44,6 +44,10 @@ class Reading:
         self.text = prompt.lower()
         self.tokens = tokenize(prompt)
         self.mentions = find_mentions(prompt, self.tokens)
+        self._starts = [token.start for token in self.tokens]
+        self._from = {mention.first: mention for mention in self.mentions}
+        self._until = {mention.end: mention for mention in self.mentions}
+        self._inside = {index for mention in self.mentions for index in range(mention.first, mention.end)}
         self.subjects: list[Mention] = []
         for mention in self.mentions:
             if self.is_subject(mention):
@@ -55,13 +59,17 @@ class Reading:
 
     def token_at(self, offset: int) -> int:
         """Index of the first token that starts at or after the character offset."""
-        return next((i for i, token in enumerate(self.tokens) if token.start >= offset), len(self.tokens))
+        return bisect_left(self._starts, offset)
 
     def mention_from(self, index: int) -> Mention | None:
-        return next((mention for mention in self.mentions if mention.first == index), None)
+        return self._from.get(index)
+
+    def mention_until(self, index: int) -> Mention | None:
+        """The phrase that ends right before the token."""
+        return self._until.get(index)
 
     def in_mention(self, index: int) -> bool:
-        return any(mention.first <= index < mention.end for mention in self.mentions)
+        return index in self._inside
 
     def _has_relative_clause(self, mention: Mention) -> bool:
         """'a bird that flies left', and beside the camera, which is never seen, 'on a dog running left'."""
@@ -85,6 +93,21 @@ class Reading:
             index += 1
         return index
 
+    def verb_before(self, index: int) -> int | None:
+        """Index of the last word before the token, in its sentence, that can be a verb; phrases are passed over."""
+        for place in range(index - 1, -1, -1):
+            word = self.word(place)
+            if word in ".;:!?":
+                break
+            if not self.in_mention(place) and words.is_content(word) and not words.is_adjective(word):
+                return place
+        return None
+
+    def _before_adverbs(self, index: int) -> int:
+        while words.is_adverb(self.word(index - 1)):
+            index -= 1
+        return index
+
     def is_subject(self, mention: Mention) -> bool:
         """Whether the phrase is the subject of a clause rather than an object or part of a place."""
         before = self.word(mention.first - 1)
@@ -92,8 +115,10 @@ class Reading:
             return False
         if self._follows_place(mention):
             return True
-        if before in ".,;:!?" or before in words.AUXILIARIES:
+        if before in ".,;:!?":
             return True
+        if before in _BE:  # "there is a cat", but not "the cat is a tabby"
+            return not any(subject.end == self._before_adverbs(mention.first - 1) for subject in self.subjects)
         if before == "of":
             return self.word(mention.first - 2) in words.MEDIA_WORDS
         if before not in words.OPENERS:
@@ -109,7 +134,7 @@ class Reading:
 
     def _ends_between(self, mention: Mention) -> bool:
         """Whether it is the dog of "between a cat and a dog"."""
-        other = next((m for m in self.mentions if m.end == mention.first - 1), None)
+        other = self.mention_until(mention.first - 1)
         return other is not None and self.word(other.first - 1) == "between"
 
     def subject_joined_to(self, mention: Mention, *, by: tuple[str, ...] = ("and", "or")) -> Mention | None:
@@ -130,7 +155,7 @@ class Reading:
 
     def _follows_place(self, mention: Mention) -> bool:
         """Whether the sentence starts with a place right before it: "In the garden near the wall | a cat runs"."""
-        place = next((m for m in self.mentions if m.end == mention.first), None)
+        place = self.mention_until(mention.first)
         if place is None or self.word(place.first - 1) not in words.PREPOSITIONS:
             return False
         dots = [index for index in range(mention.first) if self.word(index) in ".;!?"]

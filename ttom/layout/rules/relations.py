@@ -62,7 +62,7 @@ def find_places(reading: Reading, objects: list[Mention]) -> list[Place]:
     for match in ABSOLUTE.finditer(reading.text):
         start = reading.token_at(match.start())
         # "a man waves at a woman on the right": what stands right before it
-        subject = next((m for m in reading.mentions if m.end == start), None) or reading.subject_before(start)
+        subject = reading.mention_until(start) or reading.subject_before(start)
         subject = reading.first_of(subject) if subject is not None else None
         of_thing = any(m.first < reading.token_at(match.end()) < m.end for m in reading.mentions)
         if subject is None or subject not in objects or subject in places or of_thing:  # "on the left shoe"
@@ -81,25 +81,18 @@ def find_relations(reading: Reading, subjects: list[Mention], *, in_motion: bool
     """
     found: list[tuple[int, int, Relation]] = []
     for pattern, kind, rank in _RELATIONS:
-        if kind in _MOTION_ONLY and not in_motion:
-            continue
         for match in re.finditer(rf"\b(?:{pattern})\b", reading.text):
-            reference = reading.mention_from(reading.token_at(match.end()))
-            if reference is None or not _can_be_reference(reading, reference, kind, pattern, in_motion=in_motion):
-                continue
-            references = _and_others(reading, reference)
             start = reading.token_at(match.start())
-            subject = reading.subject_before(start, after=references[-1].end)
-            if subject is None:
+            references = _references(reading, match, kind, pattern, in_motion=in_motion)
+            subject = reading.subject_before(start, after=references[-1].end) if references else None
+            if subject is None or (pattern == _ON and not _is_on(reading, subject, start, references[0], in_motion)):
                 continue
-            if pattern == _ON and any(m.end == start and m != subject for m in reading.mentions):
-                continue  # "a cat left of a dog on a table": whose table is open
+            # Without a direction nothing gets past another thing.
+            shown: RelationKind = "beside" if kind in _MOTION_ONLY and not in_motion else kind
             for one in reading.joined_subjects(subject):
-                if reading.first_of(one) not in subjects:
-                    continue
-                for other in references:
-                    relation = Relation(kind, reading.first_of(one), reading.first_of(other), match.group())
-                    found.append((rank, match.start(), relation))
+                if reading.first_of(one) in subjects:
+                    pairs = [(reading.first_of(one), reading.first_of(other)) for other in references]
+                    found += [(rank, match.start(), Relation(shown, *pair, match.group())) for pair in pairs]
     relations: list[Relation] = []
     for rank, _, relation in sorted(found, key=lambda item: item[:2]):
         pair = {relation.subject, relation.reference}
@@ -109,13 +102,46 @@ def find_relations(reading: Reading, subjects: list[Mention], *, in_motion: bool
     return relations
 
 
+def _references(
+    reading: Reading, match: re.Match[str], kind: RelationKind, pattern: str, *, in_motion: bool
+) -> list[Mention]:
+    """The things that the subject is related to; none where the words after the match name no such thing."""
+    first = reading.mention_from(reading.token_at(match.end()))
+    if first is None or not _can_be_reference(reading, first, kind, pattern, in_motion=in_motion):
+        return []
+    if kind in _MOTION_ONLY and not in_motion and first.kind == "definite":  # "swim past the reef"
+        return []
+    return _and_others(reading, first)
+
+
 def _can_be_reference(reading: Reading, thing: Mention, kind: str, pattern: str, *, in_motion: bool) -> bool:
     if thing.is_frame or thing.kind == "possessive" or (thing.is_scenery and (in_motion or kind not in _SIDES)):
         return False
-    if in_motion and pattern == _ON and thing.noun not in english.KNOWN_NOUNS | words.COMPOUNDS:
+    if in_motion and pattern == _ON and not thing.is_known:
         return False  # "floats up on a cushion of air"
     many = thing.kind == "definite" and english.is_plural(reading.word(thing.end - 1))
     return not (in_motion and many)
+
+
+def _is_on(reading: Reading, subject: Mention, on: int, reference: Mention, in_motion: bool) -> bool:
+    """Whether the subject of "on" is on top of the reference.
+
+    Not where another thing stands in between ("a cat left of a dog on a table": whose table is open). In a still scene
+    not after an unlisted verb either, nor on an unlisted thing after what the subject does to something else: "casts
+    light onto a bottle", "collaborate on a project", "shake hands on a deal", "stands on one leg".
+    """
+    between_thing = reading.mention_until(on)
+    if between_thing is not None and between_thing != subject:
+        return False
+    if in_motion:
+        return True
+    between = [reading.word(index) for index in range(subject.end, on) if not reading.in_mention(index)]
+    spelt = [word for word in between if words.is_content(word) and not words.is_adjective(word)]
+    bases = [words.verb_base(word) for word in spelt]
+    known = all(base not in (None, "turn") or word.endswith("ed") for base, word in zip(bases, spelt, strict=True))
+    if not known or reference.is_known:
+        return known
+    return len(spelt) <= 1 and not (reference.kind == "number" and reference.count == 1)
 
 
 def _and_others(reading: Reading, reference: Mention) -> list[Mention]:

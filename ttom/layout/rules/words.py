@@ -41,7 +41,9 @@ LY_NOT_ADVERBS = frozenset(
 )
 
 FRAME_WORDS = frozenset("screen frame picture image scene view shot video camera canvas".split())
-MEDIA_WORDS = frozenset("video photo shot view scene picture image close-up closeup animation footage clip".split())
+MEDIA_WORDS = frozenset(
+    "video photo shot view scene picture image close-up closeup animation footage clip timelapse".split()
+)
 SIDE_WORDS = frozenset("left right top bottom side edge end corner center centre middle front back half".split())
 SCENERY = frozenset(
     """sky skies air mid-air midair heaven horizon space void galaxy cosmos universe sea ocean lake river pond stream
@@ -103,7 +105,7 @@ ADJECTIVE_ENDINGS = ("ful", "ous", "less", "ish", "able", "ible", "ern")
 NOUNS_WITH_ADJECTIVE_ENDINGS = frozenset("fish jellyfish goldfish starfish radish dish vegetable table cable".split())
 
 UP_VERBS = frozenset("rise ascend climb lift hoist raise levitate launch".split())
-DOWN_VERBS = frozenset("fall drop descend sink plunge plummet tumble lower dive topple collapse".split())
+DOWN_VERBS = frozenset("fall drop descend sink plunge plummet tumble lower dive".split())
 MOTION_VERBS = frozenset(
     """move go run walk roll slide fly float drift glide sail drive ride speed race dash dart sprint hop jump leap
     march stride trot gallop crawl creep slither sneak slink scurry scamper scuttle waddle swim paddle row
@@ -112,8 +114,9 @@ MOTION_VERBS = frozenset(
     kick hit hurl fling launch shoot blow sweep shift pass cross charge bolt flee chase follow stagger shuffle
     tiptoe prance canter jog hike trek steer tilt lean swing pour rocket coast meander plod lumber trudge
     amble saunter stomp skip bound flap streak flow leave proceed advance navigate maneuver migrate scoot
-    wheel barrel""".split()
+    wheel barrel circle swirl whirl""".split()
 )
+FLYING = frozenset("fly flutter hover soar swoop".split())  # of these verbs, those that put a thing in the air
 CAUSE_VERBS = frozenset(
     """lift raise hoist lower drop throw toss kick hit hurl fling launch push pull drag carry tow roll slide blow
     shoot move drive fly sweep send bounce swing knock""".split()
@@ -121,14 +124,14 @@ CAUSE_VERBS = frozenset(
 OTHER_VERBS = frozenset(
     """sit stand lie lay lean rest sleep nap doze lounge wait stay remain hang perch hide play eat drink graze munch
     chew nibble sniff bark sing dance read write paint draw cook work build dig plow plough jump shine glow
-    gleam glisten sparkle twinkle shimmer burn grow bloom open close circle gather huddle cluster watch look
+    gleam glisten sparkle twinkle shimmer burn grow bloom open close gather huddle cluster watch look
     stare gaze see smile laugh cry talk chat speak explain teach listen hold wear pose appear disappear land
     settle splash spray bask balance place put set park display suspend stack scatter line decorate cover fill
     surround face point wave trail leave make take give get let keep hum buzz chirp feed bathe yawn stretch
     wag nod snow rain share roast fish row pile arrange spread curl peek peer explore search enjoy wash clean
-    brush tick ring beat tap juggle sway vibrate squeal screech flicker sprout hatch rotate spin whirl tower
+    brush tick ring beat tap juggle sway vibrate squeal screech flicker sprout hatch rotate spin tower
     loom sprawl squat kneel crouch bow cuddle hug kiss fight wrestle bite catch grab pick plant water pet stop
-    start begin try come meet become turn look swirl whistle blink yell shout sizzle steam melt freeze ripple
+    start begin try come meet become turn look whistle blink yell shout sizzle steam melt freeze ripple
     drip bob sputter tremble shake""".split()
 )
 MOVING = UP_VERBS | DOWN_VERBS | MOTION_VERBS | CAUSE_VERBS
@@ -154,6 +157,12 @@ IRREGULAR_FORMS = {
 def verb_base(word: str) -> str | None:
     """The base form if the word is a form of a listed verb ("dashes" -> "dash", "rolled" -> "roll"), else None."""
     return _FORMS.get(word)
+
+
+def is_still(word: str) -> bool:
+    """Whether the word is a listed verb that moves nothing ("sits", "shines")."""
+    base = verb_base(word)
+    return base is not None and base not in MOVING
 
 
 def _forms() -> dict[str, str]:
@@ -188,7 +197,7 @@ def is_participle(word: str) -> bool:
 
 
 def is_adjective(word: str) -> bool:
-    if word in ADJECTIVES:
+    if word in ADJECTIVES or word[:1].isdigit():  # "3D", "5-year-old"
         return True
     return word.endswith(ADJECTIVE_ENDINGS) and word not in NOUNS_WITH_ADJECTIVE_ENDINGS and word not in KNOWN_NOUNS
 
@@ -196,7 +205,7 @@ def is_adjective(word: str) -> bool:
 def is_content(word: str) -> bool:
     """Whether the word can be part of a noun phrase or be a verb: none of the closed classes."""
     closed = (DETERMINERS, PREPOSITIONS, CONJUNCTIONS, AUXILIARIES, PRONOUNS, DIRECTIONS, NUMBERS)
-    return word[:1].isalpha() and not any(word in group for group in closed) and not is_adverb(word)
+    return word[-1:].isalpha() and not any(word in group for group in closed) and not is_adverb(word)
 
 
 def is_known(word: str) -> bool:

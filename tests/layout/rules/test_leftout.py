@@ -1,0 +1,55 @@
+"""What a layout does not show is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from ttom.layout.rules.leftout import things_left_out, words_left_out
+from ttom.layout.rules.motion import find_motion
+from ttom.layout.rules.reading import Reading
+
+
+def things(prompt: str) -> list[str]:
+    reading = Reading(prompt)
+    return [text.removesuffix(" (no box, left to the video model)") for text in things_left_out(reading, [])]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("A man with a hat", ["man", "hat"]),
+        ("A man and his brother", ["man", "brother"]),
+        ("A bird flaps its wings", ["bird"]),
+        ("A dog and its puppy", ["dog", "puppy"]),
+        ("A cat at sea with a tree in the background", ["cat"]),
+        ("A smell at a slow pace", []),
+        ("A girl with dogs", ["girl", "dogs"]),
+        ("A bird to the upper left", ["bird"]),
+    ],
+)
+def test_things(prompt: str, said: list[str]) -> None:
+    assert things(prompt) == said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("A cat sits quietly", []),
+        ("A cat gribbles the floof", ['"gribbles" (not understood)']),
+        ("A cat runs through a garden", ['"runs through a garden" of cat, which gives no direction']),
+        ("A cat turns red", []),
+        ("A cat runs left", []),
+        ("Cats hug each other", []),
+        ("A woman with red rose", ['"rose" (not understood)']),
+        ("A girl throws a ball upward", []),
+    ],
+)
+def test_words(prompt: str, said: list[str]) -> None:
+    reading = Reading(prompt)
+    assert words_left_out(reading, find_motion(reading), reading.mentions) == said
+
+
+def test_quotes_are_short() -> None:
+    reading = Reading("A cat sits " + "gribble " * 100)
+    (text,) = words_left_out(reading, find_motion(reading), reading.mentions)
+    assert len(text) < 120
