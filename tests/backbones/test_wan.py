@@ -1,4 +1,4 @@
-"""Loading, sizes and errors of the Wan backbone."""
+"""Shapes, sizes and errors of the Wan backbone."""
 
 from __future__ import annotations
 
@@ -41,17 +41,11 @@ def test_impossible_sizes(tiny: WanBackbone, size: VideoSize, message: str) -> N
         tiny.check_size(size)
 
 
-def test_position_codes_have_an_end(tiny: WanBackbone) -> None:
+def test_position_embeddings_have_an_end(tiny: WanBackbone) -> None:
     reach = 4 * tiny.transformer.config.rope_max_seq_len
     tiny.check_size(VideoSize(9, 32, reach))
     with pytest.raises(UserError, match="(?s)position embeddings.*fewer `sampler.frames`"):
         tiny.check_size(VideoSize(9, 32, reach + 16))
-
-
-def test_blocks_out_of_range(tiny: WanBackbone) -> None:
-    tiny.check_blocks((0, 3))
-    with pytest.raises(UserError, match="block 4.*has 4 blocks"):
-        tiny.check_blocks((1, 4))
 
 
 def test_wan22_is_refused(tiny: WanBackbone) -> None:
