@@ -9,6 +9,8 @@ takes results; nothing else is shared, so actors may live on other hosts.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -108,7 +110,9 @@ def open_workers(make_worker: MakeWorker, devices: Devices) -> Iterator[Workers]
         return
     ray = _ray()
     try:
-        yield _Actors(ray, make_worker, devices)
+        with _own_handler(signal.SIGTERM):
+            actors = _Actors(ray, make_worker, devices)
+        yield actors
     finally:
         ray.shutdown()
 
@@ -239,6 +243,18 @@ def _refill(taken: deque[Any], source: Iterator[Any], window: int) -> bool:
         except StopIteration:
             break
     return bool(taken)
+
+
+@contextmanager
+def _own_handler(number: int) -> Iterator[None]:
+    """Put the program's signal handler back, in whose place Ray sets one that aborts the process."""
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        if here and handler is not None:
+            signal.signal(number, handler)
 
 
 def _ray() -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import eval.suites
 from eval.replay import main
 from tests.eval.fake_worker import FakeVideos, toy_suite
-from tests.eval.test_replay import rows, videos
+from tests.eval.test_replay import driver, rows, videos, wait_for
 
 pytest.importorskip("ray")
 
@@ -56,6 +57,19 @@ def test_actors_that_die_lose_nothing_and_a_run_goes_on(replay: Callable, tmp_pa
     assert replay("one", count=24) == 0
     one, many = videos(tmp_path / "one"), videos(tmp_path / "many")
     assert many == {name: data for name, data in one.items() if "00011" not in name}
+
+
+def test_a_driver_that_is_told_to_end_takes_its_actors_along(tmp_path: Path, tiny_folder: Path) -> None:
+    process = driver(tmp_path, tiny_folder, 200, "--devices", "2")
+    wait_for(lambda: len(rows(tmp_path / "run")) >= 3)
+    pids = {int(path.name.split("-")[0]) for path in (tmp_path / "tries" / "loads").iterdir()}
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in error
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    found = rows(tmp_path / "run")
+    assert 3 <= len(found) < 200 and {row.status for row in found.values()} == {"made"}
+    assert len(videos(tmp_path / "run")) in (len(found), len(found) + 1), "a video may lack its row, never the reverse"
 
 
 def test_streaming_with_actors_is_as_without(replay: Callable, tmp_path: Path) -> None:
