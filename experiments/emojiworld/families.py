@@ -1,6 +1,6 @@
 """What differs between the checkpoints of the two model families: parts, latents, text, and the training loss.
 
-Latents are ``(B, C, F, H/4, W/4)`` here, whatever order of axes the family's own transformer takes.
+Latents are ``(B, C, F, H/4, W/4)`` here, whatever order of axes the family's own transformer expects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from experiments.emojiworld import models, whole_clip
 from experiments.emojiworld.rotary import use_fast_joint_rotary, use_fast_rotary
-from ttom.emojiworld.world import HEIGHT, WIDTH
+from ttom.emojiworld.scene import HEIGHT, WIDTH
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Family:
         build_vae, build_transformer, build_scheduler: Fresh parts.
         build_text_encoder: The same, for a tokenizer.
         prepare_vae: Makes a VAE ready for `encode` and `decode`; returns it.
-        encode: (VAE, video in -1..1) -> mean and log variance of the latents, not normalised.
+        encode: (VAE, video in -1..1) -> mean and log variance of the latents, not normalized.
         decode: (VAE, such latents) -> video, not clamped.
-        normalisation: Latents as `encode` gives them -> the entries of the VAE's configuration that normalise them.
-        normalised_by: Names of these entries.
+        normalization: Latents as `encode` gives them -> the entries of the VAE's configuration that normalise them.
+        normalized_by: Names of these entries.
         statistics: Such a configuration -> (mean, deviation), each a number or one a channel.
         embed: (text encoder, token ids ``(B, 64)``, length) -> ``(B, length, D)`` as the stock pipeline has it.
         prepare_transformer: What makes training faster without changing what it computes.
-        loss: (transformer, normalised latents, text, noise shift) -> number.
+        loss: (transformer, normalized latents, text, noise shift) -> number.
         noise_shift: What training takes unless told otherwise; above 1: high noise levels are more frequent.
         blocks: Name of the transformer's list of blocks.
         text_length: The stock pipeline's default.
@@ -51,8 +51,8 @@ class Family:
     prepare_vae: Callable[[Any], nn.Module]
     encode: Callable[[Any, Tensor], tuple[Tensor, Tensor]]
     decode: Callable[[Any, Tensor], Tensor]
-    normalisation: Callable[[Tensor], dict[str, Any]]
-    normalised_by: tuple[str, ...]
+    normalization: Callable[[Tensor], dict[str, Any]]
+    normalized_by: tuple[str, ...]
     statistics: Callable[[dict[str, Any]], tuple[Any, Any]]
     embed: Callable[[nn.Module, Tensor, int], Tensor]
     prepare_transformer: Callable[[nn.Module], None]
@@ -67,7 +67,7 @@ def _shifted(u: Tensor, shift: float) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def _wan_normalisation(latents: Tensor) -> dict[str, Any]:
+def _wan_normalization(latents: Tensor) -> dict[str, Any]:
     mean, std = (f((0, 2, 3, 4)) for f in (latents.mean, latents.std))
     return {"latents_mean": mean.tolist(), "latents_std": std.tolist()}
 
@@ -101,7 +101,7 @@ def _cogvideox_decode(vae: Any, latents: Tensor) -> Tensor:
     return vae.decode(latents).sample
 
 
-def _cogvideox_normalisation(latents: Tensor) -> dict[str, Any]:
+def _cogvideox_normalization(latents: Tensor) -> dict[str, Any]:
     """One factor for all channels: the stock pipeline knows no more."""
     return {"scaling_factor": 1 / latents.std().item()}
 
@@ -152,8 +152,8 @@ FAMILIES = {
         prepare_vae=whole_clip.use_whole_clips,
         encode=whole_clip.encode,
         decode=whole_clip.decode,
-        normalisation=_wan_normalisation,
-        normalised_by=("latents_mean", "latents_std"),
+        normalization=_wan_normalization,
+        normalized_by=("latents_mean", "latents_std"),
         statistics=_wan_statistics,
         embed=_wan_embed,
         prepare_transformer=use_fast_rotary,
@@ -171,8 +171,8 @@ FAMILIES = {
         prepare_vae=lambda vae: vae,  # its norms see the parts that clips are taken in, so training takes the same
         encode=_cogvideox_encode,
         decode=_cogvideox_decode,
-        normalisation=_cogvideox_normalisation,
-        normalised_by=("scaling_factor",),
+        normalization=_cogvideox_normalization,
+        normalized_by=("scaling_factor",),
         statistics=_cogvideox_statistics,
         embed=_cogvideox_embed,
         prepare_transformer=use_fast_joint_rotary,

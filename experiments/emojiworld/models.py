@@ -22,12 +22,12 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from ttom.emojiworld.captions import vocabulary
-from ttom.emojiworld.world import FRAMES, HEIGHT, WIDTH
+from ttom.emojiworld.editions import SECOND, Edition
+from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH
 
 LATENT_CHANNELS = 16
 TEXT_TOKENS = 64
-"""Text length that the checkpoints prefer; they are trained to work at diffusers' default, too."""
+"""Text length that the checkpoints prefer; they are trained to work at diffusers' default as well."""
 FLOW_SHIFT = 2.0
 
 TextEncoder = TypeVar("TextEncoder", UMT5EncoderModel, T5EncoderModel)
@@ -68,7 +68,7 @@ def build_transformer() -> WanTransformer3DModel:
 
 
 def build_cogvideox_vae() -> AutoencoderKLCogVideoX:
-    """4x in space, 4x in time; takes and makes clips in parts of 9 and then 8 frames, as the stock code does."""
+    """4x in space, 4x in time; encodes and decodes clips in parts of 9 and then 8 frames, as the stock code does."""
     blocks = 3
     return AutoencoderKLCogVideoX(
         down_block_types=("CogVideoXDownBlock3D",) * blocks,
@@ -137,8 +137,8 @@ def _text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 def _look_both_ways(encoder: TextEncoder) -> TextEncoder:
     """Half of the heads begin by looking ahead in the text, half by looking back.
 
-    Which of two nouns comes first then shows from the start: the roles of a relation's nouns are read off its output
-    after 100 steps of 64 captions instead of 350, in a trial with 3 instead of 2 (experiments/LOG.md).
+    Word order then shows in the output from the start: the roles of a relation's nouns could be read from it after 100
+    steps of 64 captions instead of 350, in a trial with 3 instead of 2 (experiments/LOG.md).
     """
     ahead = torch.tensor([2.0, 2.0, -2.0, -2.0])
     with torch.no_grad():
@@ -149,9 +149,9 @@ def _look_both_ways(encoder: TextEncoder) -> TextEncoder:
     return encoder
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Whole words, the nouns' plurals among them, and "##s" and "##es" for other words; what is left is <unk>."""
-    words = ["<pad>", "</s>", "<unk>", *".,'-", "##s", "##es", *vocabulary()]
+def build_tokenizer(edition: Edition = SECOND) -> PreTrainedTokenizerFast:
+    """Whole words, the nouns' plurals among them, and "##s" and "##es" for other words; the rest is <unk>."""
+    words = ["<pad>", "</s>", "<unk>", *".,'-", "##s", "##es", *edition.vocabulary()]
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

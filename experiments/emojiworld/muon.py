@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def orthogonalised(gradients: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+def orthogonalized(gradients: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Newton-Schulz iterations on each matrix of ``(B, M, N)``, in bf16 as torch.optim.Muon does them."""
     a, b, c = coefficients
     x = gradients.bfloat16()
@@ -43,11 +43,11 @@ class StackedMuon(torch.optim.Muon):
         for p in params:
             if "momentum_buffer" not in self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
         momenta = [self.state[p]["momentum_buffer"] for p in params]
         torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
         nesterov = torch._foreach_lerp(grads, momenta, group["momentum"])
-        updates = orthogonalised(
+        updates = orthogonalized(
             torch.stack(nesterov), group["ns_coefficients"], group["ns_steps"], group["eps"]
         ).float()
         rate = group["lr"] * 0.2 * max(shape) ** 0.5  # "match_rms_adamw"

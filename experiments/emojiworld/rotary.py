@@ -72,7 +72,8 @@ class FastJointProcessor:
             for part, at_zero in zip(image_rotary_emb, (1.0, 0.0), strict=True)
         )
         query, key = rotate(attn.norm_q(query), cos, sin), rotate(attn.norm_k(key), cos, sin)
-        output = functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (query, key, value)))
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        output = functional.scaled_dot_product_attention(query, key, value)
         output = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2, 3)))
         return output[:, length:], output[:, :length]
 

@@ -1,8 +1,8 @@
 """Train the transformer with its text encoder: python -m experiments.emojiworld.train_transformer --vae runs/.../vae
 --out runs/emojiworld/transformer --minutes 12 (on several GPUs: torchrun --nproc-per-node N -m ...)
 
-First on single frames (a fifth of the tokens), which teach nouns, counts and relations; then on whole clips and
-frames by turns. Latents come from ring buffers in GPU memory that fresh scenes refill as training goes.
+First on single frames (a fifth of the tokens), which teach nouns, colors, counts and relations; then on whole clips and
+frames in turn. Latents come from ring buffers in GPU memory that are refilled with fresh scenes during training.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import random
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -20,45 +21,55 @@ from transformers import PreTrainedTokenizerFast
 
 from experiments.emojiworld.families import FAMILIES, Family
 from experiments.emojiworld.models import LATENT_CHANNELS, TEXT_TOKENS, build_tokenizer
-from experiments.emojiworld.roles import CLASSES, RoleReader, token_roles
+from experiments.emojiworld.roles import CLASSES, RoleReader, no_roles, token_roles
 from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
-from ttom.emojiworld.captions import captioned_scene, forget
-from ttom.emojiworld.world import FRAMES, HEIGHT, KINDS, WIDTH, Renderer, frame_times, pack
+from ttom.emojiworld.captions import caption, forget
+from ttom.emojiworld.editions import EDITIONS, SECOND, Edition
+from ttom.emojiworld.render import PACKED, Renderer, frame_times, pack
+from ttom.emojiworld.sampling import paint, sample_scene
+from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH
 
 EMPTY_PROMPT_RATE = 0.1
+VAGUE_RATE = 0.12
 READER_WEIGHT = 0.02
-FRAME_KIND_SHARES = (0.03, 0.08, 0.03, 0.16, 0.30, 0.40)
-CLIP_KIND_SHARES = (0.14, 0.12, 0.18, 0.13, 0.17, 0.26)
-"""Of world.KINDS. Counts of two kinds are learnt last and get the largest share."""
+NORMALIZATION = "normalization.json"
+FRAME_KIND_SHARES = (0.04, 0.05, 0.03, 0.16, 0.22, 0.28, 0.05, 0.0, 0.0, 0.12, 0.05)
+CLIP_KIND_SHARES = (0.12, 0.10, 0.12, 0.10, 0.10, 0.14, 0.13, 0.07, 0.05, 0.05, 0.02)
+"""Of the kinds of edition 2. Counts of two nouns are learned last and get the largest share; what turns, enters or
+leaves cannot be seen in the first frame."""
 
 
 @cache
-def _tokenizer() -> PreTrainedTokenizerFast:
-    return build_tokenizer()
+def _tokenizer(number: int) -> PreTrainedTokenizerFast:
+    return build_tokenizer(EDITIONS[number])
 
 
-def _scenes(seed: int, count: int, shares: tuple[float, ...]) -> dict[str, Tensor]:
-    rng = random.Random(seed)
-    pairs = [captioned_scene(rng, "train", rng.choices(KINDS, shares)[0]) for _ in range(count)]
-    tokens = (
-        _tokenizer()(
-            [forget(rng, text) for _, text in pairs], padding="max_length", max_length=TEXT_TOKENS, truncation=True
-        )
-    ).input_ids
-    roles = [token_roles(_tokenizer(), scene, ids) for (scene, _), ids in zip(pairs, tokens, strict=True)]
-    return {
-        **pack([scene for scene, _ in pairs]),
-        "tokens": torch.tensor(tokens, dtype=torch.int16),
-        "roles": torch.stack(roles),
-    }
+def scenes(seed: int, count: int, shares: tuple[float, ...], edition: Edition) -> dict[str, Tensor]:
+    """Packed training scenes with "tokens" ``(count, 64)`` of their captions and "roles" ``(count, 64, classes)``."""
+    rng, tokenizer = random.Random(seed), _tokenizer(edition.number)
+    made, texts, vague = [], [], []
+    for _ in range(count):
+        scene = sample_scene(rng, "train", rng.choices(tuple(edition.kinds), shares)[0], edition)
+        paint(rng, scene)
+        vague.append(rng.random() < VAGUE_RATE)
+        texts.append(forget(rng, caption(rng, scene, float(vague[-1]), edition), edition=edition))
+        made.append(scene)
+    tokens = tokenizer(texts, padding="max_length", max_length=TEXT_TOKENS, truncation=True).input_ids
+    roles = [  # a vague caption states nothing to read
+        no_roles(TEXT_TOKENS) if is_vague else token_roles(tokenizer, scene.facts, ids)
+        for scene, ids, is_vague in zip(made, tokens, vague, strict=True)
+    ]
+    return {**pack(made), "tokens": torch.tensor(tokens, dtype=torch.int16), "roles": torch.stack(roles)}
 
 
 def frame_scenes(seed: int, count: int) -> dict[str, Tensor]:
-    return _scenes(seed, count, FRAME_KIND_SHARES)
+    """Scenes of which the first frame is trained on."""
+    return scenes(seed, count, FRAME_KIND_SHARES, SECOND)
 
 
 def clip_scenes(seed: int, count: int) -> dict[str, Tensor]:
-    return _scenes(seed, count, CLIP_KIND_SHARES)
+    """Scenes of which all frames are trained on."""
+    return scenes(seed, count, CLIP_KIND_SHARES, SECOND)
 
 
 def load_vae(folder: Path, family: Family = FAMILIES["wan"]) -> nn.Module:
@@ -73,7 +84,7 @@ def load_vae(folder: Path, family: Family = FAMILIES["wan"]) -> nn.Module:
 class LatentEncoder:
     """Renders scenes and encodes them with the trained VAE, normalised as the pipeline normalises.
 
-    ``normalisation`` holds those entries of the VAE's configuration: as an exported pipeline states them, else measured
+    ``normalization`` holds those entries of the VAE's configuration: as an exported pipeline states them, else measured
     on 256 clips.
     """
 
@@ -82,14 +93,17 @@ class LatentEncoder:
         self.vae = family.prepare_vae(load_vae(vae_folder, family).to(device).eval())
         self.renderer = Renderer(device)
         self.mean, self.std = self._channels(0.0), self._channels(1.0)
-        config = vae_folder / "vae" / "config.json"
-        if config.exists():  # the transformer that goes on was trained on these
-            known = json.loads(config.read_text())
-        else:
+        stated = (vae_folder / "vae" / "config.json", vae_folder / NORMALIZATION)
+        known = next((json.loads(file.read_text()) for file in stated if file.exists()), None)
+        if known is None:
             latents = torch.cat([self(clip_scenes(seed, 32), frame_times(FRAMES)) for seed in range(8)])
-            known = family.normalisation(latents)
+            known = family.normalization(latents)
         self.mean, self.std = (self._channels(values) for values in family.statistics(known))
-        self.normalisation = {name: known[name] for name in family.normalised_by}
+        self.normalization = {name: known[name] for name in family.normalized_by}
+
+    def save_normalization(self, folder: Path) -> None:
+        """Keep it beside the transformer that is trained with it, for its export."""
+        (folder / NORMALIZATION).write_text(json.dumps(self.normalization) + "\n")
 
     def _channels(self, values: list[float] | float) -> Tensor:
         return torch.tensor(values, device=self.device).view(1, -1, 1, 1, 1)
@@ -97,7 +111,7 @@ class LatentEncoder:
     @torch.no_grad()
     def __call__(self, packed: dict[str, Tensor], times: Tensor) -> Tensor:
         """Packed scenes -> latents ``(B, C, F, H/4, W/4)``."""
-        packed = {k: packed[k].to(self.device, non_blocking=True) for k in ("things", "back")}
+        packed = {name: packed[name].to(self.device, non_blocking=True) for name in PACKED}
         video, _ = self.renderer(packed, times.to(self.device))
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             mean, _ = self.family.encode(self.vae, video)
@@ -105,7 +119,7 @@ class LatentEncoder:
 
 
 class Ring:
-    """Latents and tokens in device memory, the oldest overwritten by fresh ones; each is used about `reuse` times."""
+    """Latents and tokens in device memory; fresh ones overwrite the oldest, and each is drawn about `reuse` times."""
 
     def __init__(self, encoder: LatentEncoder, pool: ScenePool, times: Tensor, capacity: int, reuse: int) -> None:
         self.encoder, self.pool, self.times, self.capacity, self.reuse = encoder, iter(pool), times, capacity, reuse
@@ -117,6 +131,7 @@ class Ring:
         self.filled, self.at, self.drawn = 0, 0, 0
 
     def refill(self) -> int:
+        """Add a batch of the pool; returns its size."""
         packed = next(self.pool)
         count = len(packed["tokens"])
         slots = torch.arange(self.at, self.at + count, device=self.latents.device) % self.capacity
@@ -141,12 +156,13 @@ class Ring:
 class TextToVideo(nn.Module):
     """Transformer and text encoder as one trainable module, with the reader of roles that only training needs."""
 
-    def __init__(self, family: Family = FAMILIES["wan"]) -> None:
+    def __init__(self, family: Family = FAMILIES["wan"], edition: Edition = SECOND) -> None:
         super().__init__()
         self.family = family
         self.transformer = family.build_transformer()
-        self.text_encoder = family.build_text_encoder(_tokenizer())
-        self.reader = RoleReader(self.text_encoder.config.d_model)
+        text_encoder: Any = family.build_text_encoder(_tokenizer(edition.number))
+        self.text_encoder = text_encoder
+        self.reader = RoleReader(text_encoder.config.d_model)
 
     def load(self, folder: Path) -> None:
         """Take the averaged weights of a training folder, or those of an exported pipeline folder."""
@@ -182,7 +198,7 @@ class TextToVideo(nn.Module):
 
 
 def by_muon(name: str) -> bool:
-    """The matrices inside the blocks of the transformer and the text encoder; tables and vectors stay with AdamW."""
+    """The matrices in the blocks of the transformer and the text encoder; tables and vectors stay with AdamW."""
     inside = "blocks." in name or ".encoder.block." in name
     return inside and name.endswith("weight") and "norm" not in name and "relative_attention_bias" not in name
 
@@ -193,7 +209,7 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--vae", type=Path, required=True, help="folder of the VAE's training, or an exported pipeline")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--weights", type=Path, default=None, help="folder of a training, or an exported pipeline, to begin from"
+        "--weights", type=Path, default=None, help="folder of a training, or an exported pipeline, to start from"
     )
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--frame-share", type=float, default=0.2, help="share of the time on single frames at first")
@@ -205,15 +221,16 @@ def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
         "--noise-shift",
         type=float,
         default=None,
-        help="1: noise levels as they are; above: more of the high ones; the family's own if not given",
+        help="above 1: more high noise levels; default: the family's own",
     )
     parser.add_argument("--frame-batch", type=int, default=1024)
     parser.add_argument("--clip-batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=6, help="for frames and again for clips")
+    parser.add_argument("--workers", type=int, default=6, help="scene makers, for frames and again for clips")
+    parser.add_argument("--ring", type=int, default=128, help="batches of frames in memory; twice as many of clips")
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
+    parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call; a later one resumes")
     return parser.parse_args(arguments)
 
 
@@ -224,22 +241,25 @@ def main() -> None:
     device = join_processes()
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
+    encoder = LatentEncoder(options.vae, device, family)  # before the clock starts
     model = TextToVideo(family).to(device)
     if options.weights:
         model.load(options.weights)
     family.prepare_transformer(model.transformer)
     run = Run(options.out, model, lr=options.lr, minutes=options.minutes, ema=0.999, weight_decay=0.0, muon=by_muon)
     if not options.no_compile:
-        for block in (*getattr(model.transformer, family.blocks), *model.text_encoder.encoder.block):
+        text_encoder: Any = model.text_encoder
+        for block in (*getattr(model.transformer, family.blocks), *text_encoder.encoder.block):
             block.compile(dynamic=False)
-    encoder = LatentEncoder(options.vae, device, family)
+    if run.rank == 0:
+        encoder.save_normalization(options.out)
     rng = random.Random(options.seed + run.step)  # the kind of step is the same on every GPU, what is in it is not
     seed = options.seed + run.step + run.rank * 1_000_003
     torch.manual_seed(seed)
     frame_pool = ScenePool(frame_scenes, options.frame_batch, seed=seed, workers=options.workers)
     clip_pool = ScenePool(clip_scenes, options.clip_batch, seed=seed + 1, workers=options.workers)
-    frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], 128 * options.frame_batch, reuse=6)
-    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 256 * options.clip_batch, reuse=16)
+    frames = Ring(encoder, frame_pool, frame_times(FRAMES)[:1], options.ring * options.frame_batch, reuse=6)
+    clips = Ring(encoder, clip_pool, frame_times(FRAMES), 2 * options.ring * options.clip_batch, reuse=16)
     begun = run.seconds
     while not run.done and not (options.stop_after and run.seconds - begun > options.stop_after * 60):
         on_frames = run.progress < options.frame_share or rng.random() < options.frame_mix

@@ -2,7 +2,8 @@
 (on several GPUs: torchrun --nproc-per-node N -m ...)
 
 Whole 17-frame clips from the start (five-frame clips alone do not teach the long causal chain), half of them crowded
-with independent movers, and a loss on the change between frames: motion is what a small video VAE loses first.
+with independent movers in all colors, and a loss on the change between frames: motion is what a small video VAE loses
+first.
 """
 
 from __future__ import annotations
@@ -17,20 +18,12 @@ from torch import Tensor
 
 from experiments.emojiworld.families import FAMILIES, Family
 from experiments.emojiworld.training import Run, ScenePool, join_processes, leave_processes
-from ttom.emojiworld.captions import paint
+from ttom.emojiworld.colors import TINTS
+from ttom.emojiworld.editions import SECOND
 from ttom.emojiworld.nouns import NOUNS
-from ttom.emojiworld.world import (
-    FRAMES,
-    HEIGHT,
-    SLOTS,
-    WIDTH,
-    Renderer,
-    Scene,
-    Thing,
-    frame_times,
-    pack,
-    sample_scene,
-)
+from ttom.emojiworld.render import Packed, Renderer, frame_times, pack
+from ttom.emojiworld.sampling import paint, sample_scene
+from ttom.emojiworld.scene import FRAMES, HEIGHT, SLOTS, WIDTH, Point, Scene, Thing
 
 FOREGROUND_WEIGHT = 5.0
 CHANGE_WEIGHT = 1.0
@@ -38,24 +31,31 @@ KL_WEIGHT = 3e-4
 
 
 def crowded_scene(rng: random.Random) -> Scene:
-    """Many things that move each its own way, overlapping at will: more to learn a clip than a captioned scene."""
+    """Many things, each moving its own way and overlapping at will: more to learn per clip than a captioned scene."""
     things = []
     for noun in rng.sample(range(len(NOUNS)), rng.randint(3, SLOTS)):
-        size = rng.uniform(16, 32)
-        place = lambda: (rng.uniform(8, WIDTH - 8), rng.uniform(8, HEIGHT - 8))  # noqa: E731
-        start = place()
-        if rng.random() < 0.25:
-            end = start
-        else:
-            far = place()
-            end = tuple(s + max(-60.0, min(60.0, e - s)) for s, e in zip(start, far, strict=True))
-        things.append(Thing(noun, start, end, size))  # type: ignore[arg-type]
-    return Scene("count", things)
+        start, far = (_anywhere(rng) for _ in range(2))
+        end = (_near(start[0], far[0]), _near(start[1], far[1]))
+        path: tuple[Point, ...] = (start,) if rng.random() < 0.25 else (start, end)
+        if rng.random() < 0.2:
+            path = (*path, _anywhere(rng))
+        color = rng.choice(TINTS[noun]) if TINTS[noun] and rng.random() < 0.5 else None
+        things.append(Thing(noun, path, rng.uniform(13, 36), color))
+    return Scene("crowd", things)
 
 
-def make_scenes(seed: int, count: int) -> dict[str, Tensor]:
+def _anywhere(rng: random.Random) -> Point:
+    return rng.uniform(8, WIDTH - 8), rng.uniform(8, HEIGHT - 8)
+
+
+def _near(start: float, end: float) -> float:
+    return start + max(-60.0, min(60.0, end - start))
+
+
+def make_scenes(seed: int, count: int) -> Packed:
+    """Half crowded, half as captions tell them."""
     rng = random.Random(seed)
-    scenes = [crowded_scene(rng) if i % 2 else sample_scene(rng, "train") for i in range(count)]
+    scenes = [crowded_scene(rng) if i % 2 else sample_scene(rng, "train", edition=SECOND) for i in range(count)]
     for scene in scenes:
         paint(rng, scene)
     return pack(scenes)
@@ -88,12 +88,12 @@ def main() -> None:
     parser.add_argument("--family", default="wan", choices=FAMILIES)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8)
-    parser.add_argument("--batch", type=int, default=32, help="clips a step and process")
+    parser.add_argument("--batch", type=int, default=32, help="clips per step and process")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call, to go on later")
+    parser.add_argument("--stop-after", type=float, default=None, help="minutes of this call; a later one resumes")
     options = parser.parse_args()
     family = FAMILIES[options.family]
     device = join_processes()
@@ -112,7 +112,7 @@ def main() -> None:
         video, labels = renderer({k: v.to(device, non_blocking=True) for k, v in packed.items()}, times)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             parts = compiled(family, vae, video, foreground_weight(labels))
-        run.update(parts.pop("total"), **parts)
+        run.update(parts["total"], **{name: parts[name] for name in ("l1", "foreground_l1", "kl")})
         run.log(50)
         if run.done or (options.stop_after and run.seconds - begun > options.stop_after * 60):
             break

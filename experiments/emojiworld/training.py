@@ -1,4 +1,4 @@
-"""What the training scripts share: a time budget, EMA, logging, and checkpoints of safetensors and JSON."""
+"""What the training scripts share: a time budget, EMA, logging, and checkpoints in safetensors and JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from experiments.emojiworld.muon import StackedMuon
 
 SAVE_SECONDS = 60.0
 """How much training a killed run can lose."""
+WARM_UP = 200
+"""Steps until the learning rate is at its peak, at the start and where a run goes on without its optimizer state."""
 
 
 def join_processes() -> str:
@@ -37,27 +40,27 @@ def join_processes() -> str:
 
 
 def leave_processes() -> None:
-    """The end of what `join_processes` began."""
+    """Undo `join_processes`."""
     if dist.is_initialized():
-        # One that ended while another still saved aborted at times (gloo's threads, 6 of 51 runs; 0 of 48 with this).
+        # A process that ended while another still saved aborted at times (gloo's threads, 6 of 51 runs; 0 of 48 now).
         dist.barrier()
         dist.destroy_process_group()
 
 
 class Run:
-    """A training run that stops when its minutes are used, and goes on from its last checkpoint.
+    """A training run that stops when its minutes are used up, and resumes from its last checkpoint.
 
     Args:
-        folder: Where weights.safetensors, ema.safetensors, optimizer.safetensors, state.json and log.jsonl lie. Saved
-            there once a minute, and when the script says so.
+        folder: Holds weights.safetensors, ema.safetensors, optimizer.safetensors, state.json and log.jsonl, saved once
+            a minute and when the script says so. Weights without an optimizer state are resumed from, too.
         model: What is trained.
-        lr: Peak AdamW learning rate: a short warm-up, flat, then to zero over the last 40% of the minutes.
-        minutes: Training time in all, earlier parts of a resumed run included.
+        lr: Peak learning rate: a short warm-up, flat, then linearly to zero over the last 40% of the minutes.
+        minutes: Total training time, including earlier parts of a resumed run.
         ema: Decay of the averaged weights; a warm-up keeps early weights out of it.
-        muon: Which matrices, by name, Muon updates instead of AdamW, at the same size of update.
+        muon: Which matrices, by name, Muon updates instead of AdamW, with updates of the same size.
 
     Under torchrun every process holds the same weights: gradients are averaged, rank 0 keeps the time and saves.
-    Figures go to log.jsonl and, where wandb is installed, to its project "ttom-emojiworld": online if WANDB_API_KEY is
+    Metrics go to log.jsonl and, where wandb is installed, to its project "ttom-emojiworld": online if WANDB_API_KEY is
     set, else offline.
     """
 
@@ -87,10 +90,10 @@ class Run:
         self.states = {name: self.optimizers[1 if muon(name) else 0].state for name in self.named}
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
-        self.step, self.seconds_before = 0, 0.0
+        self.step, self.warm_from, self.seconds_before = 0, 0, 0.0
         self.wandb_id = f"{folder.name}-{secrets.token_hex(4)}"
         self.average = {name: p.detach().clone() for name, p in self.named.items()}
-        if (folder / "state.json").exists():
+        if (folder / "state.json").exists() and (folder / "ema.safetensors").exists():
             self._resume()
         self.started = self.saved = time.monotonic()
         self.agreed = self.seconds_before
@@ -103,9 +106,9 @@ class Run:
             import wandb
         except ImportError:
             if os.environ.get("WANDB_API_KEY"):
-                print("no W&B log although there is a key: wandb is not installed (pip install wandb)", flush=True)
+                print("WANDB_API_KEY is set, but wandb is not installed: no W&B log (pip install wandb)", flush=True)
             return None
-        mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+        mode: Any = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         return wandb.init(
             project="ttom-emojiworld",
             name=self.folder.name,
@@ -147,11 +150,11 @@ class Run:
     def done(self) -> bool:
         return self.progress >= 1
 
-    def update(self, loss: Tensor, clip: float = 1.0, **figures: Tensor) -> None:
-        """One optimiser step on the loss, and the EMA."""
+    def update(self, loss: Tensor, **figures: Tensor) -> None:
+        """One optimizer step on the loss, and the EMA."""
         if self.world > 1:
             self._agree_on_time()
-        rate = self.lr * min(1.0, (self.step + 1) / 200, max(0.01, (1 - self.progress) / 0.4))
+        rate = self.lr * min(1.0, (self.step - self.warm_from + 1) / WARM_UP, max(0.01, (1 - self.progress) / 0.4))
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
@@ -159,7 +162,7 @@ class Run:
         loss.backward()
         if self.world > 1:
             self._average_gradients()
-        torch.nn.utils.clip_grad_norm_(list(self.named.values()), clip)
+        torch.nn.utils.clip_grad_norm_(list(self.named.values()), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
@@ -175,8 +178,9 @@ class Run:
     def log(self, every: int = 100, **figures: float) -> None:
         if self.rank or (self.step % every and not figures):
             return
-        row = {"step": self.step, "seconds": round(self.seconds, 1)}
-        row |= {name: round(float(value), 5) for name, value in {**self.recent, **figures}.items()}
+        row: dict[str, float] = {"step": self.step, "seconds": round(self.seconds, 1)}
+        row |= {name: round(float(value), 5) for name, value in self.recent.items()}
+        row |= {name: round(value, 5) for name, value in figures.items()}
         with open(self.folder / "log.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
@@ -204,8 +208,12 @@ class Run:
         state = json.loads((self.folder / "state.json").read_text())
         self.step, self.seconds_before = state["step"], state["seconds"]
         self.wandb_id = state.get("wandb_id", self.wandb_id)
-        weights, average = (load_file(self.folder / f"{stem}.safetensors") for stem in ("weights", "ema"))
-        moments = load_file(self.folder / "optimizer.safetensors")
+        average = load_file(self.folder / "ema.safetensors")
+        weights, moments = (self._read(stem) for stem in ("weights", "optimizer"))
+        if not weights:  # a finished run that was carried here: its average is all there is
+            weights = average
+        if not moments:
+            self.warm_from = self.step
         with torch.no_grad():
             for name, buffer in self.buffers.items():  # batch norm's averages
                 if name in weights:
@@ -214,13 +222,19 @@ class Run:
                 p.copy_(weights[name])
                 self.average[name].copy_(average[name])
                 keys = [key for key in moments if key.rpartition(":")[0] == name]
+                if not keys:
+                    continue
                 self.states[name][p] = {
                     key.rpartition(":")[2]: moments[key].to(
                         "cpu" if key.endswith(":step") and not p.is_cuda else p.device
                     )
                     for key in keys
                 }
-        print(f"{self.folder}: goes on at step {self.step}, {self.seconds_before:.0f} s", flush=True)
+        print(f"{self.folder}: resuming at step {self.step}, {self.seconds_before:.0f} s", flush=True)
+
+    def _read(self, stem: str) -> dict[str, Tensor]:
+        file = self.folder / f"{stem}.safetensors"
+        return load_file(file) if file.exists() else {}
 
 
 def _one_thread() -> None:
@@ -232,16 +246,16 @@ def _make_arrays(make: Callable[[int, int], dict[str, Tensor]], seed: int, count
 
 
 class ScenePool:
-    """Batches of scenes made by worker processes ahead of the GPU.
+    """Batches of scenes that worker processes prepare ahead of the GPU.
 
     Args:
         make: Top-level function (seed, count) -> dict of stacked CPU tensors.
-        count: Scenes a batch.
+        count: Scenes per batch.
         workers: Processes.
     """
 
     def __init__(self, make: Callable[[int, int], dict[str, Tensor]], count: int, *, seed: int, workers: int) -> None:
-        # Fresh processes: a fork of a process whose thread pools run can hang for ever in its first parallel operation.
+        # Spawned: a fork of a process whose thread pools run can hang forever in its first parallel operation.
         self.executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
         self.make, self.count = make, count
         self.seeds = iter(random.Random(seed).sample(range(2**31), 100_000))

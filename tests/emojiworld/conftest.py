@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from ttom.emojiworld.captions import paint
 from ttom.emojiworld.detector import Detection, Detector, detect, load_detector
-from ttom.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
+from ttom.emojiworld.editions import FIRST
+from ttom.emojiworld.render import Renderer, frame_times, pack
+from ttom.emojiworld.sampling import paint, sample_scene
+from ttom.emojiworld.scene import Scene
 
 PER_KIND = 4
 
@@ -31,12 +33,12 @@ def render(scenes: list[Scene]) -> Rendered:
 
 @pytest.fixture(scope="session")
 def rendered() -> Rendered:
-    """Four scenes of each kind."""
+    """Four scenes of each kind of edition 1, which the embedded detector knows."""
     scenes = []
     for seed in range(PER_KIND):
-        for kind in KINDS:
+        for kind in FIRST.kinds:
             rng = random.Random(f"{kind} {seed}")
-            scenes.append(sample_scene(rng, "train", kind))
+            scenes.append(sample_scene(rng, "train", kind, FIRST))
             paint(rng, scenes[-1])
     return render(scenes)
 

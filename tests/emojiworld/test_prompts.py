@@ -1,13 +1,24 @@
-"""The held-out prompts: of their split alone, and the same forever."""
+"""Held-out prompts of both editions."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 
-from ttom.emojiworld.captions import UNKNOWN_WORD
+from ttom.emojiworld.compose import NEVER_TRAINED
+from ttom.emojiworld.editions import SECOND
+from ttom.emojiworld.facts import Split, split_of
 from ttom.emojiworld.nouns import NOUNS
-from ttom.emojiworld.prompts import Prompt, prompts
-from ttom.emojiworld.world import split_of
+from ttom.emojiworld.prompts import ALL_KINDS, Prompt, prompts, scene_prompts
+from ttom.emojiworld.words import UNKNOWN_WORD
+
+
+@pytest.mark.parametrize(("split", "known"), [("test", "25141fd7d0310dc3"), ("tune", "b8289afd0830f5ca")])
+def test_the_prompts_of_edition_1_never_change(split: Split, known: str) -> None:
+    made = [(p.id, p.text, p.nouns, p.directions, p.relation, p.counts) for p in prompts(split, 100)]
+    assert hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16] == known
 
 
 def combinations(prompt: Prompt) -> list[tuple]:
@@ -20,7 +31,7 @@ def combinations(prompt: Prompt) -> list[tuple]:
 
 
 @pytest.mark.parametrize("split", ["test", "tune"])
-def test_prompts_show_only_combinations_of_their_split(split: str) -> None:
+def test_prompts_show_only_combinations_of_their_split(split: Split) -> None:
     chosen = prompts(split, 40)
     assert len({prompt.text for prompt in chosen}) == len({prompt.id for prompt in chosen}) == 120
     for prompt in chosen:
@@ -33,3 +44,33 @@ def test_prompts_are_the_same_every_time_and_a_longer_list_begins_with_the_short
     short, long = prompts("test", 5), prompts("test", 8)
     assert short == prompts("test", 5)
     assert [p for p in long if int(p.id[-3:]) < 5] == short
+
+
+def test_a_prompts_seed_is_its_own() -> None:
+    long = {prompt.id: prompt.seed for prompt in prompts("test", 30)}
+    assert all(long[prompt.id] == prompt.seed for prompt in prompts("test", 5, ("count",)))
+    assert (long["motion-003"], long["relation-003"], long["count-003"]) == (3, 103, 203)
+
+
+@pytest.mark.parametrize("split", ["tune", "test"])
+def test_scene_prompts_are_of_their_split(split: Split) -> None:
+    chosen = scene_prompts(split, 5, ALL_KINDS)
+    assert len({prompt.id for prompt in chosen}) == len({prompt.text for prompt in chosen}) == 5 * len(ALL_KINDS)
+    assert len({prompt.seed for prompt in chosen}) == len(chosen)
+    for prompt in chosen:
+        assert prompt.scene.kind == prompt.kind and UNKNOWN_WORD not in prompt.text
+        assert {split_of(*combination) for combination in prompt.facts.combinations()} == {split}
+
+
+def test_scene_prompts_are_fixed_and_a_longer_list_begins_with_the_shorter() -> None:
+    long = scene_prompts("test", 7)
+    assert [prompt for prompt in long if int(prompt.id[-3:]) < 3] == scene_prompts("test", 3)
+    assert {prompt.kind for prompt in long} == set(NEVER_TRAINED)
+    alone = scene_prompts("test", 3, ("zigzag",))
+    assert alone == [prompt for prompt in scene_prompts("test", 3) if prompt.kind == "zigzag"]
+
+
+def test_every_word_is_known_but_zigzag() -> None:
+    known = set(SECOND.vocabulary()) | {"zigzag"}
+    for prompt in scene_prompts("test", 20, ALL_KINDS):
+        assert set(prompt.text.lower().replace(",", " ").split()) <= known, prompt.text

@@ -1,291 +1,232 @@
-"""Captions of EmojiWorld in the style of T2V-CompBench, the scenery that they name, and the tokenizer's words."""
+"""Captions in the style of T2V-CompBench: full ones state every fact of a scene, vague ones less than it shows."""
 
 from __future__ import annotations
 
-import colorsys
-import math
 import random
 import re
 
+from ttom.emojiworld.editions import CURRENT, Edition
+from ttom.emojiworld.facts import OPPOSITE_DIRECTION, Direction, Facts, Relation, Split, Subject
 from ttom.emojiworld.nouns import NOUNS
-from ttom.emojiworld.world import Scene, Split, sample_scene
+from ttom.emojiworld.sampling import paint, sample_scene
+from ttom.emojiworld.scene import Scene
+from ttom.emojiworld.words import UNKNOWN_WORD, Words
 
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
-
-
-def _phrases(text: str) -> tuple[str, ...]:
-    return tuple(text.split(", "))
-
-
-# Scenery: hue in degrees, saturation and lightness of the gradient's two ends, and phrases that name it.
-SCENERY: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], tuple[str, ...]]] = {
-    "sky": ((205, 0.7, 0.72), (205, 0.6, 0.88), _phrases("in the sky, through the sky, in a clear blue sky")),
-    "night": (
-        (235, 0.5, 0.22),
-        (250, 0.4, 0.38),
-        _phrases("at night, in the night sky, under the moonlight, in the dark"),
-    ),
-    "sunset": ((20, 0.8, 0.65), (330, 0.5, 0.72), _phrases("at sunset, in the evening, under a warm sunset")),
-    "beach": (
-        (45, 0.6, 0.78),
-        (190, 0.6, 0.72),
-        _phrases("on the beach, on a sandy beach, along the shore, by the sea"),
-    ),
-    "ocean": ((200, 0.7, 0.5), (190, 0.6, 0.66), _phrases("in the ocean, in the sea, across the water, over the lake")),
-    "forest": (
-        (120, 0.4, 0.4),
-        (90, 0.4, 0.6),
-        _phrases("in a forest, in the woods, through the forest, in the jungle"),
-    ),
-    "meadow": (
-        (95, 0.5, 0.65),
-        (75, 0.5, 0.78),
-        _phrases("in a meadow, in a garden, in the park, across a field, on the grass, through a field"),
-    ),
-    "desert": ((38, 0.6, 0.66), (28, 0.6, 0.78), _phrases("in the desert, across the desert, over the sand dunes")),
-    "snow": ((210, 0.3, 0.9), (210, 0.15, 0.97), _phrases("in the snow, on the ice, in a snowy field, in winter")),
-    "street": (
-        (220, 0.06, 0.6),
-        (220, 0.06, 0.75),
-        _phrases("on the street, on a busy road, along the highway, in the city, down the street, on the sidewalk"),
-    ),
-    "room": (
-        (30, 0.35, 0.8),
-        (25, 0.25, 0.68),
-        _phrases("in a room, in a cozy living room, on the floor, in the kitchen, on a wooden table"),
-    ),
-    "party": (
-        (300, 0.5, 0.8),
-        (340, 0.5, 0.82),
-        _phrases("at a birthday party, at a party, in a colorful room, on a stage"),
-    ),
-}
-
-# Verbs as (third person, gerund, plural) by kind of noun.
-_VERBS = {
-    "walker": _phrases(
-        "walks/walking/walk, runs/running/run, moves/moving/move, dashes/dashing/dash, strolls/strolling/stroll, "
-        "hops/hopping/hop, darts/darting/dart"
-    ),
-    "flyer": _phrases(
-        "flies/flying/fly, floats/floating/float, drifts/drifting/drift, glides/gliding/glide, moves/moving/move, "
-        "soars/soaring/soar"
-    ),
-    "vehicle": _phrases(
-        "drives/driving/drive, speeds/speeding/speed, moves/moving/move, rolls/rolling/roll, travels/traveling/travel, "
-        "races/racing/race"
-    ),
-    "swimmer": _phrases(
-        "swims/swimming/swim, glides/gliding/glide, floats/floating/float, moves/moving/move, drifts/drifting/drift, "
-        "sails/sailing/sail"
-    ),
-    "roller": _phrases(
-        "rolls/rolling/roll, bounces/bouncing/bounce, moves/moving/move, slides/sliding/slide, spins/spinning/spin"
-    ),
-    "thing": _phrases(
-        "moves/moving/move, slides/sliding/slide, floats/floating/float, drifts/drifting/drift, glides/gliding/glide"
-    ),
-}
-_STILL = {
-    "walker": _phrases(
-        "sits/sitting/sit, stands/standing/stand, rests/resting/rest, waits/waiting/wait, sleeps/sleeping/sleep, "
-        "plays/playing/play, walks/walking/walk, runs/running/run"
-    ),
-    "flyer": _phrases("hovers/hovering/hover, floats/floating/float, flies/flying/fly, rests/resting/rest"),
-    "vehicle": _phrases("is parked/parked/are parked, stands/standing/stand, waits/waiting/wait, drives/driving/drive"),
-    "swimmer": _phrases("floats/floating/float, swims/swimming/swim, rests/resting/rest"),
-    "roller": _phrases("lies/lying/lie, rests/resting/rest, rolls/rolling/roll"),
-    "thing": _phrases("stands/standing/stand, is placed/placed/are placed, lies/lying/lie, rests/resting/rest"),
-}
-_UP = _phrases(
-    "ascends/ascending/ascend, rises/rising/rise, climbs up/climbing up/climb up, "
-    "is lifted up/lifted up/are lifted up, floats up/floating up/float up"
-)
-_DOWN = _phrases(
-    "descends/descending/descend, falls/falling/fall, sinks/sinking/sink, drops/dropping/drop, "
-    "is lowered down/lowered down/are lowered down"
-)
-_WHERE = {
-    "left": _phrases(
-        "left, to the left, leftward, leftwards, from right to left, from the right to the left, right to left, "
-        "from the right side to the left side, towards the left"
-    ),
-    "right": _phrases(
-        "right, to the right, rightward, rightwards, from left to right, from the left to the right, left to right, "
-        "from the left side to the right side, towards the right"
-    ),
-    "up": _phrases("up, upward, upwards, up into the air, upward into the sky"),
-    "down": _phrases("down, downward, downwards, down to the ground, downward to the ground"),
-}
-_BESIDE = {
-    "left": _phrases("on the left of, to the left of, on the left side of, left of"),
-    "right": _phrases("on the right of, to the right of, on the right side of, right of"),
-    "above": _phrases("above, over, on top of, on, high above"),
-    "below": _phrases("below, under, beneath, underneath"),
-}
-_ADVERBS = ("slowly", "quickly", "gently", "smoothly", "gracefully", "steadily", "rapidly", "softly", "swiftly")
-_ADJECTIVES = ("small", "little", "large", "big", "cute", "old", "shiny", "colorful", "happy", "lonely", "beautiful")
-_NEARBY = ("nearby", "beside them", "close by", "next to them")
-_TAILS = (", its {x} {x} in the {x}", ", {x} {x}", " with {x} {x}", ", leaving {x} behind", ", as the {x} {x}")
-UNKNOWN_WORD = "qzx"  # no word of the vocabulary: it stands for all the words that the model never learns
-
-
-def paint(rng: random.Random, scene: Scene) -> None:
-    """Give the scene a background: a scenery's gradient, or colours that no word names."""
-    if rng.random() < 0.7:
-        scene.scenery = rng.choice(list(SCENERY))
-        ends = [
-            (hue + rng.gauss(0, 6), saturation, min(1.0, lightness * rng.uniform(0.94, 1.05)))
-            for hue, saturation, lightness in SCENERY[scene.scenery][:2]
-        ]
-    else:
-        hue = rng.uniform(0, 360)
-        ends = [
-            (hue, rng.uniform(0.1, 0.7), rng.uniform(0.3, 0.9)),
-            (hue + rng.gauss(0, 40), 0.4, rng.uniform(0.4, 0.9)),
-        ]
-    rgb = [colorsys.hls_to_rgb(hue % 360 / 360, lightness, saturation) for hue, saturation, lightness in ends]
-    scene.background = (*rgb, rng.choice((math.pi / 2, -math.pi / 2, rng.uniform(-math.pi, math.pi))))
+SINGULAR, GERUND, PLURAL = 0, 1, 2
+"""Forms of a verb in the word tables."""
 
 
 def _article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-def _name(rng: random.Random, noun: int, *, plain: bool = False) -> str:
-    adjective = "" if plain or rng.random() > 0.2 else rng.choice(_ADJECTIVES) + " "
-    return adjective + NOUNS[noun].name
+class Speaker:
+    """Makes captions in the words of an edition, all choices from one generator."""
+
+    def __init__(self, rng: random.Random, words: Words) -> None:
+        self.rng, self.words = rng, words
+
+    def full(self, scene: Scene) -> str:
+        """A caption that states every fact of the scene."""
+        facts = scene.facts
+        text = self._relations(facts) if facts.relations else self._subjects(facts)
+        return text + self.ending(scene)
+
+    def _subjects(self, facts: Facts) -> str:
+        """Subjects without relations: movers in clauses of their own, still things counted or in a list."""
+        movers = [subject for subject in facts.subjects if subject.path]
+        if movers:
+            clauses = [f"{self.name(subject)} {self.verb_phrase(subject)}" for subject in facts.subjects]
+            if len(clauses) == 1:
+                return clauses[0]
+            if len(clauses) == 2:
+                return self.rng.choice((" while ", ", while ", " and ")).join(clauses)
+            return ", ".join(clauses[:-1]) + self.rng.choice((" and ", ", and ", ", while ")) + clauses[-1]
+        if facts.counts:
+            return self._counts(facts)
+        names = [self.name(subject) for subject in facts.subjects]
+        comma = self.rng.choice((" and ", ", and ")) if len(names) > 2 else " and "
+        return ", ".join(names[:-1]) + comma + names[-1] + self.rng.choice(("", "", f" {self._together()}"))
+
+    def _together(self) -> str:
+        return self.rng.choice(("together", "next to each other", "side by side"))
+
+    def _counts(self, facts: Facts) -> str:
+        phrases, verbs = [], []
+        for subject in facts.subjects:
+            phrases.append(self.name(subject))
+            form = self.rng.choice((GERUND, SINGULAR if subject.count == 1 else PLURAL))
+            verbs.append(self.verb(self.words.still[NOUNS[subject.noun].kind], form))
+        if len(phrases) == 1:
+            forms = (
+                f"{phrases[0]} {verbs[0]}",
+                phrases[0],
+                f"there {'is' if facts.subjects[0].count == 1 else 'are'} {phrases[0]}",
+            )
+            return self.rng.choice((forms[0], *forms))
+        joined = f"{phrases[0]} and {phrases[1]}"
+        clauses = f"{phrases[0]} {verbs[0]}, and {phrases[1]} {verbs[1]} {self.rng.choice(self.words.nearby)}"
+        return self.rng.choice((joined, clauses, clauses, f"{phrases[0]} {verbs[0]}, and {phrases[1]} {verbs[1]}"))
+
+    def _relations(self, facts: Facts) -> str:
+        clauses = []
+        for number, relation in enumerate(facts.relations):
+            first, second = facts.subjects[relation.first], facts.subjects[relation.second]
+            if first.path:
+                text = f"{self.name(first)} {self.verb_phrase(first)}"
+                clauses.append(f"{text} {self._beside(relation)} {self.name(second)}")
+                continue
+            verb = self.verb(self.words.still[NOUNS[first.noun].kind], GERUND if first.count == 1 else PLURAL)
+            still = self.rng.choice((verb + " ", ""))
+            text = f"{self.name(first)} {still}{self._beside(relation)} "
+            # The second time it is the same thing.
+            clauses.append(text + (self.name(second) if not number else f"the {self.plain_name(second)}"))
+        return self.rng.choice((" and ", ", and ", ", while ")).join(clauses) if len(clauses) > 1 else clauses[0]
+
+    def _beside(self, relation: Relation) -> str:
+        return self.rng.choice(self.words.beside["next to" if relation.loose else relation.side])
+
+    def vague(self, scene: Scene) -> str:
+        """A caption that says less than the picture shows, as captions on the web do."""
+        subjects = scene.facts.subjects
+        first = subjects[0]
+        if first.count > 1:
+            text = self.rng.choice(self.words.some).format(x=NOUNS[first.noun].plural)
+        elif len(subjects) > 1 and not (first.path and scene.facts.relations) and self.rng.random() < 0.5:
+            one = self.any_name(first)
+            other = subjects[1]
+            many = "some " + NOUNS[other.noun].plural
+            text = f"{one} and {many if other.count > 1 else self.any_name(other)}"
+        else:
+            name = self.any_name(first)
+            verb = self.verb(self.words.verbs[NOUNS[first.noun].kind], GERUND)
+            text = f"{name} {self.rng.choice(('', verb))}".strip()
+        return text + self.ending(scene)
+
+    def name(self, subject: Subject) -> str:
+        """A subject as a full caption names it: "a cat", "the big red car", "three dogs"."""
+        if not subject.counted:
+            return self.any_name(subject)
+        number = self.words.numbers[subject.count]
+        if subject.count == 1:
+            return f"{number} {self.plain_name(subject)}"
+        text = f"{number} {self._adjectives(subject)}{NOUNS[subject.noun].plural}"
+        grouped = subject.count > 2 and len(self.words.groups) > 1
+        return self.rng.choice(self.words.groups).format(x=text) if grouped else text
+
+    def any_name(self, subject: Subject) -> str:
+        """One thing, at times with an adjective that says nothing."""
+        empty = "" if self.rng.random() > 0.2 else self.rng.choice(self.words.adjectives) + " "
+        told = self._adjectives(subject)
+        name = (told or empty) + NOUNS[subject.noun].name
+        return self.rng.choice((_article(name),) * 6 + ("the " + name, "one " + name))
+
+    def plain_name(self, subject: Subject) -> str:
+        """The noun with what the facts say of it, without an article."""
+        return self._adjectives(subject) + NOUNS[subject.noun].name
+
+    def _adjectives(self, subject: Subject) -> str:
+        size = self.rng.choice(self.words.sizes[subject.size]) + " " if subject.size else ""
+        return size + (f"{subject.color} " if subject.color else "")
+
+    def verb(self, verbs: tuple[str, ...], form: int) -> str:
+        """One of the verbs in a form."""
+        return self.rng.choice(verbs).split("/")[form]
+
+    def verb_phrase(self, subject: Subject) -> str:
+        """What a subject does: "rolls left", "are flying upwards", "gently descends", "sit"."""
+        many = subject.count > 1
+        plain = PLURAL if many else SINGULAR
+        form = self.rng.choice((SINGULAR, SINGULAR, GERUND, GERUND, 2))  # 2: "is" and the gerund
+        finite = plain if form == SINGULAR else GERUND
+        if not subject.path:
+            verb = self.verb(self.words.still[NOUNS[subject.noun].kind], finite)
+            return verb if form != 2 or verb == "being" else f"{'are' if many else 'is'} {verb}"
+        if subject.passage:
+            phrase = self._passage(subject, finite)
+        elif len(subject.path) > 1:
+            phrase = self._turn(subject, finite)
+        elif subject.zigzag:
+            phrase = f"{self._moves(subject, subject.path[0], finite, bare=True)} in a zigzag"
+        else:
+            phrase = self._moves(subject, subject.path[0], finite)
+        adverb = self.rng.choice(self.words.adverbs) + " " if self.rng.random() < 0.15 else ""
+        return (f"{'are' if many else 'is'} " if form == 2 else "") + adverb + phrase
+
+    def _moves(self, subject: Subject, direction: Direction, form: int, bare: bool = False) -> str:
+        """Verb and direction; a verb of rising or falling needs no more, unless `bare` wants a verb of motion alone."""
+        if not bare and direction in ("up", "down") and self.rng.random() < 0.5:
+            verb = self.verb(self.words.up if direction == "up" else self.words.down, form)
+            where = "" if self.rng.random() < 0.5 or " " in verb else " " + self.rng.choice(self.words.where[direction])
+        else:
+            verb = self.verb(self.words.verbs[NOUNS[subject.noun].kind], form)
+            where = " " + self.rng.choice(self.words.where[direction])
+        return verb + where
+
+    def _turn(self, subject: Subject, form: int) -> str:
+        """ "runs left and then back", "flies to the right, then up"."""
+        first, second = subject.path
+        text = self._moves(subject, first, form, bare=True)
+        if second == OPPOSITE_DIRECTION[first] and self.rng.random() < 0.7:
+            back = self.rng.choice(self.words.back)
+            return text + " " + (back.replace("comes", "come") if subject.count > 1 else back)
+        return text + self.rng.choice((" and then ", ", then ", " and ")) + self.rng.choice(self.words.where[second])
+
+    def _passage(self, subject: Subject, form: int) -> str:
+        """ "enters from the left", "flies out of the picture to the right"."""
+        words, direction = self.words, subject.path[0]
+        enters = subject.passage == "enters"
+        if self.rng.random() < 0.5:
+            verb = self.verb(words.enters if enters else words.leaves, form)
+        else:
+            verb = self.verb(words.verbs[NOUNS[subject.noun].kind], form)
+            verb += " " + self.rng.choice(words.inwards if enters else words.outwards)
+        return f"{verb} {self.rng.choice((words.come_from if enters else words.go_to)[direction])}"
+
+    def ending(self, scene: Scene) -> str:
+        """Scenery words, and at times words that mean nothing to the model."""
+        text = ""
+        if scene.scenery and self.rng.random() < 0.75:
+            text = " " + self.rng.choice(self.words.scenery[scene.scenery])
+        elif self.rng.random() < 0.08:
+            text = f" {self.rng.choice(('in a', 'on the', 'across the', 'near a'))} {UNKNOWN_WORD}"
+        if self.rng.random() < 0.08:
+            text += self.rng.choice(self.words.tails).format(x=UNKNOWN_WORD)
+        return text
 
 
-def _one(rng: random.Random, noun: int) -> str:
-    name = _name(rng, noun)
-    return rng.choice((_article(name),) * 6 + ("the " + name, "one " + name))
+def full_caption(rng: random.Random, scene: Scene, edition: Edition = CURRENT) -> str:
+    """A caption that states every fact of the scene."""
+    return Speaker(rng, edition.words).full(scene)
 
 
-def _verb(rng: random.Random, verbs: tuple[str, ...], form: int) -> str:
-    return rng.choice(verbs).split("/")[form]
+def vague_caption(rng: random.Random, scene: Scene, edition: Edition = CURRENT) -> str:
+    """A caption that says less than the picture shows."""
+    return Speaker(rng, edition.words).vague(scene)
 
 
-def _moves(rng: random.Random, noun: int, direction: str) -> str:
-    """A mover's verb phrase: "rolls left", "is flying upwards", "gently descends"."""
-    form = rng.choice((0, 0, 1, 1, 2))
-    if direction in ("up", "down") and rng.random() < 0.5:
-        verb = _verb(rng, _UP if direction == "up" else _DOWN, min(form, 1))
-        where = "" if rng.random() < 0.5 or " " in verb else " " + rng.choice(_WHERE[direction])
-    else:
-        verb = _verb(rng, _VERBS[NOUNS[noun].kind], min(form, 1))
-        where = " " + rng.choice(_WHERE[direction])
-    adverb = rng.choice(_ADVERBS) + " " if rng.random() < 0.15 else ""
-    return ("is " if form == 2 else "") + adverb + verb + where
-
-
-def _ending(rng: random.Random, scene: Scene) -> str:
-    """Scenery words, and at times words that mean nothing to the model."""
-    text = ""
-    if scene.scenery and rng.random() < 0.75:
-        text = " " + rng.choice(SCENERY[scene.scenery][2])
-    elif rng.random() < 0.08:
-        text = f" {rng.choice(('in a', 'on the', 'across the', 'near a'))} {UNKNOWN_WORD}"
-    if rng.random() < 0.08:
-        text += rng.choice(_TAILS).format(x=UNKNOWN_WORD)
-    return text
-
-
-def _count_phrase(rng: random.Random, noun: int, count: int) -> str:
-    if count == 1:
-        return "one " + _name(rng, noun, plain=True)
-    return f"{NUMBERS[count]} {NOUNS[noun].plural}"
-
-
-def _count_caption(rng: random.Random, scene: Scene) -> str:
-    phrases, verbs = [], []
-    for noun, count in scene.facts["counts"]:
-        phrases.append(_count_phrase(rng, noun, count))
-        verbs.append(_verb(rng, _STILL[NOUNS[noun].kind], rng.choice((1, 0 if count == 1 else 2))))
-    if len(phrases) == 1:
-        forms = (
-            f"{phrases[0]} {verbs[0]}",
-            phrases[0],
-            f"there {'is' if phrases[0][:4] == 'one ' else 'are'} {phrases[0]}",
-        )
-        return rng.choice((forms[0], *forms))
-    joined = f"{phrases[0]} and {phrases[1]}"
-    clauses = f"{phrases[0]} {verbs[0]}, and {phrases[1]} {verbs[1]} {rng.choice(_NEARBY)}"
-    return rng.choice((joined, clauses, clauses, f"{phrases[0]} {verbs[0]}, and {phrases[1]} {verbs[1]}"))
-
-
-def full_caption(rng: random.Random, scene: Scene) -> str:
-    """A caption that tells every fact of the scene."""
-    facts, nouns = scene.facts, scene.facts["nouns"]
-    if scene.kind == "motion":
-        text = f"{_one(rng, nouns[0])} {_moves(rng, nouns[0], facts['direction'])}"
-    elif scene.kind == "motion_beside":
-        mover = f"{_one(rng, nouns[0])} {_moves(rng, nouns[0], facts['direction'])}"
-        text = f"{mover} {rng.choice(_BESIDE[facts['relation']])} {_one(rng, nouns[1])}"
-    elif scene.kind == "two_movers":
-        first, second = (f"{_one(rng, n)} {_moves(rng, n, d)}" for n, d in zip(nouns, facts["directions"], strict=True))
-        return first + rng.choice((" while ", ", while ", " and ")) + second + _ending(rng, scene)
-    elif scene.kind == "relation":
-        still = rng.choice((_verb(rng, _STILL[NOUNS[nouns[0]].kind], 1) + " ", ""))
-        text = f"{_one(rng, nouns[0])} {still}{rng.choice(_BESIDE[facts['relation']])} {_one(rng, nouns[1])}"
-    else:
-        text = _count_caption(rng, scene)
-    return text + _ending(rng, scene)
-
-
-def vague_caption(rng: random.Random, scene: Scene) -> str:
-    """A caption that says less than the picture shows, as captions on the web do."""
-    noun = scene.facts["nouns"][0]
-    if scene.kind in ("count", "two_counts") and scene.facts["counts"][0][1] > 1:
-        text = rng.choice(("some ", "", "many ")) + NOUNS[noun].plural
-    elif scene.kind in ("relation", "two_movers", "two_counts") and rng.random() < 0.5:
-        other = scene.facts["nouns"][1]
-        many = dict(scene.facts.get("counts", ())).get(other, 1) > 1
-        text = f"{_one(rng, noun)} and {'some ' + NOUNS[other].plural if many else _one(rng, other)}"
-    else:
-        text = f"{_one(rng, noun)} {rng.choice(('', _verb(rng, _VERBS[NOUNS[noun].kind], 1)))}".strip()
-    return text + _ending(rng, scene)
-
-
-def caption(rng: random.Random, scene: Scene, vague: float = 0.12) -> str:
+def caption(rng: random.Random, scene: Scene, vague: float = 0.12, edition: Edition = CURRENT) -> str:
     """A training caption, vague at the given rate; sentence case and full stop vary."""
-    text = vague_caption(rng, scene) if rng.random() < vague else full_caption(rng, scene)
+    text = (vague_caption if rng.random() < vague else full_caption)(rng, scene, edition)
     return text[0].upper() + text[1:] + rng.choice(("", "."))
 
 
 def captioned_scene(
-    rng: random.Random, split: Split, kind: str | None = None, vague: float = 0.12
+    rng: random.Random, split: Split, kind: str | None = None, vague: float = 0.12, edition: Edition = CURRENT
 ) -> tuple[Scene, str]:
     """A painted scene of the split and a caption of it."""
-    scene = sample_scene(rng, split, kind)  # type: ignore[arg-type]
+    scene = sample_scene(rng, split, kind, edition)
     paint(rng, scene)
-    return scene, caption(rng, scene, vague)
+    return scene, caption(rng, scene, vague, edition)
 
 
-def forget(rng: random.Random, text: str, rate: float = 0.12) -> str:
+def forget(rng: random.Random, text: str, rate: float = 0.12, edition: Edition = CURRENT) -> str:
     """Replace some verbs, adverbs and adjectives by the stand-in for unknown words.
 
-    For training: real prompts say "scampers" where the world only knows "runs". Nouns, numbers, directions, relations
-    and the verbs that alone tell a direction are kept.
+    For training: real prompts say "scampers" where the world only knows "runs". Nouns, numbers, colors, directions,
+    relations and the verbs that alone tell a direction are kept.
     """
+    replaceable = edition.words.replaceable
     return re.sub(
-        r"[a-z]+", lambda word: UNKNOWN_WORD if word[0] in _REPLACEABLE and rng.random() < rate else word[0], text
+        r"[a-z]+", lambda word: UNKNOWN_WORD if word[0] in replaceable and rng.random() < rate else word[0], text
     )
-
-
-_REPLACEABLE = {word for row in _VERBS.values() for forms in row for word in forms.split("/") if " " not in word} | {
-    *_ADVERBS,
-    *_ADJECTIVES,
-}
-
-
-def vocabulary() -> list[str]:
-    """Every word that a caption can hold (lower case), sorted, without the stand-in for unknown words."""
-    texts = [noun.name for noun in NOUNS] + [noun.plural for noun in NOUNS] + list(NUMBERS)
-    for table in (_VERBS, _STILL, _WHERE, _BESIDE):
-        texts += [text for row in table.values() for text in row]
-    texts += [phrase for row in SCENERY.values() for phrase in row[2]]
-    texts += [*_UP, *_DOWN, *_ADVERBS, *_ADJECTIVES, *_NEARBY, *_TAILS]
-    texts += ["a an the and while there is are some many one in on across near"]
-    words = {word for text in texts for word in re.findall(r"[a-z]+", text.replace("{x}", " "))}
-    return sorted(words)

@@ -1,12 +1,13 @@
 """A small per-frame detector and segmenter of the world's nouns.
 
-A U-Net reads one frame and gives, at half resolution, for each noun a heat map of object centres, the objects' width
+A U-Net reads one frame and gives, at half resolution, for each noun a heat map of object centers, the objects' width
 and height, and the noun of every pixel. Objects are the local maxima of the heat maps. Dimension letters: B frames.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ttom.emojiworld.colors import name_color
 from ttom.emojiworld.nouns import NOUNS
 
 WEIGHTS = Path(__file__).with_name("detector.safetensors")
@@ -24,11 +26,19 @@ THRESHOLD = 0.35
 
 @dataclass(frozen=True)
 class Detection:
-    """One object in one frame: noun index, probability, and box x0 y0 x1 y1 in normalised coordinates."""
+    """One object in one frame.
+
+    Attributes:
+        noun: Index in NOUNS.
+        score: Probability.
+        box: x0 y0 x1 y1 as shares of the picture.
+        color: Color word nearest to the object's pixels; None where nobody read it.
+    """
 
     noun: int
     score: float
     box: tuple[float, float, float, float]
+    color: str | None = None
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -43,10 +53,15 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Detector(nn.Module):
-    """Frames ``(B, 3, H, W)`` in -1..1 -> centre logits ``(B, nouns, H/2, W/2)``, sizes ``(B, 2, H/2, W/2)`` as shares
-    of 32 pixels, and pixel logits ``(B, nouns + 1, H/2, W/2)`` whose last class is the background."""
+    """Frames ``(B, 3, H, W)`` in -1..1 -> center logits ``(B, nouns, H/2, W/2)``, sizes ``(B, 2, H/2, W/2)`` as shares
+    of 32 pixels, and pixel logits ``(B, nouns + 1, H/2, W/2)`` whose last class is the background.
 
-    def __init__(self, width: int = 48) -> None:
+    Args:
+        nouns: The first of NOUNS that it knows.
+        width: Channels of the finest level.
+    """
+
+    def __init__(self, nouns: int = len(NOUNS), width: int = 48) -> None:
         super().__init__()
         self.down1 = _block(3, width, 2)
         self.down2 = _block(width, 2 * width, 2)
@@ -55,10 +70,10 @@ class Detector(nn.Module):
         self.up3 = _block(6 * width, 2 * width)
         self.up2 = _block(4 * width, 2 * width)
         self.up1 = _block(3 * width, 2 * width)
-        self.centres = nn.Conv2d(2 * width, len(NOUNS), 1)
+        self.centers = nn.Conv2d(2 * width, nouns, 1)
         self.sizes = nn.Conv2d(2 * width, 2, 1)
-        self.pixels = nn.Conv2d(2 * width, len(NOUNS) + 1, 1)
-        nn.init.constant_(self.centres.bias, -4.0)  # type: ignore[arg-type]
+        self.pixels = nn.Conv2d(2 * width, nouns + 1, 1)
+        nn.init.constant_(self.centers.bias, -4.0)  # type: ignore[arg-type]
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a = self.down1(frames)
@@ -68,20 +83,29 @@ class Detector(nn.Module):
         c = self.up3(torch.cat([c, F.interpolate(d, scale_factor=2.0)], 1))
         b = self.up2(torch.cat([b, F.interpolate(c, scale_factor=2.0)], 1))
         a = self.up1(torch.cat([a, F.interpolate(b, scale_factor=2.0)], 1))
-        return self.centres(a), self.sizes(a), self.pixels(a)
+        return self.centers(a), self.sizes(a), self.pixels(a)
 
 
 def load_detector(device: torch.device | str = "cpu", weights: Path = WEIGHTS) -> Detector:
-    detector = Detector()
-    detector.load_state_dict(load_file(weights))
+    """The trained detector, which knows as many nouns as its weights have channels."""
+    tensors = {name.replace("centres.", "centers."): tensor for name, tensor in load_file(weights).items()}
+    detector = Detector(len(tensors["centers.weight"]))
+    detector.load_state_dict(tensors)
     return detector.float().eval().to(device)
 
 
 @torch.no_grad()
-def detect(detector: Detector, frames: Tensor, threshold: float = THRESHOLD) -> list[list[Detection]]:
-    """Objects in each frame ``(B, 3, H, W)`` in -1..1; of several nouns at one place the likeliest is kept."""
-    centres, sizes, _ = detector(frames)
-    heat = centres.sigmoid()
+def detect(
+    detector: Detector, frames: Tensor, threshold: float = THRESHOLD, colors: bool = False
+) -> list[list[Detection]]:
+    """Objects in each frame ``(B, 3, H, W)`` in -1..1; of several nouns at one place the likeliest is kept.
+
+    Args:
+        threshold: Minimum score.
+        colors: Read each object's color off its segmented pixels, too.
+    """
+    centers, sizes, pixels = detector(frames)
+    heat = centers.sigmoid()
     best, noun = heat.max(1)
     peak = (best == F.max_pool2d(best[:, None], 5, 1, 2)[:, 0]) & (best > threshold)
     height, width = frames.shape[2:]
@@ -93,16 +117,31 @@ def detect(detector: Detector, frames: Tensor, threshold: float = THRESHOLD) -> 
         box = ((cx - w / 2) / width, (cy - h / 2) / height, (cx + w / 2) / width, (cy + h / 2) / height)
         x0, y0, x1, y1 = np.clip(box, 0, 1).tolist()
         found[b].append(Detection(int(n), float(score), (x0, y0, x1, y1)))
-    return found
+    if not colors:
+        return found
+    labels = pixels.argmax(1).cpu().numpy()
+    pictures = (frames[:, :, ::STRIDE, ::STRIDE].permute(0, 2, 3, 1).float().cpu().numpy() + 1) / 2
+    return [
+        [_colored(d, label, picture) for d in row] for row, label, picture in zip(found, labels, pictures, strict=True)
+    ]
 
 
-def detect_video(detector: Detector, video: np.ndarray) -> list[list[Detection]]:
+def _colored(found: Detection, labels: np.ndarray, picture: np.ndarray) -> Detection:
+    """With the color of the pixels ``(h, w, 3)`` inside its box that are labeled ``(h, w)`` as its noun."""
+    height, width = labels.shape
+    x0, y0, x1, y1 = found.box
+    inside = slice(int(y0 * height), math.ceil(y1 * height)), slice(int(x0 * width), math.ceil(x1 * width))
+    pixels = picture[inside][labels[inside] == found.noun]
+    return replace(found, color=name_color(pixels)) if len(pixels) >= 3 else found
+
+
+def detect_video(detector: Detector, video: np.ndarray, colors: bool = False) -> list[list[Detection]]:
     """Objects in each frame of a uint8 video ``(T, H, W, 3)``."""
     pixels = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return detect(detector, pixels.to(next(detector.parameters()).device))
+    return detect(detector, pixels.to(next(detector.parameters()).device), colors=colors)
 
 
 @torch.no_grad()
 def segment(detector: Detector, frames: Tensor) -> Tensor:
-    """Noun of each pixel at half resolution, ``(B, H/2, W/2)`` int64; len(NOUNS) is the background."""
+    """Noun of each pixel at half resolution, ``(B, H/2, W/2)`` int64; the number of nouns is the background."""
     return detector(frames)[2].argmax(1)

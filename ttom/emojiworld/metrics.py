@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ttom.emojiworld.detector import Detection
+from ttom.emojiworld.facts import Direction
 from ttom.emojiworld.nouns import NOUNS
 from ttom.layout.model import Layout
 
@@ -32,8 +33,8 @@ def count_exact(frames: Frames, counts: Sequence[tuple[int, int]]) -> bool:
     return all(np.median([len(found) for found in of_noun(frames, noun)]) == number for noun, number in counts)
 
 
-def _centres(frames: Frames, noun: int) -> list[tuple[int, float, float]]:
-    """Frame index and centre of the noun's most probable detection, where there is one."""
+def _centers(frames: Frames, noun: int) -> list[tuple[int, float, float]]:
+    """Frame index and center of the noun's most probable detection, where there is one."""
     rows = []
     for i, found in enumerate(of_noun(frames, noun)):
         if found:
@@ -43,42 +44,48 @@ def _centres(frames: Frames, noun: int) -> list[tuple[int, float, float]]:
 
 
 def displacement(frames: Frames, noun: int) -> tuple[float, float] | None:
-    """Net move of the noun's centre, as shares of width and height, from the first two to the last two frames with it.
+    """Net move of the noun's center, as shares of width and height, from the first two to the last two frames with it.
 
     None if it is seen in fewer than half of the frames.
     """
-    rows = _centres(frames, noun)
+    rows = _centers(frames, noun)
     if len(rows) < len(frames) / 2:
         return None
     first, last = np.mean(rows[:2], 0), np.mean(rows[-2:], 0)
     return float(last[1] - first[1]), float(last[2] - first[2])
 
 
-def direction(frames: Frames, noun: int, least: float = 0.1) -> str | None:
+def direction(frames: Frames, noun: int, least: float = 0.1) -> Direction | None:
     """Left, right, up or down, by the larger share; None if absent or if it moved less than `least` of the side."""
     moved = displacement(frames, noun)
-    if moved is None or max(map(abs, moved)) < least:
+    return None if moved is None else direction_of(*moved, least=least)
+
+
+def direction_of(dx: float, dy: float, least: float = 0.1) -> Direction | None:
+    """The direction of a displacement in shares of width and height, by the larger one; None below `least`."""
+    if max(abs(dx), abs(dy)) < least:
         return None
-    dx, dy = moved
     if abs(dx) >= abs(dy):
         return "left" if dx < 0 else "right"
     return "up" if dy < 0 else "down"
 
 
 def relation_share(frames: Frames, first: int, second: int, relation: str) -> float:
-    """Share of frames where some first lies `relation` some second, by the dominant axis of the centre difference."""
+    """Share of frames where some first lies `relation` some second, by the dominant axis of the center difference."""
     return float(np.mean([_related(frame, first, second, relation) for frame in frames]))
 
 
 def _related(frame: Sequence[Detection], first: int, second: int, relation: str) -> bool:
-    for a in (d.box for d in frame if d.noun == first):
-        for b in (d.box for d in frame if d.noun == second):
-            dx, dy = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
-            across = "left" if dx < 0 else "right"
-            along = "above" if dy < 0 else "below"
-            if relation == (across if abs(dx) >= abs(dy) else along):
-                return True
-    return False
+    boxes = [[d.box for d in frame if d.noun == noun] for noun in (first, second)]
+    return any(is_beside(a, b, relation) for a in boxes[0] for b in boxes[1])
+
+
+def is_beside(a: Box, b: Box, side: str) -> bool:
+    """Whether box a is on that side of box b, by the dominant axis of the difference of their centers."""
+    dx, dy = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
+    across = "left" if dx < 0 else "right"
+    along = "above" if dy < 0 else "below"
+    return side == (across if abs(dx) >= abs(dy) else along)
 
 
 def iou(a: Box, b: Box) -> float:

@@ -1,7 +1,7 @@
 """The nouns of EmojiWorld, their emoji, and the sprite atlas.
 
 `python -m ttom.emojiworld.nouns` redraws `sprites.png` from the Noto Color Emoji font (Debian package
-fonts-noto-color-emoji); the atlas is committed, so that nothing else needs the font. See NOTICE for its licence.
+fonts-noto-color-emoji); the atlas is committed, so that nothing else needs the font. See NOTICE for its license.
 """
 
 from __future__ import annotations
@@ -61,12 +61,22 @@ NOUNS: tuple[Noun, ...] = tuple(
     )
     + _nouns("thing", "🏺 vase", "📦 box/boxes", "🗽 statue", "🚩 flag", "☂ umbrella", "🎒 backpack", "📺 television")
     + _nouns("thing", "🏠 house", "⏰ clock", "🎂 cake")
+    # Edition 2 of the world begins here: the first 66 keep their index.
+    + _nouns(
+        "walker", "🧔 man/men", "💃 woman/women", "🏃 boy", "👶 baby/babies", "🦌 deer/deer", "🦘 kangaroo", "🐱 kitten"
+    )
+    + _nouns("walker", "🐒 monkey", "🦁 lion", "🐓 chicken", "🐖 pig")
+    + _nouns("flyer", "🌞 sun", "🌙 moon", "☁ cloud")
+    + _nouns("swimmer", "🐬 dolphin", "⛵ boat")
+    + _nouns("vehicle", "🛹 skateboard")
+    + _nouns("roller", "🔴 ball", "🏀 basketball", "🍌 banana")
+    + _nouns("thing", "🎩 hat", "❤ heart", "🛏 bed", "🎸 guitar")
 )
 INDEX: dict[str, int] = {noun.name: i for i, noun in enumerate(NOUNS)}
 
 
 def draw_atlas(font_file: Path) -> Image.Image:
-    """Draw every noun, cropped to its ink and centred in a square of SPRITE pixels."""
+    """Draw every noun, cropped to its ink and centered in a square of SPRITE pixels."""
     font = ImageFont.truetype(str(font_file), _FONT_PIXELS)
     rows = -(-len(NOUNS) // _COLUMNS)
     atlas = Image.new("RGBA", (_COLUMNS * SPRITE, rows * SPRITE))
@@ -87,7 +97,7 @@ def draw_atlas(font_file: Path) -> Image.Image:
 
 @cache
 def sprites() -> np.ndarray:
-    """The sprites, RGBA in 0..1: float32 ``(nouns, 4, SPRITE, SPRITE)``, colour not multiplied by alpha."""
+    """The sprites, RGBA in 0..1: float32 ``(nouns, 4, SPRITE, SPRITE)``, color not multiplied by alpha."""
     atlas = np.asarray(Image.open(ATLAS).convert("RGBA"), dtype=np.float32) / 255
     tiles = [
         atlas[i // _COLUMNS * SPRITE :, i % _COLUMNS * SPRITE :][:SPRITE, :SPRITE].transpose(2, 0, 1)

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ttom.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
-from ttom.emojiworld.world import Kind, Split, sample_scene
+from ttom.emojiworld.captions import full_caption
+from ttom.emojiworld.compose import NEVER_TRAINED
+from ttom.emojiworld.editions import FIRST, SECOND
+from ttom.emojiworld.facts import Direction, Facts, Side, Split
+from ttom.emojiworld.layouts import scene_layout
+from ttom.emojiworld.sampling import paint, sample_composition, sample_scene
+from ttom.emojiworld.scene import Scene
+from ttom.emojiworld.words import UNKNOWN_WORD
+from ttom.layout.model import Layout
 
 Suite = Literal["motion", "relation", "count"]
-SUITES: dict[Suite, tuple[Kind, ...]] = {
+SUITES: dict[Suite, tuple[str, ...]] = {
     "motion": ("motion", "motion", "motion_beside", "two_movers"),
     "relation": ("relation",),
     "count": ("count", "two_counts"),
@@ -20,15 +27,15 @@ SUITES: dict[Suite, tuple[Kind, ...]] = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """A caption of a held-out scene.
+    """A caption of a held-out scene of edition 1.
 
     Attributes:
         id: "motion-000" ...; the same id is the same prompt forever.
         suite: Which of the three families.
-        text: The caption, every fact told.
+        text: The caption, every fact stated.
         nouns: Indices of the nouns that must be seen.
         directions: Pairs of noun index and direction.
-        relation: First noun, second noun and how the first lies to the second, or None.
+        relation: First noun, second noun and the side of the second that the first is on, or None.
         counts: Pairs of noun index and number.
         seed: Of the video's noise; 100 seeds apart from suite to suite.
     """
@@ -37,8 +44,8 @@ class Prompt:
     suite: Suite
     text: str
     nouns: tuple[int, ...]
-    directions: tuple[tuple[int, str], ...]
-    relation: tuple[int, int, str] | None
+    directions: tuple[tuple[int, Direction], ...]
+    relation: tuple[int, int, Side] | None
     counts: tuple[tuple[int, int], ...]
     seed: int = 0
 
@@ -54,26 +61,79 @@ def prompts(split: Split, per_suite: int, suites: Sequence[Suite] = tuple(SUITES
         seen: set[str] = set()
         while len(seen) < per_suite:
             kind = SUITES[suite][len(seen) % len(SUITES[suite])]
-            made = _prompt(rng, split, suite, kind, len(seen))
-            if made.text not in seen and UNKNOWN_WORD not in made.text:
-                seen.add(made.text)
-                chosen.append(made)
+            scene = sample_scene(rng, split, kind, FIRST)
+            paint(rng, scene)
+            text = _sentence(full_caption(rng, scene, FIRST))
+            if text not in seen and UNKNOWN_WORD not in text:
+                chosen.append(_prompt(suite, len(seen), scene, text))
+                seen.add(text)
     return chosen
 
 
-def _prompt(rng: random.Random, split: Split, suite: Suite, kind: Kind, number: int) -> Prompt:
-    scene = sample_scene(rng, split, kind)
-    paint(rng, scene)
-    text = full_caption(rng, scene)
-    facts, nouns = scene.facts, scene.facts["nouns"]
-    moves = facts.get("directions") or ((facts["direction"],) if "direction" in facts else ())
+def _prompt(suite: Suite, number: int, scene: Scene, text: str) -> Prompt:
+    facts = scene.facts
     return Prompt(
         id=f"{suite}-{number:03d}",
         suite=suite,
-        text=text[0].upper() + text[1:],
+        text=text,
         nouns=tuple(sorted({thing.noun for thing in scene.things})),
-        directions=tuple(zip(nouns, moves, strict=False)),
-        relation=(*nouns, facts["relation"]) if "relation" in facts else None,
-        counts=tuple(facts.get("counts", ())),
+        directions=facts.directions,
+        relation=facts.relation,
+        counts=facts.counts,
         seed=100 * tuple(SUITES).index(suite) + number,
     )
+
+
+@dataclass(frozen=True)
+class ScenePrompt:
+    """A caption of a held-out scene of edition 2, of any kind.
+
+    Attributes:
+        id: "color_binding-000" ..., with the split in front unless it is "test".
+        kind: A kind that is trained with other combinations, or one that is never trained.
+        text: The caption, every fact stated.
+        seed: Of the video's noise; it depends on kind and number alone.
+        scene: What it describes.
+    """
+
+    id: str
+    kind: str
+    text: str
+    seed: int
+    scene: Scene
+
+    @property
+    def facts(self) -> Facts:
+        """What a video of it must show."""
+        return self.scene.facts
+
+    @property
+    def layout(self) -> Layout:
+        """Where the things of the scene are."""
+        return scene_layout(self.scene, self.text)
+
+
+ALL_KINDS: tuple[str, ...] = (*SECOND.kinds, *NEVER_TRAINED)
+
+
+def scene_prompts(split: Split, per_kind: int, kinds: Sequence[str] = tuple(NEVER_TRAINED)) -> list[ScenePrompt]:
+    """The first prompts of each kind of a split, no text twice; by default of the kinds that are never trained."""
+    chosen = []
+    for kind in kinds:
+        rng = random.Random(f"edition 2 {split} {kind}")
+        seen: set[str] = set()
+        while len(seen) < per_kind:
+            sampled = sample_composition(rng, split, kind) if kind in NEVER_TRAINED else None
+            scene = sampled or sample_scene(rng, split, kind, SECOND)
+            paint(rng, scene)
+            text = _sentence(full_caption(rng, scene, SECOND))
+            if text not in seen and UNKNOWN_WORD not in text:
+                name = f"{kind}-{len(seen):03d}"
+                seed = 1000 * ALL_KINDS.index(kind) + len(seen)
+                chosen.append(ScenePrompt(name if split == "test" else f"{split}-{name}", kind, text, seed, scene))
+                seen.add(text)
+    return chosen
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Prompts of the training split, with their facts: they fill a memory and drive the probe, and never test anything."""
+"""Prompts of edition 1's training split, with their facts: for filling a memory and for the probe, never for tests."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count as numbers
 
-from ttom.emojiworld.captions import UNKNOWN_WORD, full_caption, paint
-from ttom.emojiworld.world import DIRECTIONS, KINDS, MAX_COUNT, RELATIONS, SLOTS, Kind, Scene, sample_scene
+from ttom.emojiworld.captions import full_caption
+from ttom.emojiworld.editions import FIRST
+from ttom.emojiworld.facts import DIRECTIONS, RELATIONS
+from ttom.emojiworld.sampling import paint, sample_scene
+from ttom.emojiworld.scene import SLOTS, Scene
+from ttom.emojiworld.words import UNKNOWN_WORD
 from ttom.errors import UserError
 from ttom.layout.model import Layout
 from ttom.layout.rules.planner import plan
 from ttom.memory.abstraction import abstract
 from ttom.presets import emojiworld
 
-PAIR_COUNT = 4
-"""Largest number of either noun in a scene that counts two, as in `world`."""
+KINDS = tuple(FIRST.kinds)
+MAX_COUNT, PAIR_COUNT = 6, 4
+"""Largest number of one noun, and of either noun in a scene that counts two, as in `kinds`."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class TrainingPrompt:
     scene: Scene
 
 
-def compositions(kind: Kind) -> list[tuple]:
-    """All compositions of a kind that the world has, in a fixed order."""
+def compositions(kind: str) -> list[tuple]:
+    """All compositions of a kind of edition 1, in a fixed order."""
     across = {direction: direction in ("left", "right") for direction in DIRECTIONS}
     if kind == "motion":
         return [(kind, direction) for direction in DIRECTIONS]
@@ -59,8 +64,9 @@ def compositions(kind: Kind) -> list[tuple]:
 def composition_of(scene: Scene) -> tuple:
     """The composition that a scene shows."""
     facts = scene.facts
-    told = [facts[name] for name in ("direction", "relation") if name in facts]
-    return (scene.kind, *told, *facts.get("directions", ()), *(number for _, number in facts.get("counts", ())))
+    told: list[object] = [direction for _, direction in facts.directions]
+    told += [relation.side for relation in facts.relations]
+    return (scene.kind, *told, *(number for _, number in facts.counts))
 
 
 def training_prompts(count: int, seed: int = 0) -> list[TrainingPrompt]:
@@ -90,11 +96,11 @@ def _drawn(rng: random.Random, composition: tuple) -> Iterator[tuple[Scene, str,
     """Training scenes of a composition without end, with captions that read well and can be planned."""
     aspect = emojiworld().sampler.width / emojiworld().sampler.height
     for _ in numbers():
-        scene = sample_scene(rng, "train", composition[0])
+        scene = sample_scene(rng, "train", composition[0], FIRST)
         if composition_of(scene) != composition:
             continue
         paint(rng, scene)
-        caption = full_caption(rng, scene)
+        caption = full_caption(rng, scene, FIRST)
         if UNKNOWN_WORD in caption:
             continue
         text = caption[0].upper() + caption[1:]

@@ -18,7 +18,8 @@ from experiments.emojiworld.models import LATENT_CHANNELS, TEXT_TOKENS, build_to
 from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo, by_muon, clip_scenes
 from ttom.backbones import load_backbone
 from ttom.backbones.cogvideox import CogVideoXBackbone
-from ttom.emojiworld.world import FRAMES, HEIGHT, WIDTH, frame_times
+from ttom.emojiworld.render import frame_times
+from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH
 
 COGVIDEOX = FAMILIES["cogvideox"]
 PROMPT = "Two cats on the left of a dog"
@@ -165,7 +166,7 @@ def test_an_export_is_a_stock_pipeline_that_ttom_loads(
 
     scaling = json.loads((folder / "vae" / "config.json").read_text())["scaling_factor"]
     encoder = LatentEncoder(folder, "cpu", family)
-    assert encoder.normalisation == {"scaling_factor": scaling}
+    assert encoder.normalization == {"scaling_factor": scaling}
     latents = torch.cat([encoder(few(seed, 1), frame_times(FRAMES)) for seed in range(8)])
     assert latents.shape == (8, LATENT_CHANNELS, 5, HEIGHT // 4, WIDTH // 4)
     assert latents.std().item() == pytest.approx(1, rel=0.05)

@@ -18,7 +18,7 @@ def test_an_exported_pipeline_gives_the_latents_that_its_own_vae_gives() -> None
     folder = checkpoints.path("emojiworld-wan")
     encoder = LatentEncoder(folder, "cpu")
     stated = json.loads((folder / "vae" / "config.json").read_text())
-    assert encoder.normalisation == {
+    assert encoder.normalization == {
         name: pytest.approx(stated[name], rel=1e-6) for name in ("latents_mean", "latents_std")
     }
     packed = clip_scenes(3, 2)

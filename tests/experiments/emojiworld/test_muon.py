@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from experiments.emojiworld.muon import StackedMuon, orthogonalised
+from experiments.emojiworld.muon import StackedMuon, orthogonalized
 
 
 def matrices() -> list[nn.Parameter]:
@@ -34,5 +34,5 @@ def test_steps_equal_torchs() -> None:
 
 
 def test_singular_values_come_near_one() -> None:
-    values = torch.linalg.svdvals(orthogonalised(torch.randn(3, 16, 48), (3.4445, -4.775, 2.0315), 5, 1e-7).float())
+    values = torch.linalg.svdvals(orthogonalized(torch.randn(3, 16, 48), (3.4445, -4.775, 2.0315), 5, 1e-7).float())
     assert values.min() > 0.5 and values.max() < 1.5

@@ -1,0 +1,23 @@
+"""What a perfect detector would say of a scene."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ttom.emojiworld.detector import Detection
+from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH, Scene
+
+
+def true_detections(scene: Scene) -> list[list[Detection]]:
+    """Every thing of which a quarter is in the picture, with its color, by frame."""
+    frames = []
+    for time in np.linspace(0, 1, FRAMES).tolist():
+        shown = [thing for thing in scene.things if thing.shown_at(time) >= 0.25]
+        boxes = [np.array(thing.box_at(time)) / (WIDTH, HEIGHT, WIDTH, HEIGHT) for thing in shown]
+        frames.append(
+            [
+                Detection(thing.noun, 0.9, tuple(box.clip(0, 1).tolist()), thing.color)
+                for thing, box in zip(shown, boxes, strict=True)
+            ]
+        )
+    return frames

@@ -1,0 +1,187 @@
+"""Which facts of a scene a video shows, by its detections. Pure functions; see metrics.py for single measures.
+
+A detection stands for a subject if it has its noun and, where the subject has one, its color.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ttom.emojiworld.detector import Detection
+from ttom.emojiworld.facts import SIDES, Direction, Facts, Relation, Subject
+from ttom.emojiworld.metrics import Frames, direction_of, is_beside
+from ttom.emojiworld.nouns import extents
+from ttom.emojiworld.scene import HEIGHT, WIDTH
+
+FactName = Literal["presence", "count", "direction", "turn", "zigzag", "passage", "color", "size", "relation"]
+FACT_NAMES: tuple[FactName, ...] = (
+    "presence", "count", "direction", "turn", "zigzag", "passage", "color", "size", "relation"
+)  # fmt: skip
+BIG, SMALL = 28.0, 19.0
+"""Sides of a sprite in pixels, from which on and up to which it counts as big or small."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one fact of a scene holds in a video.
+
+    Attributes:
+        subject: Index in Facts.subjects; of a relation, the first of its subjects.
+    """
+
+    name: FactName
+    subject: int
+    holds: bool
+
+
+def judge(facts: Facts, frames: Frames) -> list[Verdict]:
+    """A verdict on every fact of the scene. Colors need detections that were read with their colors."""
+    verdicts = []
+    for i, subject in enumerate(facts.subjects):
+        same = [other for other in facts.subjects if other.noun == subject.noun]
+        for name, holds in _subject(subject, frames, sum(other.count for other in same)).items():
+            verdicts.append(Verdict(name, i, holds))
+    for relation in facts.relations:
+        verdicts.append(Verdict("relation", relation.first, _relation(facts, relation, frames)))
+    return verdicts
+
+
+def all_hold(verdicts: Sequence[Verdict]) -> bool:
+    """The headline of a benchmark: everything that the caption states is shown."""
+    return all(verdict.holds for verdict in verdicts)
+
+
+def _subject(subject: Subject, frames: Frames, total: int) -> dict[FactName, bool]:
+    found = _of_noun(frames, subject.noun)
+    seen = [i for i, row in enumerate(found) if row]
+    least = 4 if subject.passage else 2  # what comes or goes is away for a part of the time
+    verdicts: dict[FactName, bool] = {"presence": len(seen) >= len(frames) / least}
+    if subject.counted:
+        verdicts["count"] = float(np.median([len(row) for row in found])) == total
+    if subject.color is not None:
+        verdicts["color"] = _has_color(found, subject.color)
+    if subject.size is not None:
+        sides = [_side(detection) for row in found for detection in row]
+        side = float(np.median(sides)) if sides else 0.0
+        verdicts["size"] = side >= BIG if subject.size == "big" else 0 < side <= SMALL
+    if subject.path:
+        verdicts |= _motion(subject, found)
+    return verdicts
+
+
+def _motion(subject: Subject, found: list[list[Detection]]) -> dict[FactName, bool]:
+    places = _places(found, many=subject.count > 1)
+    if subject.passage:
+        return {"passage": _passes(subject, found), "direction": _direction(places, least=0.08) == subject.path[0]}
+    if subject.zigzag:
+        return {"zigzag": _zigzags(places, subject.path[0])}
+    if len(places) < len(found) / 2:
+        return {"turn" if len(subject.path) > 1 else "direction": False}
+    if len(subject.path) > 1:
+        return {"turn": _turns(places, subject.path)}
+    return {"direction": _direction(places) == subject.path[0]}
+
+
+def _of_noun(frames: Frames, noun: int) -> list[list[Detection]]:
+    return [[detection for detection in frame if detection.noun == noun] for frame in frames]
+
+
+def _center(detection: Detection) -> tuple[float, float]:
+    x0, y0, x1, y1 = detection.box
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def _places(found: list[list[Detection]], many: bool) -> np.ndarray:
+    """``(n, 2)``: in each frame with any, the middle of all of them, or of the surest one."""
+    rows = []
+    for row in found:
+        if row:
+            taken = row if many else [max(row, key=lambda detection: detection.score)]
+            rows.append(np.mean([_center(detection) for detection in taken], 0))
+    return np.array(rows).reshape(-1, 2)
+
+
+def _direction(places: np.ndarray, least: float = 0.1) -> Direction | None:
+    if len(places) < 2:
+        return None
+    dx, dy = (places[-2:].mean(0) - places[:2].mean(0)).tolist()
+    return direction_of(dx, dy, least)
+
+
+def _turns(places: np.ndarray, path: tuple[Direction, ...]) -> bool:
+    """Some frame in the middle half parts the video into a leg in each of the two directions."""
+    count = len(places)
+    cuts = range(max(2, count // 4), min(count - 2, 3 * count // 4) + 1)
+    return any((_direction(places[: cut + 1]), _direction(places[cut:])) == path for cut in cuts)
+
+
+def _zigzags(places: np.ndarray, along: Direction) -> bool:
+    """It gets along, and across it turns around at least twice, by a tenth of the side or more each time."""
+    axis = 0 if along in ("left", "right") else 1
+    if len(places) < 5 or np.sign(places[-1, axis] - places[0, axis]) != (1 if along in ("right", "down") else -1):
+        return False
+    if abs(places[-1, axis] - places[0, axis]) < 0.1:
+        return False
+    turns, extreme, heading = 0, float(places[0, 1 - axis]), 0
+    for value in places[1:, 1 - axis].tolist():
+        moved = value - extreme
+        if heading * moved > 0:
+            extreme = value
+        elif abs(moved) >= 0.1:
+            turns += heading != 0
+            heading, extreme = (1 if moved > 0 else -1), value
+    return turns >= 2
+
+
+def _passes(subject: Subject, found: list[list[Detection]]) -> bool:
+    """Absent in the first frame and present in the last two, or the other way around."""
+    rows = found if subject.passage == "enters" else found[::-1]
+    return not rows[0] and bool(rows[-1]) and bool(rows[-2])
+
+
+def _has_color(found: list[list[Detection]], color: str) -> bool:
+    """In most of the frames with the noun, one of it has the color."""
+    seen = [row for row in found if row]
+    return bool(seen) and sum(any(d.color == color for d in row) for row in seen) > len(seen) / 2
+
+
+def _side(detection: Detection) -> float:
+    """The side of the sprite in pixels."""
+    x0, y0, x1, y1 = detection.box
+    width, height = extents()[detection.noun]
+    return float(max((x1 - x0) * WIDTH / width, (y1 - y0) * HEIGHT / height))
+
+
+def _relation(facts: Facts, relation: Relation, frames: Frames) -> bool:
+    """In at least half of the frames; all of a counted group must be on that side of some of the second."""
+    first, second = facts.subjects[relation.first], facts.subjects[relation.second]
+    related = _passes_by if first.path else _related
+    shares = [related(_standing(frame, first), _standing(frame, second), relation) for frame in frames]
+    return sum(shares) >= len(frames) / 2
+
+
+def _passes_by(first: list[Detection], second: list[Detection], relation: Relation) -> bool:
+    """A mover is on the side by its axis alone: above a tree it is also while it is far to the left of it."""
+    axis = 0 if relation.side in ("left", "right") else 1
+    sign = -1 if relation.side in ("left", "above") else 1
+    return any(sign * (_center(a)[axis] - _center(b)[axis]) > 0 for a in first for b in second if b is not a)
+
+
+def _standing(frame: Sequence[Detection], subject: Subject) -> list[Detection]:
+    same = [detection for detection in frame if detection.noun == subject.noun]
+    return [d for d in same if subject.color is None or d.color == subject.color]
+
+
+def _related(first: list[Detection], second: list[Detection], relation: Relation) -> bool:
+    if not first or not second:
+        return False
+    assert relation.side in SIDES
+    if relation.side == "between":
+        x = [_center(detection)[0] for detection in second]
+        return any(min(x) < _center(one)[0] < max(x) for one in first)
+    sides = ("left", "right") if relation.loose else (relation.side,)
+    return all(any(is_beside(a.box, b.box, side) for b in second if b is not a for side in sides) for a in first)
