@@ -52,4 +52,6 @@ class EmojiWorldSegmenter:
         height, width = logits.shape[2:]
         logits = functional.interpolate(logits, (2 * height - 1, 2 * width - 1), mode="bilinear", align_corners=True)
         nouns = functional.pad(logits, (0, 1, 0, 1), mode="replicate").argmax(1).cpu().numpy()
-        return np.stack([nouns == INDEX.get(group.noun, -1) for group in groups])
+        background = self._detector.noun_count  # an older detector knows fewer nouns than the world has
+        index = [INDEX.get(group.noun, background) for group in groups]
+        return np.stack([(nouns == i) & (i < background) for i in index])

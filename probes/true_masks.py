@@ -19,9 +19,11 @@ import torch
 
 from probes.masks import EmojiWorldSegmenter
 from probes.measures import to_grid
-from ttom.emojiworld.captions import paint
+from ttom.emojiworld.editions import CURRENT
 from ttom.emojiworld.nouns import NOUNS
-from ttom.emojiworld.world import KINDS, Renderer, Scene, frame_times, pack, sample_scene
+from ttom.emojiworld.render import Renderer, frame_times, pack
+from ttom.emojiworld.sampling import paint, sample_scene
+from ttom.emojiworld.scene import Scene
 from ttom.layout.model import ObjectGroup
 from ttom.provenance import environment
 from ttom.statistics import estimate
@@ -35,7 +37,7 @@ def scenes(per_kind: int, seed: int) -> list[Scene]:
     """Painted scenes, equally many of each kind."""
     made = []
     for number in range(per_kind):
-        for kind in KINDS:
+        for kind in CURRENT.kinds:
             rng = random.Random(f"true masks {seed} {kind} {number}")
             made.append(sample_scene(rng, "train", kind))
             paint(rng, made[-1])
@@ -61,7 +63,7 @@ def agreement(scene: Scene, segmenter: EmojiWorldSegmenter) -> dict[str, list[fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--per-kind", type=int, default=20, help="scenes of each of the six kinds")
+    parser.add_argument("--per-kind", type=int, default=20, help="scenes of each kind")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     made_by = environment("cpu")

@@ -20,8 +20,8 @@ from eval.metrics.frames import spread
 from eval.types import Question
 from ttom.emojiworld import metrics
 from ttom.emojiworld.detector import WEIGHTS, Detection, detect, load_detector
-from ttom.emojiworld.nouns import INDEX
-from ttom.emojiworld.world import HEIGHT, WIDTH
+from ttom.emojiworld.nouns import INDEX, NOUNS
+from ttom.emojiworld.scene import HEIGHT, WIDTH
 from ttom.layout.rules.words import singular
 
 
@@ -56,7 +56,7 @@ class EmojiWorldJudge:
     ) -> Any:
         chosen = spread(len(pictures), int(question.options["frames"]))
         names = question.text.split(" . ") if question.text else []
-        wanted = {known(name): name for name in names}
+        wanted = {known(name, self._detector.noun_count): name for name in names}
         if None in wanted:
             return refused(f"not a noun of EmojiWorld: {wanted[None]}")
         if question.kind == "flicker":
@@ -83,10 +83,14 @@ def make(options: JudgeOptions) -> EmojiWorldJudge:
     return EmojiWorldJudge(options.device)
 
 
-def known(name: str) -> int | None:
-    """Index of a noun in the singular or plural, with or without words before it ("red balloons"); None if unknown."""
+def known(name: str, count: int = len(NOUNS)) -> int | None:
+    """Index of a noun in the singular or plural, with or without words before it ("red balloons").
+
+    None if it is not among the world's first `count` nouns, which are those that the detector was trained on.
+    """
     words = singular(name).split()
-    return next((INDEX[noun] for i in range(len(words)) if (noun := " ".join(words[i:])) in INDEX), None)
+    index = next((INDEX[noun] for i in range(len(words)) if (noun := " ".join(words[i:])) in INDEX), count)
+    return index if index < count else None
 
 
 def shrink(pictures: np.ndarray) -> np.ndarray | None:

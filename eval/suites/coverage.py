@@ -9,14 +9,14 @@ from typing import Any
 
 from eval.suites import Dropped, Suite
 from eval.types import Case
-from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.editions import CURRENT
 from ttom.errors import UserError
 from ttom.layout.model import ObjectGroup
 from ttom.layout.rules.planner import plan
 from ttom.layout.rules.words import singular
 
 _ASPECT = 1.5
-_NAMES = {noun.name: noun.name for noun in NOUNS} | {noun.plural: noun.name for noun in NOUNS}
+_NAMES = {noun.name: noun.name for noun in CURRENT.nouns} | {noun.plural: noun.name for noun in CURRENT.nouns}
 
 
 def covered(everything: Suite, facts: Callable[[Case], dict[str, Any]]) -> Suite:

@@ -6,9 +6,9 @@ from typing import Any
 
 from eval.suites import Options, Suite, suite
 from eval.types import Case
+from ttom.emojiworld.facts import Split
 from ttom.emojiworld.nouns import NOUNS
 from ttom.emojiworld.prompts import Prompt, prompts
-from ttom.emojiworld.world import Split
 
 PER_CATEGORY = 100
 """Prompts of each category, unless a limit asks for more: the world has any number of them."""

@@ -1,8 +1,8 @@
 """Train and measure an embedded checkpoint: python -m experiments.emojiworld.make_all [--family cogvideox]
 
-Stages in order: vae, detector, transformer (each resumes where an earlier call stopped), export, gates, methods. A stage
-whose result exists and is newer than what it is made from is skipped; --from STAGE makes it and all later ones again,
-from scratch. Several GPUs share the two long trainings, which then take that much less time.
+Stages in order: vae, detector, transformer (each resumes where an earlier call stopped), export, gates, methods. A
+stage whose result exists and is newer than what it is made from is skipped; --from STAGE makes it and all later ones
+again, from scratch. Several GPUs share the two long trainings, which then take that much less time.
 
 A call may be short: --stop-after MINUTES ends it in time, and the same command goes on. With --carry DIR it goes on on
 another machine, too: at its end a call leaves there all that the next one needs, in at most eight files of less than 16
@@ -129,7 +129,10 @@ class Recipe:
         pipeline = str(self.checkpoint)
         models = ("--vae", pipeline, "--model", pipeline, "--detector", str(self.weights))
         install = ((trained, self.weights),)
-        study, comparison = self.runs / "methods", "methods.json" if self.family == "wan" else f"methods-{self.family}.json"
+        study, comparison = (
+            self.runs / "methods",
+            "methods.json" if self.family == "wan" else f"methods-{self.family}.json",
+        )
         model = ("--model", pipeline) if self.family != "wan" else ()
         shared = [self._training("detector", trained, processes=1, install=install)] if self.family == "wan" else []
         return [

@@ -11,7 +11,7 @@ import pytest
 
 from ttom.checkpoints import EMBEDDED, path
 from ttom.checkpoints.card import ModelCard, read_card
-from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.editions import CURRENT
 from ttom.errors import SetupError, UserError
 from ttom.presets import PRESETS, preset_for
 
@@ -22,7 +22,7 @@ def test_the_embedded_cards_say_what_the_presets_and_the_world_say(model: str) -
     assert card is not None and card.preset is not None
     sampler = PRESETS[card.preset]().sampler
     assert (card.frames, card.height, card.width) == (sampler.frames, sampler.height, sampler.width)
-    assert card.nouns == tuple(sorted(noun.name for noun in NOUNS)) and len(card.nouns) == 66
+    assert card.nouns == tuple(sorted(noun.name for noun in CURRENT.nouns)) and len(card.nouns) == 66
     card.check_size(sampler.frames, sampler.height, sampler.width)
 
 

@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from experiments.emojiworld.models import build_tokenizer
 from ttom import TTOM, checkpoints
+from ttom.emojiworld.editions import CURRENT
 from ttom.provenance import digest
 
 MEGABYTE = 1_000_000
@@ -124,7 +125,7 @@ def test_index_names_stock_classes_only(folder: Path) -> None:
 def test_its_tokenizer_is_the_captions_one(folder: Path) -> None:
     """A word more or less would shift every embedding."""
     saved = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
-    assert saved["model"]["vocab"] == build_tokenizer().get_vocab()
+    assert saved["model"]["vocab"] == build_tokenizer(CURRENT).get_vocab()
 
 
 def test_stock_diffusers_loads_and_samples_it(folder: Path, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from experiments.emojiworld.gates import scene_scores
-from tests.emojiworld.conftest import Rendered
+from tests.emojiworld.conftest import Rendered, render
 from ttom.emojiworld import metrics
 from ttom.emojiworld.detector import STRIDE, Detection, Detector, detect, segment
-from ttom.emojiworld.nouns import NOUNS
-from ttom.emojiworld.world import HEIGHT, WIDTH, thing_boxes
+from ttom.emojiworld.nouns import INDEX, NOUNS
+from ttom.emojiworld.scene import HEIGHT, WIDTH, Scene, Thing, thing_boxes
 
 Found = list[list[list[Detection]]]
 
@@ -18,11 +18,11 @@ Found = list[list[list[Detection]]]
 def test_every_fact_is_read_off_true_renders(rendered: Rendered, detections: Found) -> None:
     seen: dict[str, int] = {}
     for scene, frames in zip(rendered.scenes, detections, strict=True):
-        for key, values in scene_scores(scene, frames).items():
-            assert all(values), (key, scene)
-            seen[key] = seen.get(key, 0) + len(values)
-    assert seen.keys() == {"presence", "direction", "relation", "counts"}
-    assert seen["direction"] == 16 and seen["counts"] == 8 and seen["relation"] == 4
+        for key, holds in scene_scores(scene, frames):
+            assert holds, (key, scene)
+            seen[key] = seen.get(key, 0) + 1
+    assert seen.keys() == {"presence", "direction", "relation", "count", "count_to_6", "all_facts"}
+    assert seen["direction"] == 16 and seen["count"] == 8 and seen["relation"] == 8
 
 
 def test_boxes_lie_on_the_things(rendered: Rendered, detections: Found) -> None:
@@ -51,12 +51,24 @@ def test_segmentation_agrees_with_the_labels(rendered: Rendered, detector: Detec
         for noun in {thing.noun for thing in scene.things}:
             overlaps.append((((a == noun) & (b == noun)).sum() / ((a == noun) | (b == noun)).sum()).item())
     assert sum(overlaps) / len(overlaps) > 0.9
-    assert sorted(overlaps)[2] > 0.7  # a bicycle on a background of its own colour does worse
+    assert sorted(overlaps)[2] > 0.7  # a bicycle on a background of its own color does worse
 
 
 @pytest.mark.parametrize("level", [-0.8, 0.0, 0.8])
 def test_nothing_is_found_in_an_empty_picture(detector: Detector, level: float) -> None:
     assert detect(detector, torch.full((1, 3, HEIGHT, WIDTH), level)) == [[]]
+
+
+def test_colors_are_read_off_the_segmented_pixels(detector: Detector) -> None:
+    """In their natural colors, which the embedded detector knows."""
+    things = [Thing(INDEX[name], ((48.0, 32.0),), 30) for name in ("balloon", "cloud", "car", "swan")]
+    for thing, color in zip(things, ("red", None, "red", "white"), strict=True):
+        video = render([Scene("motion", [thing], background=((0.4, 0.6, 0.4), (0.5, 0.7, 0.5), 0.0))]).video
+        found = detect(detector, video[:, :, 0], colors=True)[0]
+        if color is not None:
+            assert [(one.noun, one.color) for one in found] == [(thing.noun, color)]
+        assert all(one.noun < detector.noun_count == 66 for one in found), "a cloud is of edition 2"
+    assert all(one.color is None for one in detect(detector, video[:, :, 0])[0])
 
 
 def test_threshold(rendered: Rendered, detector: Detector) -> None:

@@ -9,11 +9,15 @@ import pytest
 
 from ttom import UserError
 from ttom.emojiworld import training_prompts as module
-from ttom.emojiworld.captions import UNKNOWN_WORD
+from ttom.emojiworld.editions import FIRST
+from ttom.emojiworld.facts import split_of
 from ttom.emojiworld.prompts import prompts
+from ttom.emojiworld.sampling import sample_scene
 from ttom.emojiworld.training_prompts import TrainingPrompt, composition_of, compositions, training_prompts
-from ttom.emojiworld.world import KINDS, combinations, sample_scene, split_of
+from ttom.emojiworld.words import UNKNOWN_WORD
 from ttom.layout.rules.planner import plan
+
+KINDS = tuple(FIRST.kinds)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +34,7 @@ def test_prompts_are_the_same_every_time(chosen: list[TrainingPrompt]) -> None:
 
 def test_prompts_are_of_training_combinations_only(chosen: list[TrainingPrompt]) -> None:
     for prompt in chosen:
-        nouns, facts = prompt.scene.facts["nouns"], prompt.scene.facts
-        for combination in combinations(prompt.scene.kind, nouns, facts):
+        for combination in prompt.scene.facts.combinations():
             assert split_of(*combination) == "train", prompt.text
     held_out = {prompt.text for split in ("tune", "test") for prompt in prompts(split, 100)}
     assert not held_out & {prompt.text for prompt in chosen}
@@ -50,7 +53,7 @@ def test_prompts_cover_all_compositions_in_turn(chosen: list[TrainingPrompt]) ->
 def test_the_compositions_are_those_of_the_world() -> None:
     rng = random.Random(0)
     for kind in KINDS:
-        seen = {composition_of(sample_scene(rng, "train", kind)) for _ in range(300)}
+        seen = {composition_of(sample_scene(rng, "train", kind, FIRST)) for _ in range(300)}
         assert seen == set(compositions(kind))
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from probes.arguments import PROMPTS
 from probes.emojiworld_prompts import COUNT, MOVING, SEED, prompts
+from ttom.emojiworld.facts import split_of
 from ttom.emojiworld.training_prompts import training_prompts
-from ttom.emojiworld.world import combinations, split_of
 from ttom.layout.rules.planner import plan
 from ttom.prompts import read_prompts
 
@@ -37,9 +37,7 @@ def test_emojiworlds_are_of_the_training_split() -> None:
     chosen = [p for p in training_prompts(3 * COUNT, SEED) if p.composition[0] in MOVING][:COUNT]
     assert [prompt.text for prompt in chosen] == prompts()
     for prompt in chosen:
-        scene = prompt.scene
-        shown = combinations(scene.kind, scene.facts["nouns"], scene.facts)
-        assert {split_of(*combination) for combination in shown} == {"train"}
+        assert {split_of(*combination) for combination in prompt.scene.facts.combinations()} == {"train"}
 
 
 def test_files_lie_in_the_package() -> None:

@@ -63,6 +63,7 @@ class Detector(nn.Module):
 
     def __init__(self, nouns: int = len(NOUNS), width: int = 48) -> None:
         super().__init__()
+        self.noun_count = nouns
         self.down1 = _block(3, width, 2)
         self.down2 = _block(width, 2 * width, 2)
         self.down3 = _block(2 * width, 3 * width, 2)

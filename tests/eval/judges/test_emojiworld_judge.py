@@ -15,9 +15,9 @@ from eval.metrics import detections
 from eval.metrics.arrays import decode
 from eval.metrics.compbench import motion
 from eval.types import Question
-from ttom.emojiworld.captions import paint
 from ttom.emojiworld.nouns import INDEX, NOUNS
-from ttom.emojiworld.world import Renderer, frame_times, pack, sample_scene
+from ttom.emojiworld.render import Renderer, frame_times, pack
+from ttom.emojiworld.sampling import paint, sample_scene
 from ttom.video import enlarge, write_video
 
 
@@ -34,7 +34,7 @@ def scene() -> tuple[str, str, np.ndarray]:
     paint(rng, drawn)
     frames, _ = Renderer()(pack([drawn]), frame_times())
     pictures = ((frames[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 3, 0)
-    return NOUNS[drawn.things[0].noun].name, drawn.facts["direction"], pictures.numpy()
+    return NOUNS[drawn.things[0].noun].name, drawn.facts.directions[0][1], pictures.numpy()
 
 
 def stored(pictures: np.ndarray, path: Path) -> Video:
@@ -94,6 +94,8 @@ def test_boxes_masks_tracks_and_flicker_of_a_scene(
 
 def test_what_it_does_not_know_is_refused(judge: EmojiWorldJudge, video: Video, tmp_path: Path) -> None:
     asked = [detections.question(text, 16, 0.35) for text in ("dragon", "cat . dragon")]
+    (newer,) = judge.answer(video, [detections.question("banana", 16, 0.35)])
+    assert refusal(newer.value) == "not a noun of EmojiWorld: banana", "the embedded detector is of edition 1"
     for reply in judge.answer(video, asked):
         assert refusal(reply.value) == "not a noun of EmojiWorld: dragon"
     other = stored(np.zeros((2, 480, 832, 3), np.uint8), tmp_path / "b.mp4")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from ttom.emojiworld.captions import UNKNOWN_WORD, forget
+from ttom.emojiworld.captions import forget
+from ttom.emojiworld.words import UNKNOWN_WORD
 
 
 def test_only_verbs_adverbs_and_adjectives_are_forgotten() -> None:

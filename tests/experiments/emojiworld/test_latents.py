@@ -7,9 +7,11 @@ import json
 import pytest
 import torch
 
-from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo, clip_scenes
+from experiments.emojiworld.train_transformer import LatentEncoder, TextToVideo, scenes
 from ttom import checkpoints
-from ttom.emojiworld.world import FRAMES, Renderer, frame_times
+from ttom.emojiworld.editions import FIRST
+from ttom.emojiworld.render import Renderer, frame_times
+from ttom.emojiworld.scene import FRAMES
 
 
 def test_an_exported_pipeline_gives_the_latents_that_its_own_vae_gives() -> None:
@@ -21,7 +23,7 @@ def test_an_exported_pipeline_gives_the_latents_that_its_own_vae_gives() -> None
     assert encoder.normalization == {
         name: pytest.approx(stated[name], rel=1e-6) for name in ("latents_mean", "latents_std")
     }
-    packed = clip_scenes(3, 2)
+    packed = scenes(3, 2, FIRST.shares, FIRST)
     latents = encoder(packed, frame_times(FRAMES))
     vae = AutoencoderKLWan.from_pretrained(folder / "vae")
     video, _ = Renderer()(packed, frame_times(FRAMES))
@@ -40,9 +42,9 @@ def test_going_on_from_the_checkpoint_starts_at_its_loss() -> None:
     """The exported weights, put back into the training module, predict far better than fresh ones."""
     torch.manual_seed(0)
     folder = checkpoints.path("emojiworld-wan")
-    packed = clip_scenes(5, 4)
+    packed = scenes(5, 4, FIRST.shares, FIRST)
     latents = LatentEncoder(folder, "cpu")(packed, frame_times(FRAMES))
-    fresh, trained = TextToVideo(), TextToVideo()
+    fresh, trained = TextToVideo(edition=FIRST), TextToVideo(edition=FIRST)
     trained.load(folder)
     with torch.no_grad():
         losses = [

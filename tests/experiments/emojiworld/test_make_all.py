@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
-from experiments.emojiworld import families, make_all
-from experiments.emojiworld.make_all import FAMILIES, MINUTES, Stage, make, stages
+from experiments.emojiworld import families, make_all, portable
+from experiments.emojiworld.make_all import FAMILIES, MINUTES, Clock, Recipe, Stage, carry, make
 
 ALL = ["vae", "detector", "transformer", "export", "gates", "methods"]
 
@@ -24,8 +25,9 @@ class House:
         self.clock = 1_000_000_000.0
         self.seen_rows: list[bool] = []
         self.kept_weights: list[bool] = []
-        make_all.WEIGHTS = folder / "detector.safetensors"  # put back by the fixture
-        self.stages = stages(self.runs, self.checkpoint, self.results)
+        self.recipe = Recipe(self.runs, self.checkpoint, weights=folder / "detector.safetensors", results=self.results)
+        self.stages = self.recipe.stages()
+        self.limits: list[float | None] = []
 
     def write(self, path: Path, text: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,8 @@ class House:
         self.clock += 10
         os.utime(path, (self.clock, self.clock))
 
-    def run(self, stage: Stage) -> None:
+    def run(self, stage: Stage, minutes: float | None) -> None:
+        self.limits.append(minutes)
         if stage.name == "methods":
             rows = self.runs / "methods" / "base" / "manifest.jsonl"
             self.seen_rows.append(rows.exists())
@@ -46,9 +49,9 @@ class House:
         for _, target in stage.install:
             self.write(target)
 
-    def make(self, redo_from: str | None = None) -> list[str]:
-        made = make(self.stages, redo_from, self.run)
-        installed = make_all.WEIGHTS
+    def make(self, redo_from: str | None = None, clock: Clock | None = None) -> list[str]:
+        made = make(self.stages, redo_from, self.run, clock)
+        installed = self.recipe.weights
         if "detector" in made:  # the copy is as old as the original, not as today
             age = (self.runs / "detector" / "detector.safetensors").stat().st_mtime
             os.utime(installed, (age, age))
@@ -56,8 +59,7 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
-    monkeypatch.setattr(make_all, "WEIGHTS", make_all.WEIGHTS)
+def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
@@ -114,7 +116,7 @@ def test_a_failure_stops(tmp_path: Path) -> None:
 
 
 def every_stage() -> list[Stage]:
-    return [stage for family in FAMILIES for stage in stages(Path("r"), Path("c"), Path("e"), family)]
+    return [stage for family in FAMILIES for stage in Recipe(Path("r"), Path("c"), family, trial=True).stages()]
 
 
 def test_several_gpus_share_the_two_long_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +124,9 @@ def test_several_gpus_share_the_two_long_trainings(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         make_all.subprocess, "run", lambda command, cwd: ran.append(command) or argparse.Namespace(returncode=0)
     )
-    two = stages(tmp_path, tmp_path, tmp_path, gpus=2)
+    two = Recipe(tmp_path, tmp_path, gpus=2).stages()
     for stage in two:
-        make_all.run_stage(stage)
+        make_all.run_stage(stage, 2.5)
     shared = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "experiments.emojiworld.train_vae"]
     assert ran[0][1:6] == shared
     assert [stage.name for stage in two if stage.processes == 2] == ["vae", "transformer"]
@@ -132,6 +134,8 @@ def test_several_gpus_share_the_two_long_trainings(tmp_path: Path, monkeypatch: 
     assert two[0].command[3:5] == ("--minutes", f"{MINUTES['vae'] / 2:g}")
     assert ran[1][1:3] == ["-m", "experiments.emojiworld.train_detector"]
     assert two[1].minutes == MINUTES["detector"]
+    limited = ["--stop-after", "2.500"]
+    assert [command[-2:] == limited for command in ran] == [stage.minutes is not None for stage in two]
 
 
 def test_a_family_makes_all_but_the_detector_which_they_share() -> None:
@@ -158,5 +162,59 @@ def test_the_scripts_know_these_arguments(stage: Stage, monkeypatch: pytest.Monk
         importlib.import_module(f"experiments.emojiworld.{stage.command[0]}").main()
 
 
-def test_about_an_hour() -> None:
-    assert 30 <= sum(MINUTES.values()) <= 60
+def test_a_call_ends_in_time_and_the_next_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(make_all.time, "monotonic", lambda: 60 * now[0])
+
+    def run(stage: Stage, minutes: float | None) -> None:
+        """A training of 5 minutes that stops when it is told to, after a start of one."""
+        trained = json.loads((house.runs / stage.name / "state.json").read_text())["seconds"] / 60 if resumed else 0.0
+        spent = min(5.0 - trained, minutes or 9e9)
+        now[0] += 1 + spent
+        house.write(stage.result)
+        house.write(stage.result.parent / "state.json", json.dumps({"seconds": 60 * (trained + spent)}))
+
+    only = [Stage("vae", ("train_vae",), house.runs / "vae" / "ema.safetensors", minutes=5.0)]
+    resumed = False
+    assert make(only, None, run, Clock(4.0)) == []
+    assert now[0] == 4.0
+    resumed = True
+    assert make(only, None, run, Clock(1.5)) == [], "too little time to begin"
+    assert now[0] == 4.0
+    assert make(only, None, run, Clock(9.0)) == ["vae"]
+    assert now[0] == 7.0
+
+
+def test_a_carried_folder_is_small_and_holds_the_gates(house: House, tmp_path: Path) -> None:
+    """From real tensors: what is complete travels as its result."""
+    from safetensors.torch import save_file
+
+    house.make()
+    tensors = {"a": torch.randn(64, 64), "b": torch.arange(3)}
+    for stage in house.stages:
+        if stage.minutes is not None:
+            when = stage.result.stat().st_mtime
+            save_file(tensors, stage.result)
+            os.utime(stage.result, (when, when))
+    carry(house.stages, house.recipe, tmp_path / "carry")
+    files = {file.name for file in (tmp_path / "carry").iterdir()}
+    assert files == {"carry.json", "gates.json", *(f"{name}-1.safetensors" for name in RESULTS)}
+    elsewhere = House(tmp_path / "elsewhere")
+    assert portable.unpack(tmp_path / "carry", elsewhere.runs) == ["vae", "detector", "transformer"]
+    assert elsewhere.make() == ["export", "gates", "methods"]
+    assert elsewhere.recipe.weights.read_bytes() == (elsewhere.runs / "detector/detector.safetensors").read_bytes()
+
+
+RESULTS = ("vae-ema", "detector-detector", "transformer-ema")
+
+
+def test_a_trial_overwrites_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_all.options_of(["--trial"])
+    assert "--trial needs --runs and --checkpoint" in capsys.readouterr().err
+    options = make_all.options_of(["--trial", "--runs", "r", "--checkpoint", "c", "--vae-minutes", "3"])
+    assert (options.vae_minutes, options.transformer_minutes) == (3.0, MINUTES["transformer"])
+
+
+def test_both_families_take_about_two_hours_of_one_gpu() -> None:
+    assert 90 <= 2 * sum(MINUTES.values()) - MINUTES["detector"] <= 120

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 
 from experiments.emojiworld import whole_clip
 from experiments.emojiworld.models import TEXT_TOKENS, build_tokenizer, build_vae
-from ttom.emojiworld.captions import UNKNOWN_WORD, vocabulary
-from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.editions import SECOND
+from ttom.emojiworld.words import UNKNOWN_WORD
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +22,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def test_words_are_whole_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
     assert tokenizer.tokenize("A cat glides, left-wards.") == ["a", "cat", "glides", ",", "left", "-", "<unk>", "."]
-    for word in vocabulary():
+    for word in SECOND.vocabulary():
         assert tokenizer.tokenize(word) == [word]
 
 
 def test_plurals(tokenizer: PreTrainedTokenizerFast) -> None:
     """The nouns' plurals are words of captions, hence whole; other words take ##s and ##es."""
-    for noun in NOUNS:
+    for noun in SECOND.nouns:
         assert tokenizer.tokenize(noun.plural) == noun.plural.split()
     assert tokenizer.tokenize("forests beaches") == ["forest", "##s", "beach", "##es"]
 
