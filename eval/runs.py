@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.judges.protocol import Video
-from eval.manifest import CASES, MANIFEST, VIDEOS, read_header, read_rows
+from eval.manifest import CASES, HEADER, MANIFEST, VIDEOS, read_header, read_rows
 from eval.metrics.registry import Subject
+from eval.planned import digest
 from eval.types import ManifestRow, RunHeader, ScoreRow
 from ttom import files
 from ttom.errors import UserError
@@ -57,7 +58,7 @@ def load_run(path: Path) -> Run:
     """Read a run.
 
     Raises:
-        UserError: It has no header or manifest, or the manifest is that of another suite.
+        UserError: It has no header or manifest, or the manifest is that of another suite, model or settings.
     """
     header = read_header(path)
     if not (path / MANIFEST).is_file():
@@ -71,7 +72,28 @@ def load_run(path: Path) -> Run:
             expected="a manifest of the run's own suite",
             remedy="do not mix the files of two runs",
         )
-    return Run(path, header, rows)
+    run = Run(path, header, rows)
+    foreign = next((row for row in rows.values() if not _belongs(run, row)), None)
+    if foreign is not None:
+        raise UserError(
+            f"the manifest of {path} holds {foreign.case.id!r} of another run: its model or settings are not those of "
+            f"{HEADER}",
+            expected="the manifest that was written with this header",
+            remedy="do not mix the files of two runs",
+        )
+    return run
+
+
+def _belongs(run: Run, row: ManifestRow) -> bool:
+    """Whether a row was written for this run's header; see `PlannedCase.identity`."""
+
+    def identity(prompt: str) -> str:
+        return digest([run.header.identity, row.case.id, prompt, row.case.seed, row.layout_hash])
+
+    if row.identity == identity(row.case.prompt):
+        return True
+    layout = run.subject(row).layout  # its prompt, where the planner enriched the case's
+    return layout is not None and row.identity == identity(layout.prompt)
 
 
 def load_runs(paths: Sequence[Path]) -> list[Run]:

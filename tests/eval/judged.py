@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eval.judges.protocol import Reply, Video
+from eval.planned import digest
 from eval.types import Case, ManifestRow, Question
 from tests.eval.cases import header
 from ttom.video import write_video
@@ -25,6 +26,11 @@ def clip(seed: int, frames: int = FRAMES, height: int = 32, width: int = 48) -> 
     return video
 
 
+def identity_of(one: Case, run: str = "i", layout_hash: str | None = None) -> str:
+    """What a row of the run "i" is identified by."""
+    return digest([run, one.id, one.prompt, one.seed, layout_hash])
+
+
 def write_run(path: Path, cases: Sequence[Case], clips: Sequence[np.ndarray | None], **fields: Any) -> Path:
     """A run of these cases; a clip that is None was refused."""
     path.mkdir(parents=True)
@@ -32,7 +38,7 @@ def write_run(path: Path, cases: Sequence[Case], clips: Sequence[np.ndarray | No
     rows = []
     for case, pictures in zip(cases, clips, strict=True):
         if pictures is None:
-            rows.append(ManifestRow(identity=case.id, case=case, status="refused", error="no layout"))
+            rows.append(ManifestRow(identity=identity_of(case), case=case, status="refused", error="no layout"))
             continue
         file = path / "videos" / case.video
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +46,7 @@ def write_run(path: Path, cases: Sequence[Case], clips: Sequence[np.ndarray | No
         data = file.read_bytes()
         rows.append(
             ManifestRow(
-                identity=case.id,
+                identity=identity_of(case),
                 case=case,
                 status="made",
                 video=case.video,

@@ -15,11 +15,14 @@ from eval.judges.asking import Tally, ask_all, missing
 from eval.judges.cache import AnswerCache
 from eval.judges.protocol import Reply, Video, refused
 from eval.metrics.registry import Metric, register, unregister
+from eval.planned import PlannedCase
 from eval.runs import load_run
 from eval.types import Case, Question
 from tests.eval.cases import case
 from tests.eval.judged import ToyJudge, clip, write_run
 from ttom.errors import SetupError, UserError
+from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
+from ttom.result import layout_digest
 
 QUESTIONS = [Question(kind="brightness", text=text) for text in ("all", "left")]
 
@@ -185,6 +188,36 @@ def test_a_manifest_of_another_suite(tmp_path: Path) -> None:
         run(command(tmp_path, one), ToyJudge())
     with pytest.raises(UserError, match="no runs"):
         run(command(tmp_path), ToyJudge())
+
+
+def test_a_manifest_of_another_model_or_of_two_runs(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", cases(2), [clip(0), clip(1)])
+    header = json.loads((one / "run.json").read_text())
+    (one / "run.json").write_text(json.dumps(header | {"model": "other", "identity": "another"}))
+    with pytest.raises(UserError, match="'c-0000' of another run: its model or settings"):
+        run(command(tmp_path, one), ToyJudge())
+    (one / "run.json").write_text(json.dumps(header))
+    lines = (one / "manifest.jsonl").read_text().splitlines()
+    mixed = json.loads(lines[1]) | {"layout_hash": "of another layout"}
+    (one / "manifest.jsonl").write_text(f"{lines[0]}\n{json.dumps(mixed)}\n")
+    with pytest.raises(UserError, match="'c-0001' of another run"):
+        run(command(tmp_path, one), ToyJudge())
+
+
+def test_rows_of_enriched_prompts_belong_to_their_run(tmp_path: Path) -> None:
+    """The planner may have written another text for the video; its layout says so."""
+    path = write_run(tmp_path / "run", cases(1), [clip(0)])
+    box = Box(x0=0.0, y0=0.0, x1=0.5, y1=0.5)
+    cat = LayoutObject(id="1", phrase="cat", noun="cat", key_frames=(KeyFrame(time=0.0, box=box),))
+    text = "A cat number 0 in golden light"
+    planned = PlannedCase(case(0), text, Layout(prompt=text, objects=(cat,)))
+    (path / "cases" / "c-0000").mkdir(parents=True)
+    assert planned.layout is not None
+    save_layout(planned.layout, path / "cases" / "c-0000" / "layout.json")
+    line = json.loads((path / "manifest.jsonl").read_text())
+    line |= {"identity": planned.identity("i"), "layout_hash": layout_digest(planned.layout)}
+    (path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    assert run(command(tmp_path, path), ToyJudge()).answered == 2
 
 
 def test_a_video_path_that_leads_out_of_the_run(tmp_path: Path) -> None:

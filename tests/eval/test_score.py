@@ -17,6 +17,7 @@ from eval.score import Score, main, run
 from eval.summary import summarize, table
 from eval.types import Answer, Case, ManifestRow, Question, ScoreRow
 from tests.eval.cases import case, header
+from tests.eval.judged import identity_of
 from ttom.errors import UserError
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
 
@@ -50,7 +51,14 @@ def write_run(path: Path, count: int, **changes: Any) -> Path:
         (path / "videos" / one.video).write_bytes(b"video")
         rows.append(
             ManifestRow(
-                identity=one.id, case=one, status="made", video=one.video, sha256=sha(number), bytes=5, frames=17, fps=8
+                identity=identity_of(one),
+                case=one,
+                status="made",
+                video=one.video,
+                sha256=sha(number),
+                bytes=5,
+                frames=17,
+                fps=8,
             )
         )
     (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
@@ -75,7 +83,7 @@ def test_every_case_has_a_row(tmp_path: Path) -> None:
     answer(tmp_path, {0: 1, 1: 0.25, 2: {"refused": "too dark"}, 5: 2})
     (path / "videos" / "toy" / "0003.mp4").unlink()
     (path / "videos" / "toy" / "0004.mp4").write_bytes(b"longer video")
-    refused = ManifestRow(identity="x", case=case(6), status="refused", error="no layout")
+    refused = ManifestRow(identity=identity_of(case(6)), case=case(6), status="refused", error="no layout")
     with open(path / "manifest.jsonl", "a") as file:
         file.write(f"{refused.model_dump_json()}\n")
     rows = scored(tmp_path, path)
@@ -218,13 +226,14 @@ def test_two_judges_and_their_agreement(tmp_path: Path, capsys: pytest.CaptureFi
     cases: list[Case] = [case(i, category="consistent_attr", facts=facts) for i in range(4)]
     path = write_run(tmp_path / "run", 0)
     rows = [
-        ManifestRow(identity=c.id, case=c, status="made", video=c.video, sha256=sha(i)) for i, c in enumerate(cases)
+        ManifestRow(identity=identity_of(c), case=c, status="made", video=c.video, sha256=sha(i))
+        for i, c in enumerate(cases)
     ]
     (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
     asked = question("compbench/consistent/v1", facts, 0.1, 0)
-    one = [["A", "A"], ["B", "B"], ["A", "B"], ["A", None]]
-    two = [["A", "B"], ["B", "B"], ["A", "A"], ["A", None]]
-    for name, choices in (("vlm-one", one), ("vlm-two", two)):
+    first = [["A", "A"], ["B", "B"], ["A", "B"], ["A", None]]
+    second = [["A", "B"], ["B", "B"], ["A", "A"], ["A", None]]
+    for name, choices in (("vlm-one", first), ("vlm-two", second)):
         answer(tmp_path, {i: {"choices": c, "replies": []} for i, c in enumerate(choices)}, name, asked=asked)
     arguments = [str(path), "--answers", str(tmp_path / "answers"), "--agreement", "vlm-one"]
     assert main([*arguments, "vlm-two"]) == 0

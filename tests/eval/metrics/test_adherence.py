@@ -68,3 +68,22 @@ def test_flicker_is_measured_outside_of_boxes() -> None:
     assert adherence.flicker(video, box) == pytest.approx(10.0)
     assert adherence.flicker(video, [[], []]) == pytest.approx((100 * 200 + 300 * 10) / 400)
     assert adherence.flicker(video, [[(0.0, 0.0, 1.0, 1.0)]] * 2) == 0.0
+
+
+def test_equals_the_worlds_own_measure() -> None:
+    """The world's layout mIoU is written for its detections; both on the same random boxes."""
+    from ttom.emojiworld import metrics as world
+    from ttom.emojiworld.detector import Detection
+    from ttom.emojiworld.nouns import INDEX
+
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(9):
+        corners = rng.uniform(0, 0.6, (rng.integers(0, 4), 2))
+        frames.append([Detection(INDEX["cat"], 0.9, (x, y, x + 0.3, y + 0.3)) for x, y in corners.tolist()])
+    plan = adherence.planned(layout(), 9)["cat"]
+    ours = adherence.layout_miou(plan, [[found(*one.box) for one in frame] for frame in frames])
+    same_words = layout().model_copy(
+        update={"objects": tuple(one.model_copy(update={"phrase": "cat"}) for one in layout().objects)}
+    )
+    assert np.mean(ours) == pytest.approx(world.layout_miou(frames, same_words))
