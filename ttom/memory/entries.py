@@ -1,83 +1,226 @@
-"""What a memory's SQLite base holds: its tables, an entry, and what checks of it find."""
+"""An entry of the memory: the record that its value's file carries, and the row that the database keeps of it.
+
+Both are validated wherever they are read, since a file or database may be damaged or come from somebody else: lengths
+are bounded, numbers finite, texts valid Unicode, and a sha256 is 64 hexadecimal digits before it becomes a path.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
-from dataclasses import dataclass
-from typing import Any
+import re
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import numpy as np
-
-COLUMNS = (
-    "id, namespace, key, prompt, embedding, layout, uses, last_used, created, loss_before, loss_after, signature, "
-    "sha256, bytes"
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
 )
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
-    embedding BLOB NOT NULL, layout TEXT, uses INTEGER NOT NULL, last_used REAL NOT NULL, created REAL NOT NULL,
-    loss_before REAL, loss_after REAL, signature TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS by_namespace ON entries (namespace);
-CREATE INDEX IF NOT EXISTS by_value ON entries (sha256);
-CREATE INDEX IF NOT EXISTS by_use ON entries (uses, last_used);
-CREATE TABLE IF NOT EXISTS quarantined (
-    id INTEGER PRIMARY KEY, reason TEXT NOT NULL, at REAL NOT NULL, entry TEXT NOT NULL);
-"""
 
+from ttom.memory.signature import Signature
 
-@dataclass(frozen=True)
-class Entry:
-    """One remembered optimisation.
+MAX_NAME = 1024
+"""Characters of a namespace, an origin or the name of an embedder."""
+MAX_TEXT = 65_536
+"""Characters of a prompt or key."""
+MAX_LAYOUT = 2**20
+"""Characters of a layout as JSON."""
+MAX_DIMENSION = 65_536
+"""Numbers in an embedding."""
+MAX_VALUE_BYTES = 2**31
+"""Bytes of a value's file; that of Wan2.1-14B with rank 32 in every block has about 105 million."""
+MAX_COUNT = 2**62
 
-    Attributes:
-        id: Never used twice.
-        namespace: Whose memory it is.
-        key: The abstracted prompt.
-        prompt: The prompt as given.
-        embedding: ``(D,)`` float32, unit length.
-        layout: The layout as its JSON object, or None.
-        uses: How often it was read.
-        last_used, created: Seconds since 1970.
-        loss_before, loss_after: Alignment loss at the first and after the last iteration.
-        signature: Of backbone and adapter; only equal ones may be loaded.
-        sha256, bytes: Of the value's file.
-    """
-
-    id: int
-    namespace: str
-    key: str
-    prompt: str
-    embedding: np.ndarray
-    layout: dict[str, Any] | None
-    uses: int
-    last_used: float
-    created: float
-    loss_before: float | None
-    loss_after: float | None
-    signature: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What opening or `Store.verify` found: file names of orphans, and {id: reason} of quarantined entries."""
-
-    orphans: tuple[str, ...] = ()
-    quarantined: dict[int, str] | None = None
-
-    @property
-    def clean(self) -> bool:
-        return not self.orphans and not self.quarantined
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class CorruptValue(Exception):
-    """A value's file is missing or is not what its row says."""
+    """A value's file is missing, or is not what its row says."""
 
 
-def as_entry(row: tuple) -> Entry:
-    """A row of COLUMNS as an Entry."""
-    values = dict(zip(COLUMNS.split(", "), row, strict=True))
-    values["embedding"] = np.frombuffer(values["embedding"], np.float32)
-    values["layout"] = json.loads(values["layout"]) if values["layout"] else None
-    return Entry(**values)
+class BadRow(Exception):
+    """A row that no memory writes."""
+
+
+def _sha256(text: str) -> str:
+    if not SHA256.fullmatch(text):
+        raise ValueError("not a sha256 in 64 hexadecimal digits")
+    return text
+
+
+def _clean(text: str) -> str:
+    """Refuse what a database, a file or a terminal cannot hold: NUL and lone surrogates."""
+    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("the text has a NUL or a lone surrogate in it")
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("empty")
+    return text
+
+
+def _layout(value: Any) -> Any:
+    """A layout from its JSON text, as the database keeps it, or from the object itself."""
+    if value is None:
+        return None
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+        if len(text) > MAX_LAYOUT:
+            raise ValueError(f"a layout of {len(text)} characters; at most {MAX_LAYOUT} are stored")
+        found = json.loads(text) if isinstance(value, str) else value
+    except RecursionError:
+        raise ValueError("a layout that is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("a layout that is not an object")
+    return found
+
+
+def _vector(value: Any) -> np.ndarray:
+    """An embedding from its bytes, its base64 text, or an array: ``(D,)`` float32 of unit length."""
+    if isinstance(value, str):
+        if len(value) > 6 * MAX_DIMENSION:
+            raise ValueError("the embedding is too long")
+        value = base64.b64decode(value, validate=True)
+    if isinstance(value, bytes):
+        if len(value) % 4:
+            raise ValueError(f"an embedding of {len(value)} bytes")
+        value = np.frombuffer(value, np.float32)
+    if not isinstance(value, np.ndarray):
+        raise ValueError("the embedding is not an array")
+    vector = np.ascontiguousarray(value, np.float32)
+    if vector.ndim != 1 or not 0 < len(vector) <= MAX_DIMENSION:
+        raise ValueError(f"an embedding of shape {vector.shape}")
+    if not is_unit(vector[None])[0]:
+        raise ValueError("the embedding is not a finite vector of unit length")
+    return vector
+
+
+def is_unit(vectors: np.ndarray) -> np.ndarray:
+    """Which rows of ``(n, D)`` are finite and of unit length: one much longer would match every question."""
+    with np.errstate(all="ignore"):
+        squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    return np.abs(squares - 1) < 0.02  # false for NaN
+
+
+def _signature(value: Any) -> Any:
+    return Signature.parse(value) if isinstance(value, str) else value
+
+
+def _stable(signature: Signature) -> Signature:
+    return Signature.parse(str(signature))
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME, strict=True), AfterValidator(_clean), AfterValidator(_not_blank)]
+Text = Annotated[str, Field(max_length=MAX_TEXT, strict=True), AfterValidator(_clean)]
+Sha256 = Annotated[str, Field(strict=True), AfterValidator(_sha256)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)]
+
+
+class Record(BaseModel):
+    """What is remembered of one optimization besides the tensors; it never changes as long as they do not.
+
+    Every value's file carries its record, so that the values suffice to make the database anew.
+
+    Attributes:
+        namespace: Whose memory it is.
+        key: The abstracted prompt.
+        prompt: The prompt as given.
+        layout: The layout as its JSON object, or None.
+        embedding: Of the key, ``(D,)`` float32 of unit length.
+        signature: Of model and adapter; only equal ones may be loaded.
+        loss_before, loss_after: Alignment loss at the first and after the last iteration.
+        created: Seconds since 1970.
+        origin: Identity of the job that inserted it, so that the job repeated does not match its own entry; or None.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    namespace: Name
+    key: Text
+    prompt: Text
+    layout: Annotated[dict[str, Any] | None, BeforeValidator(_layout)] = None
+    embedding: Annotated[
+        np.ndarray,
+        BeforeValidator(_vector),
+        PlainSerializer(lambda vector: base64.b64encode(vector.tobytes()).decode()),
+    ]
+    signature: Annotated[
+        Signature,
+        BeforeValidator(_signature),
+        AfterValidator(_stable),
+        PlainSerializer(lambda s: {name: value for name, value in asdict(s).items() if name != "shapes"}),
+    ]
+    loss_before: Number | None = None
+    loss_after: Number | None = None
+    created: Number
+    origin: Name | None = None
+
+    def differs(self, other: Record, *, embedding: bool = True) -> str | None:
+        """Name of the first field in which two records differ, or None."""
+        for name in Record.model_fields:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if name == "embedding":
+                if embedding and not np.array_equal(mine, theirs):
+                    return name
+            elif mine != theirs:
+                return name
+        return None
+
+
+class Entry(Record):
+    """A row of the database: a record, the file with its tensors, and how often it was used.
+
+    Attributes:
+        id: Never used twice in one memory, unless its database was lost and made anew.
+        uses: How often it was read.
+        last_used: Seconds since 1970; for people, since clocks may go back.
+        turn: Counts the uses and insertions of the whole memory; larger is later.
+        sha256, bytes: Of the value's file.
+    """
+
+    id: Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
+    uses: Count = 0
+    last_used: Number
+    turn: Count = 0
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=0, le=MAX_VALUE_BYTES, strict=True)]
+
+
+COLUMNS = (
+    "id", "namespace", "key", "prompt", "embedding", "layout", "uses", "last_used", "created", "loss_before",
+    "loss_after", "signature", "sha256", "bytes", "origin", "turn",
+)  # fmt: skip
+"""Columns of the table of entries, in its order."""
+
+
+def as_entry(row: tuple[Any, ...]) -> Entry:
+    """A row of COLUMNS as an Entry. Raises BadRow."""
+    try:
+        return Entry.model_validate(dict(zip(COLUMNS, row, strict=True)))
+    except ValidationError as error:
+        raise BadRow(first_problem(error)) from None
+
+
+def as_row(record: Record, **counters: Any) -> dict[str, Any]:
+    """The columns of a record as the database keeps them, with the counters given."""
+    row = {name: getattr(record, name) for name in COLUMNS if name in type(record).model_fields} | counters
+    row["embedding"] = record.embedding.tobytes()
+    row["layout"] = json.dumps(record.layout) if record.layout is not None else None
+    row["signature"] = str(record.signature)
+    return row
+
+
+def first_problem(error: ValidationError) -> str:
+    """What is wrong in one line, without the value, which may be long or secret."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in found["loc"][:2])
+    return f"{where}: {found['msg'].removeprefix('Value error, ')[:150]}"

@@ -1,4 +1,4 @@
-"""Files of the memory: its description, writes that are whole or absent, and what the disk refuses in one error."""
+"""The memory's description in memory.json, and one clear error for whatever the disk or SQLite refuses."""
 
 from __future__ import annotations
 
@@ -7,62 +7,84 @@ import json
 import os
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ttom import files
-from ttom.errors import UserError
-from ttom.files import sync_folder as sync_folder
+from ttom.errors import SetupError, UserError
+from ttom.memory.entries import MAX_DIMENSION, MAX_NAME
+from ttom.memory.values import read_regular
 
-VERSION = 1
+NAME = "memory.json"
+VERSION = 2
+"""Of the format. 2 adds records to the values, and origins, turns and removals to the database."""
 FORMAT = "ttom-memory"
-FORGOTTEN_SECONDS = 3600.0
-"""Age at which an unfinished file of an unknown process is removed."""
+MAX_BYTES = 65_536
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA)
 
 
-def part_path(target: Path) -> Path:
-    """A name beside the target for the unfinished file; it tells who writes."""
-    return target.with_name(f".part-{os.getpid()}-{secrets.token_hex(6)}")
+class DamagedMemory(SetupError):
+    """The database of a memory is missing, damaged or behind its values: nothing is written until it is made anew."""
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        super().__init__(
+            f"the memory {folder} {problem}",
+            expected="a database that knows every value",
+            remedy=f"ttom memory rebuild {folder}, which makes it anew from the values; nothing was removed",
+        )
+
+
+class NewerMemory(UserError):
+    """A memory of a version that this package does not know."""
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    remedy = "the path of a memory, or a new folder with `memory.mode=readwrite`"
+    """What memory.json says. Raises UserError if the folder is no memory, or of a newer version."""
+    remedy = "the path of a memory, or a new folder that may be written"
     try:
-        meta = json.loads((folder / "memory.json").read_text())
+        meta = json.loads(read_regular(folder / NAME, MAX_BYTES))
         version = meta["version"] if meta["format"] == FORMAT else None
-        known = isinstance(meta["embedder"], str) and isinstance(meta["dimension"], int)
-    except FileNotFoundError:
-        raise UserError(f"{folder} is no memory", expected="a folder with a memory.json", remedy=remedy) from None
+        known = _is_description(meta)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} is no memory", expected=f"a folder with a {NAME}", remedy=remedy) from None
     except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another `memory.path`") from None
-    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another memory.path") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         version, known = None, False
     if isinstance(version, int) and version > VERSION:
-        raise UserError(
+        raise NewerMemory(
             f"{folder} is a memory of version {version}", expected=f"version {VERSION} or older", remedy="a newer ttom"
         )
-    if version != VERSION or not known:
-        raise UserError(f"{folder / 'memory.json'} does not describe a memory", remedy=remedy)
+    if version not in (1, VERSION) or not known:
+        raise UserError(f"{folder / NAME} does not describe a memory", remedy=f"{remedy}; or ttom memory rebuild")
     return meta
 
 
-def is_left(file: os.DirEntry[str]) -> bool:
-    """Whether a file without a row can be removed: a value always, an unfinished one if its writer is gone."""
-    if not file.name.startswith(".part-"):
-        return True
+def _is_description(meta: dict[str, Any]) -> bool:
+    embedder, dimension = meta["embedder"], meta["dimension"]
+    named = isinstance(embedder, str) and 0 < len(embedder) <= MAX_NAME
+    return named and type(dimension) is int and 0 < dimension <= MAX_DIMENSION
+
+
+def write_meta(folder: Path, embedder: str, dimension: int) -> dict[str, Any]:
+    """Write memory.json, whole or not at all; returns what it says."""
+    meta = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
+    write_whole(folder / NAME, json.dumps(meta, indent=1).encode())
+    return meta
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing."""
+    part = path.with_name(f".part-{os.getpid()}-{secrets.token_hex(6)}")
     try:
-        os.kill(int(file.name.split("-")[1]), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, ValueError, IndexError):
-        pass
-    try:
-        return time.time() - file.stat().st_mtime > FORGOTTEN_SECONDS
-    except FileNotFoundError:
-        return False
+        write_synced(part, data)
+        os.replace(part, path)
+        sync_folder(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -72,22 +94,45 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing."""
-    files.write_bytes(path, data)
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one clear error."""
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Convert disk and SQLite errors to UserError; all of them would meet the next prompt too (SetupError)."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "a folder that you may write to, or `memory.mode=read`"
-        raise UserError(f"the memory {folder} cannot be used: {error.strerror}", remedy=remedy) from None
-    except sqlite3.DatabaseError as error:
-        raise UserError(
-            f"the memory {folder} cannot be used: {error}",
-            remedy="free some space, check the permissions of the folder, or another `memory.path`",
+        if error.errno in _FULL:
+            raise _disk_full(folder) from None
+        raise SetupError(
+            f"the memory {folder} cannot be used: {error.strerror or error}"[:500],
+            remedy='a folder that may be written, or memory.mode "read"',
         ) from None
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise _disk_full(folder) from None
+        if code in _CORRUPT:
+            raise DamagedMemory(folder, f"has a damaged database ({str(error)[:200]})") from None
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise SetupError(
+                f"the memory {folder} has been busy with another process's writes for a minute", remedy="try again"
+            ) from None
+        raise SetupError(
+            f"the memory {folder} cannot be used: {str(error)[:200]}",
+            remedy="check the permissions and the space of the folder, or another memory.path",
+        ) from None
+
+
+def _disk_full(folder: Path) -> SetupError:
+    return SetupError(
+        f"disk full: nothing more can be written to the memory {folder}",
+        expected="room for the value; what was stored before is intact",
+        remedy="free some space, remove entries with ttom memory prune, or move the memory",
+    )

@@ -1,9 +1,9 @@
-"""Looking after a memory: look, verify, prune, embed anew, combine. Nothing here prints or imports torch."""
+"""Looking after a memory: look, verify, prune, delete, embed anew. Nothing here prints or imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ttom.errors import UserError
-from ttom.memory.files import told
-from ttom.memory.store import UNFINISHED, CorruptValue, Entry, Findings, Store
+from ttom.memory.database import check_integrity
+from ttom.memory.entries import BadRow, CorruptValue, Entry
+from ttom.memory.files import DamagedMemory, disk_errors
+from ttom.memory.signature import Signature
+from ttom.memory.store import Store
 
 if TYPE_CHECKING:
     from ttom.memory.embedders import TextEmbedder
@@ -27,77 +30,139 @@ class Stats:
     bytes: int
     embedder: str
     dimension: int
-    signatures: tuple[str, ...]
+    signatures: tuple[Signature, ...]
     quarantined: dict[int, str]
     oldest: float | None
     newest: float | None
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What `merge` did: entries copied, equal ones that were there already, and (memory, id, reason) left out."""
+class Findings:
+    """What `verify` found.
 
-    copied: int
-    present: int
-    damaged: tuple[tuple[Path, int, str], ...]
+    Attributes:
+        entries: Number of those whose row and value are as they were written.
+        quarantined: {id: reason} of the entries that were taken out.
+        orphans: sha256 of values that no entry needs and that cannot make an entry anew.
+        removed: Those of them that were removed.
+        strange: Paths below the folder of values of what no memory makes; never touched.
+    """
+
+    entries: int = 0
+    quarantined: dict[int, str] | None = None
+    orphans: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        return not self.orphans and not self.quarantined
 
 
 # Looking
 
 
 def find(store: Store, id_: int) -> Entry:
-    """The entry of that id. Raises UserError if there is none, or if it was quarantined."""
-    with told(store.folder):
-        entry = next(store.entries([id_]), None) if abs(id_) < 2**63 else None  # more than SQLite can ask for
-        if entry is not None:
-            return entry
+    """The entry of that id. Raises UserError if there is none, if it was quarantined, or if its row is damaged."""
+    with disk_errors(store.folder):
+        found = next(store.rows([id_]), None) if abs(id_) < 2**63 else None  # more than SQLite can ask for
+        if found is not None and isinstance(found[1], Entry):
+            return found[1]
         reason = store.quarantined().get(id_)
     state = f"is in quarantine: {reason}" if reason else "does not exist"
+    if found is not None:
+        state = f"has a damaged row: {found[1]}"
     raise UserError(
         f"entry {id_} of the memory {store.folder} {state}",
         expected="an id of an entry",
-        remedy=f"ttom memory list {store.folder}",
+        remedy=f"ttom memory {'verify' if found is not None else 'list'} {store.folder}",
     )
 
 
-def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> list[Entry]:
-    """Up to `limit` entries, of one namespace if given, the last made first."""
+def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> list[tuple[int, Entry | BadRow]]:
+    """Up to `limit` entries, of one namespace if given, the last made first; BadRow where a row cannot be read."""
     if limit < 1:
-        raise UserError(f"`limit` is {limit}", expected="a whole number of at least 1")
-    where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
-    query = f"SELECT id FROM entries {where} ORDER BY created DESC, id DESC LIMIT ?"
-    with told(store.folder):
-        ids = [row[0] for row in store.db.execute(query, (*what, limit))]
-        return list(store.entries(ids))
+        raise UserError(f"limit is {limit}", expected="a whole number of at least 1")
+    check_namespace(namespace)
+    with disk_errors(store.folder):
+        return list(store.rows(store.newest(limit, namespace)))
 
 
 def stats(store: Store) -> Stats:
     """Count what the memory holds."""
-    with told(store.folder):
-        names = store.db.execute("SELECT namespace, count(*) FROM entries GROUP BY namespace ORDER BY namespace")
-        oldest, last = store.db.execute("SELECT min(created), max(created) FROM entries").fetchone()
+    with disk_errors(store.folder):
+        oldest, last = store.made_between()
         return Stats(
             entries=len(store),
-            namespaces=dict(names),
+            namespaces=store.namespaces(),
             bytes=store.total_bytes(),
             embedder=store.embedder,
             dimension=store.dimension,
-            signatures=tuple(sorted(store.signatures())),
+            signatures=tuple(store.signatures()),
             quarantined=store.quarantined(),
             oldest=oldest,
             newest=last,
         )
 
 
-def verify(folder: Path) -> Findings:
-    """Remove files that no entry needs and quarantine entries whose value is missing or damaged; says which."""
-    with told(folder), Store(folder) as store:
-        found = store.verify()
-        quarantined = {**(store.found.quarantined or {}), **(found.quarantined or {})}
-        return Findings((*store.found.orphans, *found.orphans), quarantined)
+def verify(folder: Path, *, repair: bool = False) -> Findings:
+    """Check the database and read every value; quarantine entries whose row or value is missing or damaged.
+
+    Args:
+        folder: The memory.
+        repair: Also remove the values that no entry needs: those of version 1 that an interrupted process left. Only
+            files whose name is the sha256 of their bytes are removed.
+
+    Raises:
+        DamagedMemory: The database is damaged or behind its values; nothing was changed.
+    """
+    with disk_errors(folder), Store(folder) as store:
+        check_integrity(store.db, folder)
+        bad: dict[int, str] = {}
+        wrong: DamagedMemory | None = None
+        sound = 0
+        for id_, found in list(store.rows()):
+            try:
+                if isinstance(found, BadRow):
+                    raise found
+                store.checked(found, store.values.read(found.sha256))
+                sound += 1
+            except BadRow as error:
+                store.quarantine_row(id_, str(error))
+                bad[id_] = str(error)
+            except CorruptValue as error:
+                assert isinstance(found, Entry)
+                if store.quarantine(found, str(error)):
+                    bad[id_] = str(error)
+            except DamagedMemory as error:
+                wrong = wrong or error
+        if wrong is not None:
+            raise wrong
+        listing = store.values.list()
+        orphans = sorted(listing.values - store.needed_values())
+        removed = [sha256 for sha256 in orphans if repair and _is_own(store, sha256)]
+        for sha256 in removed:
+            store.values.remove(sha256)
+        return Findings(sound, bad, tuple(orphans), tuple(removed), listing.other)
+
+
+def _is_own(store: Store, sha256: str) -> bool:
+    """Whether a file's content proves its name."""
+    with suppress(CorruptValue):
+        store.values.read(sha256)
+        return True
+    return False
 
 
 # Changing
+
+
+def check_namespace(namespace: str | None) -> None:
+    """Raise UserError for a name that no namespace has; None stands for all of them."""
+    if namespace is not None and not (namespace.strip() and namespace.isprintable()):
+        raise UserError(
+            f"namespace is {namespace!r:.100}", expected="a name of printable characters; leave it out to mean all"
+        )
 
 
 def prune(
@@ -107,15 +172,29 @@ def prune(
     max_bytes: int | None = None,
     namespace: str | None = None,
     keep: Iterable[int] = (),
-) -> int:
-    """Delete least used entries, of one namespace if given, until the rest is within the limits; returns how many.
+) -> list[int]:
+    """Evict least-used entries, of one namespace if given, until the rest is within the limits; returns their ids.
 
     Entries in `keep` stay. A value that entries share counts for each of them.
     """
-    for name, limit in (("`max_items`", max_items), ("`max_bytes`", max_bytes)):
+    gone = least_needed(store, max_items=max_items, max_bytes=max_bytes, namespace=namespace, keep=keep)
+    return store.delete(gone) if gone else []
+
+
+def least_needed(
+    store: Store,
+    *,
+    max_items: int | None = None,
+    max_bytes: int | None = None,
+    namespace: str | None = None,
+    keep: Iterable[int] = (),
+) -> list[int]:
+    """The ids that `prune` would evict."""
+    for name, limit in (("max_items", max_items), ("max_bytes", max_bytes)):
         if limit is not None and limit < 1:
             raise UserError(f"{name} is {limit}", expected="a whole number of at least 1")
-    order, kept = list(store.least_used(namespace)), set(keep)
+    check_namespace(namespace)
+    order, kept = store.least_used(namespace), set(keep)
     items, size, gone = len(order), sum(size for _, size in order), []
     for id_, entry_bytes in order:
         if (max_items is None or items <= max_items) and (max_bytes is None or size <= max_bytes):
@@ -123,14 +202,15 @@ def prune(
         if id_ not in kept:
             gone.append(id_)
             items, size = items - 1, size - entry_bytes
-    return store.delete(gone) if gone else 0
+    return gone
 
 
-def delete(store: Store, ids: Sequence[int]) -> int:
-    """Delete entries; returns how many. Raises UserError, with nothing deleted, if one does not exist."""
+def delete(store: Store, ids: Sequence[int]) -> list[int]:
+    """Delete entries; returns their ids. Raises UserError, with nothing deleted, if one does not exist."""
     for id_ in ids:
-        find(store, id_)
-    return store.delete(dict.fromkeys(ids))
+        if abs(id_) >= 2**63 or not list(store.rows([id_])):
+            find(store, id_)  # says why
+    return store.delete(ids)
 
 
 def reindex(folder: Path, embedder: TextEmbedder) -> int:
@@ -138,7 +218,7 @@ def reindex(folder: Path, embedder: TextEmbedder) -> int:
 
     Also mends a memory whose reindexing was interrupted; until then nothing can be looked up in it.
     """
-    with told(folder), Store(folder) as store:
+    with disk_errors(folder), Store(folder) as store:
         known: dict[str, np.ndarray] = {}
 
         def embed(key: str) -> np.ndarray:
@@ -152,61 +232,18 @@ def reindex(folder: Path, embedder: TextEmbedder) -> int:
         return store.rekey(embedder.identity, embedder.dimension, embed)
 
 
-def merge(sources: Sequence[Path], into: Path) -> Merged:
-    """Copy the entries of several memories into one, an existing memory or a new or empty folder.
+def check_model(folder: Path, model: str) -> None:
+    """Raise UserError if the memory's adapters are of another model: other keys would not make them usable.
 
-    Entries get ids of the target; one that it has already (same namespace, key, prompt and value) is not copied again,
-    so that merging once more, also after an interruption, changes nothing that is there. Damaged entries are left out.
-    The sources are only read.
-
-    Raises:
-        UserError: The memories differ in embedder or signature, or one is no memory; nothing was copied then.
+    Args:
+        folder: The memory; only read.
+        model: Class and configuration of the transformer, as `Signature.model`.
     """
-    sources = [source for source in sources if not _same(source, into)]
-    if not sources:
-        raise UserError("there is nothing to merge", expected="a memory other than `into`")
-    with ExitStack() as open_stores:
-        opened = [open_stores.enter_context(Store(source, read_only=True)) for source in sources]
-        exists = (into / "memory.json").exists()
-        target = open_stores.enter_context(Store(into)) if exists else None
-        _check_alike([*([target] if target else []), *opened])
-        if target is None:
-            created = Store.create(into, embedder=opened[0].embedder, dimension=opened[0].dimension)
-            target = open_stores.enter_context(created)
-        copied, present, damaged = 0, 0, []
-        for source in opened:
-            for entry in source.entries():
-                try:
-                    taken = target.take(entry, source.value_bytes(entry))
-                except CorruptValue as error:
-                    damaged.append((source.folder, entry.id, str(error)))
-                    continue
-                copied, present = copied + (taken is not None), present + (taken is None)
-    return Merged(copied, present, tuple(damaged))
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
-
-
-def _check_alike(stores: Sequence[Store]) -> None:
-    """Raise UserError unless keys can be compared and values loaded across all of them."""
-    first, signed = stores[0], [(store, name) for store in stores for name in store.signatures()]
-    for store in stores:
-        if store.embedder.startswith(UNFINISHED):
-            raise UserError(
-                f"the memory {store.folder} has an {store.embedder}", remedy=f"ttom memory reindex {store.folder}"
-            )
-        if (store.embedder, store.dimension) != (first.embedder, first.dimension):
-            raise UserError(
-                f"{store.folder} has keys of the embedder {store.embedder} (dimension {store.dimension})",
-                expected=f"that of {first.folder}: {first.embedder} (dimension {first.dimension})",
-                remedy=f"ttom memory reindex {store.folder} with that embedder",
-            )
-    for store, name in signed:
-        if name != signed[0][1]:
-            raise UserError(
-                f"{store.folder} holds adapters of: {name}",
-                expected=f"those of {signed[0][0].folder}: {signed[0][1]}",
-                remedy="merge only memories of the same model, `adapter` and `tto.blocks` settings",
-            )
+    with Store(folder, read_only=True) as store:
+        others = [signature for signature in store.signatures() if signature.model != model]
+    if others:
+        raise UserError(
+            f"the memory {folder} holds adapters of another model: {others[0]}",
+            expected=f"adapters of {model}",
+            remedy="the model that it was made with: new keys would not make its adapters fit this one",
+        )

@@ -15,11 +15,13 @@ from ttom.errors import SetupError
 from ttom.layout.model import Layout
 from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
-from ttom.memory.files import told
+from ttom.memory.entries import BadRow, CorruptValue, Entry
+from ttom.memory.files import NAME, disk_errors
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
-from ttom.memory.maintenance import prune
-from ttom.memory.store import CorruptValue, Entry, Store
+from ttom.memory.maintenance import check_namespace, prune
+from ttom.memory.signature import Signature
+from ttom.memory.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,31 +44,37 @@ class Recalled:
 
 
 class Memory:
-    """Optimised adapters of past prompts under their abstracted prompts.
+    """Optimized adapters of past prompts under their abstracted prompts.
 
     Args:
         store: Where they are kept.
         embedder: Makes the keys; must be the one that the store was made with.
         config: How to read and write.
-        signature: Of the backbone and adapter in use (`LoraAdapter.signature`); None for commands that load nothing.
+        signature: Of the model and adapter in use (`LoraAdapter.signature`); None for commands that load nothing.
 
     Raises:
-        SetupError: If the store was made with another embedder, or for another backbone or adapter.
+        SetupError: The store was made for another model or adapter, or with another embedder.
     """
 
-    def __init__(self, store: Store, embedder: TextEmbedder, config: MemoryConfig, signature: str | None) -> None:
+    def __init__(self, store: Store, embedder: TextEmbedder, config: MemoryConfig, signature: Signature | None) -> None:
         self.store, self.embedder, self.config, self.signature = store, embedder, config, signature
+        for name in filter(None, (config.namespace, config.shared_namespace)):
+            check_namespace(name)
         self._check()
-        self._namespace: dict[int, str] = {}
-        self._index = VectorIndex(store.dimension, config.index, gpu=config.index_gpu)
-        self._last_id, self._seen, self._changed = 0, -1, True
+        self._skipped: set[tuple[int, str]] = set()  # ids and values that a frozen memory could not read
+        self._restart()
 
     @classmethod
-    def open(cls, config: MemoryConfig, embedder: TextEmbedder, signature: str | None) -> Memory:
-        """Open the memory at config.path; in mode "readwrite" a new or empty folder becomes one."""
+    def open(cls, config: MemoryConfig, embedder: TextEmbedder, signature: Signature | None) -> Memory:
+        """Open the memory at config.path; in mode "readwrite" a new or empty folder becomes one.
+
+        Raises:
+            SetupError: As the constructor, and if the memory is damaged or its disk refuses.
+            UserError: The folder is no memory.
+        """
         assert config.path is not None
         folder = Path(os.path.expanduser(config.path))
-        if config.mode == "readwrite" and not (folder / "memory.json").exists():
+        if config.mode == "readwrite" and not (folder / NAME).exists():
             store = Store.create(folder, embedder=embedder.identity, dimension=embedder.dimension)
         else:
             store = Store(folder, read_only=config.mode == "read")
@@ -83,38 +91,52 @@ class Memory:
     def close(self) -> None:
         self.store.close()
 
-    def look_up(self, prompt: str, layout: Layout) -> Lookup:
-        """Ask for the adapter of a prompt; the answer also takes in what becomes of it."""
-        key = abstract(prompt, layout)
-        with told(self.store.folder):
-            return Lookup(self, prompt, layout, key, self.recall(key))
+    def look_up(
+        self, prompt: str, layout: Layout, *, origin: str | None = None, exclude_origin: str | None = None
+    ) -> Lookup:
+        """Ask for the adapter of a prompt; the answer also takes in what becomes of it.
 
-    def match(self, key: str) -> list[Match]:
+        Args:
+            prompt: As given.
+            layout: Its layout.
+            origin: Identity of the job that asks, such as a row of a stream: what `Lookup.keep` inserts carries it, and
+                takes the place of what the same job inserted before.
+            exclude_origin: Entries with this origin are no match: a job that was killed after its insertion, and is
+                done again, must not find its own entry. Usually the same as `origin`.
+        """
+        key = abstract(prompt, layout)
+        with disk_errors(self.store.folder):
+            return Lookup(self, prompt, layout, key, self.recall(key, exclude_origin=exclude_origin), origin)
+
+    def match(self, key: str, *, exclude_origin: str | None = None) -> list[Match]:
         """Up to top_k entries whose similarity reaches the threshold, best first.
 
-        Those of config.namespace; if there is none, those of config.shared_namespace.
+        Those of config.namespace; if there is none, those of config.shared_namespace. Never those with the excluded
+        origin.
         """
         self._refresh()
         vector = self.embedder.embed([key])
         for namespace in filter(None, (self.config.namespace, self.config.shared_namespace)):
-            found = self._nearest(vector, namespace)
+            found = self._nearest(vector, namespace, exclude_origin)
             if found:
                 return found
         return []
 
-    def recall(self, key: str) -> Recalled | None:
+    def recall(self, key: str, *, exclude_origin: str | None = None) -> Recalled | None:
         """Read the matching entries and fuse them; None without a match. Counts a use of each, unless frozen.
 
-        An entry whose value is damaged is quarantined (only left out if frozen) and the next best takes its place.
+        An entry whose value is missing, damaged, not finite or of other shapes than the model's is quarantined (only
+        left out if frozen) and the next best takes its place.
         """
         while True:
-            matches, states = self.match(key), []
+            matches, states = self.match(key, exclude_origin=exclude_origin), []
             for match in matches:
                 try:
-                    states.append({name: t.float() for name, t in self.store.value(match.entry).items()})
+                    state = self.store.state(match.entry, self.signature)
                 except CorruptValue as error:
                     self._drop(match.entry, str(error))
                     break
+                states.append({name: tensor.float() for name, tensor in state.items()})
             else:
                 break
         if not matches:
@@ -124,7 +146,7 @@ class Memory:
         return Recalled(fuse(states, [match.similarity for match in matches], self.config.fusion), tuple(matches))
 
     def insert(self, lookup: Lookup, state: dict[str, Tensor], losses: tuple[float | None, float | None]) -> int:
-        """Remember an optimised adapter; returns its entry's id. Beyond capacity the least used are given up."""
+        """Remember an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
         assert self.signature is not None
         key = lookup.key
         id_ = self.store.insert(
@@ -136,13 +158,14 @@ class Memory:
             namespace=self.config.namespace,
             layout=lookup.layout.model_dump(mode="json"),
             losses=losses,
+            origin=lookup.origin,
         )
         self._changed = True
         self.make_room(keep=[id_])
         return id_
 
     def update(self, recalled: Recalled, state: dict[str, Tensor], loss_after: float | None) -> list[int]:
-        """Give the entries that were read the adapter optimised further from them; returns their ids.
+        """Give the entries that were read the adapter optimized further from them; returns their ids.
 
         config.update "replace" stores it as it is, "merge" as (old + sim * new) / (1 + sim). Entries of the shared
         namespace, and those that are gone or damaged meanwhile, are left alone.
@@ -154,17 +177,17 @@ class Memory:
             new = state
             if self.config.update == "merge":
                 try:
-                    old = {name: t.float() for name, t in self.store.value(match.entry).items()}
+                    old = self.store.state(match.entry, self.signature)
                 except CorruptValue:
                     continue
-                new = merge(old, state, match.similarity)
+                new = merge({name: tensor.float() for name, tensor in old.items()}, state, match.similarity)
             if self.store.replace(match.entry.id, self._packed(new), loss_after=loss_after):
                 done.append(match.entry.id)
         self.make_room(keep=done)
         return done
 
     def make_room(self, keep: Iterable[int] = ()) -> int:
-        """Delete least used entries of the namespace until it is within capacity; never those in `keep`."""
+        """Evict least-used entries of the namespace until it is within capacity; never those in `keep`."""
         config = self.config
         if config.max_items is None and config.max_bytes is None:
             return 0
@@ -176,68 +199,115 @@ class Memory:
             keep=keep,
         )
         self._changed |= bool(gone)
-        return gone
+        return len(gone)
 
     def _check(self) -> None:
+        # The model first: with another one, other keys would not help.
+        if self.signature is not None:
+            others = [s for s in self.store.signatures() if s != self.signature]
+            if others:
+                raise _misfit(self.store.folder, others[0], self.signature)
         if self.store.embedder != self.embedder.identity:
             raise SetupError(
                 f"the memory {self.store.folder} has keys of the embedder {self.store.embedder}",
                 expected=f"the embedder in use, {self.embedder.identity}",
-                remedy=f"ttom memory reindex {self.store.folder}, or the `memory.embedder` it was made with",
-            )
-        others = [s for s in self.store.signatures() if s != self.signature]
-        if self.signature is not None and others:
-            raise SetupError(
-                f"the memory {self.store.folder} holds adapters of: {others[0]}",
-                expected=f"adapters of: {self.signature}",
-                remedy="the model, `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
+                remedy=f"ttom memory reindex {self.store.folder}, or the memory.embedder it was made with",
             )
 
-    def _nearest(self, vector: np.ndarray, namespace: str) -> list[Match]:
+    def _nearest(self, vector: np.ndarray, namespace: str, exclude_origin: str | None) -> list[Match]:
         wanted = min(self.config.top_k, len(self._index))
         count = wanted
         while wanted:
             similarities, ids = self._index.search(vector, count)
             pairs = zip(similarities[0].tolist(), ids[0].tolist(), strict=True)
             good = [(s, i) for s, i in pairs if i >= 0 and s >= self.config.threshold]
-            mine = [(s, i) for s, i in good if self._namespace.get(i) == namespace][:wanted]
+            mine = [(s, i) for s, i in good if self._may_match(i, namespace, exclude_origin)][:wanted]
             # Entries of other namespaces may fill the answer: ask for more until it suffices or nothing is left.
-            if len(mine) == wanted or len(good) < count or count == len(self._index):
-                entries = {entry.id: entry for entry in self.store.entries([i for _, i in mine])}
-                return [Match(entries[i], s) for s, i in mine if i in entries]
-            count = min(4 * count, len(self._index))
+            if not (len(mine) == wanted or len(good) < count or count == len(self._index)):
+                count = min(4 * count, len(self._index))
+                continue
+            entries = self._entries([i for _, i in mine])
+            if len(entries) == len(mine):
+                return [Match(entries[i], s) for s, i in mine]
+            wanted = min(wanted, len(self._index))  # what could not be read is gone from the index: look again
+            count = min(count, len(self._index))
         return []
+
+    def _entries(self, ids: list[int]) -> dict[int, Entry]:
+        """Entries by id; those that are gone or whose row is damaged are matched no more."""
+        found = dict(self.store.rows(ids))
+        for id_, row in found.items():
+            if isinstance(row, BadRow) and not self.frozen:
+                self.store.quarantine_row(id_, str(row))
+        entries = {id_: row for id_, row in found.items() if isinstance(row, Entry)}
+        self._forget(set(ids) - entries.keys())
+        return entries
+
+    def _may_match(self, id_: int, namespace: str, exclude_origin: str | None) -> bool:
+        whose, origin = self._known.get(id_, (None, None))
+        return whose == namespace and (exclude_origin is None or origin != exclude_origin)
+
+    def _restart(self) -> None:
+        """Forget what was read of the store."""
+        self._known: dict[int, tuple[str | None, str | None]] = {}  # namespace and origin
+        self._index = VectorIndex(self.store.dimension, self.config.index, gpu=self.config.index_gpu)
+        self._last_id, self._seen, self._changed = 0, -1, True
 
     def _refresh(self) -> None:
         """Bring the index to what the store holds now, other processes' writes included."""
         version = self.store.version()
         if version == self._seen and not self._changed:
             return
-        ids, namespaces, vectors = self.store.embeddings(after=self._last_id)
-        if len(ids):
-            self._index.add(ids, vectors)
-            self._namespace |= dict(zip(ids.tolist(), namespaces, strict=True))
-            self._last_id = int(ids[-1])
-        if len(self.store) != len(self._namespace):
-            gone = set(self._namespace) - set(self.store.ids())
-            self._index.remove(np.array(sorted(gone), np.int64))
-            for id_ in gone:
-                del self._namespace[id_]
+        keys = self.store.keys(after=self._last_id)
+        self._index.add(keys.ids, keys.vectors)
+        self._known |= dict(zip(keys.ids.tolist(), zip(keys.namespaces, keys.origins, strict=True), strict=True))
+        self._known |= dict.fromkeys(keys.unusable, (None, None))
+        self._last_id = max([self._last_id, *keys.ids[-1:].tolist(), *keys.unusable[-1:]])
+        if len(self.store) != len(self._known):
+            self._forget(set(self._known) - set(self.store.ids()))
         self._seen, self._changed = version, False
 
+    def _forget(self, ids: set[int]) -> None:
+        self._index.remove(np.array(sorted(ids), np.int64))
+        for id_ in ids:
+            self._known.pop(id_, None)
+
     def _drop(self, entry: Entry, reason: str) -> None:
+        """Match an entry no more whose value cannot be used."""
         if not self.frozen:
             self.store.quarantine(entry, reason)
             self._changed = True
-        else:
-            self._index.remove(np.array([entry.id], np.int64))
-            self._namespace.pop(entry.id, None)
+            return
+        if not self.store.values.exists(entry.sha256) and (entry.id, entry.sha256) not in self._skipped:
+            # Another process may have updated the entry since the memory was opened: read what it says now.
+            self.store.refresh()
+            self._check()
+            self._restart()
+            self._refresh()
+        self._skipped.add((entry.id, entry.sha256))
+        now = {found.id: found.sha256 for found in self.store.entries([id_ for id_, _ in self._skipped])}
+        self._forget({id_ for id_, sha256 in self._skipped if now.get(id_) == sha256})
 
     def _packed(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         import torch
 
         dtype = getattr(torch, self.config.dtype)
         return {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items()}
+
+
+def _misfit(folder: Path, theirs: Signature, ours: Signature) -> SetupError:
+    """What to do about a memory of another model, or of the same model with another adapter."""
+    if theirs.model != ours.model:
+        return SetupError(
+            f"the memory {folder} holds adapters of another model: {theirs}",
+            expected=f"adapters of {ours.model} ({ours.family})",
+            remedy="the model it was made with, or another memory.path; adapters cannot be converted",
+        )
+    return SetupError(
+        f"the memory {folder} holds adapters of: {theirs}",
+        expected=f"adapters of: {ours}",
+        remedy="the adapter and tto.blocks settings it was made with, or another memory.path",
+    )
 
 
 @dataclass(frozen=True)
@@ -247,6 +317,7 @@ class Lookup:
     Attributes:
         key: The abstracted prompt.
         recalled: What was read; None without a match.
+        origin: Identity of the job that asked; what `keep` inserts carries it.
     """
 
     memory: Memory
@@ -254,6 +325,7 @@ class Lookup:
     layout: Layout
     key: str
     recalled: Recalled | None
+    origin: str | None = None
 
     @property
     def state(self) -> dict[str, Tensor] | None:
@@ -261,10 +333,13 @@ class Lookup:
         return self.recalled.state if self.recalled is not None else None
 
     def keep(self, adapter: dict[str, Tensor], losses: tuple[float, float]) -> dict[str, Any]:
-        """Insert without a match, update after further optimisation, leave a frozen memory alone.
+        """Insert without a match, update after further optimization, leave a frozen memory alone.
 
         Returns:
             What a report says of it: mode, key, hit, used, matches, inserted, updated.
+
+        Raises:
+            SetupError: The disk refuses; what was stored before is intact.
         """
         config, recalled, inserted, updated = self.memory.config, self.recalled, None, []
         if not self.memory.frozen and recalled is None:
@@ -277,7 +352,6 @@ class Lookup:
             "key": self.key,
             "hit": recalled is not None,
             "used": config.use if recalled is not None else None,
-            "similarity": round(matches[0].similarity, 6) if matches else None,
             "matches": [{"id": m.entry.id, "key": m.entry.key, "similarity": round(m.similarity, 6)} for m in matches],
             "inserted": inserted,
             "updated": updated,

@@ -2,42 +2,47 @@
 
     DIR/memory.json                  format, version, embedder identity, dimension
     DIR/entries.sqlite               one row an entry, write-ahead log, synchronous=FULL
-    DIR/values/ab/ab12....safetensors  one file a value, named by the sha256 of its bytes
+    DIR/values/ab/ab12....safetensors  one file a value, named by the sha256 of its bytes, its entry's record in it
     DIR/quarantine/                  files that did not hold what their row says
+    DIR/memory.lock                  locked by every process that may write
 
-A value is in place before its row is committed, and a row is gone before its value: after a crash at any point the
-worst that is left is a file without a row, which the next opening removes. Renaming a value into place and removing
-one happen under SQLite's write lock, so that one process never removes what another is about to commit.
+A value is on the disk under a temporary name before its row is committed, and gets its final name after that. A row is
+gone, and its value noted as removed, before the file is. So whatever is interrupted, a file with a final name has a
+row or is noted; where that is not so, the database was lost or set back, and nothing is written until `rebuild` has
+made it anew from the values. Nothing else in the folder is ever removed or renamed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
+import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from ttom.errors import UserError
-from ttom.memory.connections import connect, connect_to_copy, is_ours
-from ttom.memory.entries import COLUMNS, CorruptValue, Entry, Findings, as_entry
-from ttom.memory.files import (
-    FORMAT,
-    VERSION,
-    is_left,
-    part_path,
-    read_meta,
-    sync_folder,
-    told,
-    write_synced,
-    write_whole,
+from ttom.errors import SetupError, UserError
+from ttom.memory import database
+from ttom.memory.entries import (
+    MAX_NAME,
+    SHA256,
+    CorruptValue,
+    Entry,
+    Record,
+    as_row,
+    first_problem,
 )
+from ttom.memory.files import NAME, VERSION, DamagedMemory, disk_errors, read_meta, write_meta
+from ttom.memory.locks import PRESENCE, Presence, Scratch
+from ttom.memory.rows import Keys, Rows
+from ttom.memory.signature import Signature
+from ttom.memory.value_format import Value, check, decode, encode
+from ttom.memory.values import FOLDER, Placement, ValueFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,51 +51,60 @@ UNFINISHED = "unfinished reindex to"
 """Start of the embedder's name while a memory gets other embeddings: no embedder is called so, hence none fits."""
 
 
-class Store:
+class Store(Rows):
     """Entries and their values in a folder; several processes may use it at once.
 
     Args:
         folder: An existing memory.
         read_only: Nothing in the folder is ever written, not even SQLite's side files: the store shows the state at
-            opening. Otherwise opening removes orphans and quarantines entries without a value (see `found`).
+            opening, until `refresh`.
 
     Raises:
-        UserError: If the folder is no memory, of a newer version, or cannot be read or written.
+        DamagedMemory: The database is missing, damaged, or behind its values.
+        UserError: The folder is no memory, of a newer version, or cannot be read or written.
     """
 
     def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
         self.folder, self.read_only = Path(folder), read_only
+        self.values = ValueFolder(self.folder)
         self.meta = read_meta(self.folder)
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
-        self.found = Findings()
-        with told(self.folder):
-            if read_only:
-                self._copy = tempfile.TemporaryDirectory(prefix="ttom-memory-")
-                self.db = connect_to_copy(self.folder, Path(self._copy.name))
-            else:
-                self.db = connect(self.folder)
-            self._check_keys()  # of the rows that were opened, not of those before
-            if not read_only:
-                self.found = self._reconcile()
+        self._scratch: Scratch | None = None
+        self._presence: Presence | None = None
+        self._file: tuple[int, int] | None = None
+        self.db: sqlite3.Connection
+        try:
+            with disk_errors(self.folder):
+                if read_only:
+                    self._scratch = Scratch("ttom-memory-")
+                    self.db = database.connect_to_copy(self.folder, self._scratch.path)
+                    self._check_keys()  # of the rows that were copied, not of those before
+                else:
+                    self._open_for_writing()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, folder: str | Path, *, embedder: str, dimension: int) -> Store:
         """Make an empty memory in a folder that is new or empty, and open it.
 
         If another process makes one there at the same time, that one is opened.
+
+        Raises:
+            UserError: The folder holds anything else, or cannot be written.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder.is_dir() and all(map(is_ours, folder.iterdir()))):
-            raise UserError(
-                f"{folder} exists and is no memory",
-                expected="a memory, or a new or empty folder",
-                remedy="another `memory.path`",
-            )
-        with told(folder):
-            (folder / "values").mkdir(parents=True, exist_ok=True)
-            meta = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
-            if not (folder / "memory.json").exists():
-                write_whole(folder / "memory.json", json.dumps(meta, indent=1).encode())
+        _check_new(folder)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            presence = Presence(folder)
+            try:
+                if presence.alone and not (folder / NAME).exists():
+                    (folder / FOLDER).mkdir(exist_ok=True)
+                    database.create(folder / database.NAME)
+                    write_meta(folder, embedder, dimension)  # last: this makes it a memory
+            finally:
+                presence.close()
         return cls(folder)
 
     @property
@@ -103,10 +117,15 @@ class Store:
         return self.meta["dimension"]
 
     def close(self) -> None:
-        self.db.close()
-        if self._copy is not None:
-            self._copy.cleanup()
-            self._copy = None
+        if hasattr(self, "db"):
+            self.db.close()
+        if self._file is not None:
+            database.WRITERS.leave(self._file)
+            self._file = None
+        if self._presence is not None:
+            self._presence.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
     def __enter__(self) -> Store:
         return self
@@ -114,105 +133,108 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def refresh(self) -> None:
+        """Show the present state in a store that is open for reading."""
+        assert self.read_only and self._scratch is not None
+        with disk_errors(self.folder):
+            self.db.close()
+            self.meta = read_meta(self.folder)
+            self.db = database.connect_to_copy(self.folder, self._scratch.path)
+            self._check_keys()
+
     # Reading
 
-    def __len__(self) -> int:
-        return self.db.execute("SELECT count(*) FROM entries").fetchone()[0]
-
-    def ids(self) -> list[int]:
-        return [row[0] for row in self.db.execute("SELECT id FROM entries ORDER BY id")]
-
-    def entries(self, ids: Sequence[int] | None = None, *, after: int = 0) -> Iterator[Entry]:
-        """Entries by id, or all with an id above `after`, ascending; unknown ids are left out."""
-        if ids is None:
-            yield from map(
-                as_entry, self.db.execute(f"SELECT {COLUMNS} FROM entries WHERE id > ? ORDER BY id", (after,))
-            )
-            return
-        for id_ in ids:
-            row = self.db.execute(f"SELECT {COLUMNS} FROM entries WHERE id = ?", (int(id_),)).fetchone()
-            if row:
-                yield as_entry(row)
-
-    def embeddings(self, *, after: int = 0) -> tuple[np.ndarray, list[str], np.ndarray]:
-        """Ids ``(n,)``, namespaces and embeddings ``(n, D)`` of the entries with an id above `after`."""
-        rows = self.db.execute(
-            "SELECT id, namespace, embedding FROM entries WHERE id > ? ORDER BY id", (after,)
-        ).fetchall()
+    def keys(self, *, after: int = 0) -> Keys:
+        found = super().keys(after=after)
         if not self.read_only:
             self._check_keys()
-        vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), self.dimension)
-        return np.array([row[0] for row in rows], np.int64), [row[1] for row in rows], vectors
+        return found
 
-    def version(self) -> int:
-        """A number that changes when another process has written."""
-        return self.db.execute("PRAGMA data_version").fetchone()[0]
+    def state(self, entry: Entry, signature: Signature | None = None) -> dict[str, Tensor]:
+        """The tensors of an entry as stored.
 
-    def signatures(self) -> list[str]:
-        return [row[0] for row in self.db.execute("SELECT DISTINCT signature FROM entries")]
+        Args:
+            entry: Of this memory.
+            signature: Of the model in use; its shapes are demanded if given.
 
-    def total_bytes(self) -> int:
-        """Bytes of all values; a value that two entries share counts once."""
-        query = "SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, bytes FROM entries)"
-        return self.db.execute(query).fetchone()[0]
-
-    def value(self, entry: Entry) -> dict[str, Tensor]:
-        """The tensors of an entry as stored. Raises CorruptValue if its file is missing or was changed."""
+        Raises:
+            CorruptValue: Its file is missing, was changed, or holds anything but such tensors, all finite.
+            DamagedMemory: The row is not the one that the value was written with.
+        """
         from safetensors.torch import load
 
-        return load(self.value_bytes(entry))
+        data = self.values.read(entry.sha256)
+        self.checked(entry, data, signature)
+        return load(data)
 
-    def value_bytes(self, entry: Entry) -> bytes:
-        """The file of an entry, checked against its sha256. Raises CorruptValue."""
-        try:
-            data = self.path(entry.sha256).read_bytes()
-        except FileNotFoundError:
-            raise CorruptValue("its value is missing") from None
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise CorruptValue(f"its value was changed (sha256 differs, {len(data)} of {entry.bytes} bytes)")
-        return data
-
-    def path(self, sha256: str) -> Path:
-        return self.folder / "values" / sha256[:2] / f"{sha256}.safetensors"
+    def checked(self, entry: Entry, data: bytes, signature: Signature | None = None) -> Value:
+        """The value of an entry, from its file's bytes. Raises as `state`."""
+        value = decode(data)
+        check(value, signature or entry.signature)
+        if value.stored is not None:
+            # A reindex gives the rows other embeddings and leaves the values as they are.
+            same = value.stored.embedder == self.embedder
+            field = value.stored.record.differs(entry, embedding=same)
+            if field is not None:
+                self._check_keys()  # the row may be a moment younger
+                raise DamagedMemory(self.folder, f"has a damaged row: the {field} of entry {entry.id} is not its own")
+        return value
 
     # Writing
 
     def insert(
         self,
-        state: dict[str, Tensor] | bytes,
+        state: dict[str, Tensor] | dict[str, np.ndarray],
         *,
         key: str,
         prompt: str,
         embedding: np.ndarray,
-        signature: str,
+        signature: Signature,
         namespace: str = "default",
         layout: dict[str, Any] | None = None,
         losses: tuple[float | None, float | None] = (None, None),
+        origin: str | None = None,
     ) -> int:
-        """Store a value and its entry; when this returns both are on the disk. Returns the entry's id."""
-        vector = np.ascontiguousarray(embedding, np.float32)
-        assert vector.shape == (self.dimension,), "an embedding of another dimension"
+        """Store a value and its entry; when this returns both are on the disk. Returns the entry's id.
+
+        An entry of the same namespace and origin is replaced: a job that is repeated leaves one entry, not two.
+
+        Raises:
+            UserError: A field is too long or not what it should be, or the disk refuses.
+        """
         now = time.time()
-        text = json.dumps(layout) if layout is not None else None
-        with self._placed(state) as (sha256, size):
-            row = (namespace, key, prompt, vector.tobytes(), text, 0, now, now, *losses, signature, sha256, size)
-            return self._add(row)
+        record = _record(
+            namespace=namespace, key=key, prompt=prompt, layout=layout, embedding=embedding, signature=signature,
+            loss_before=losses[0], loss_after=losses[1], created=now, origin=origin,
+        )  # fmt: skip
+        assert record.embedding.shape == (self.dimension,), "an embedding of another dimension"
+        data = encode(state, record, embedder=self.embedder)
+        with self._placing(data) as placed:
+            with self._writing():
+                self._remove_rows(self._of_origin(record))
+                id_ = self._add(record, placed, uses=0, last_used=now)
+            placed.place()
+        self._sweep()
+        return id_
 
     def take(self, entry: Entry, data: bytes) -> int | None:
         """Store an entry of another memory as it is, counts and times too, under an id of this one.
 
         None, and nothing is done, if an equal one (namespace, key, prompt and value) is here already.
+
+        Args:
+            entry: Validated, with an embedding of this memory's embedder.
+            data: Its value's file, checked.
         """
-        equal = "SELECT 1 FROM entries WHERE sha256 = ? AND namespace = ? AND key = ? AND prompt = ?"
-        what = (entry.sha256, entry.namespace, entry.key, entry.prompt)
-        if self.db.execute(equal, what).fetchone():
+        if self._has(entry):
             return None
-        values = {name: getattr(entry, name) for name in COLUMNS.split(", ") if name != "id"}
-        values["embedding"] = entry.embedding.tobytes()
-        values["layout"] = json.dumps(entry.layout) if entry.layout is not None else None
-        with self._placed(data):
-            # Asked again: another process may merge the same memories.
-            return None if self.db.execute(equal, what).fetchone() else self._add(tuple(values.values()))
+        with self._placing(data) as placed:
+            with self._writing():
+                # Asked again: another process may merge the same memories.
+                id_ = None if self._has(entry) else self._add(entry, placed, entry.uses, entry.last_used)
+            if id_ is not None:
+                placed.place()
+        return id_
 
     def rekey(self, identity: str, dimension: int, embed: Callable[[str], np.ndarray]) -> int:
         """Give every entry its key's embedding by another embedder; returns how many entries there are.
@@ -222,7 +244,7 @@ class Store:
         this is done again, and never compares vectors of two embedders. Processes that have the memory open look at
         memory.json after reading rows and, under the write lock, before adding one (`_check_keys`).
         """
-        marker = f"{UNFINISHED} {identity}"
+        marker = f"{UNFINISHED} {identity}"[:MAX_NAME]
         with self._writing():
             rows = self.db.execute("SELECT id, key FROM entries").fetchall()
             vectors = ((np.ascontiguousarray(embed(key), np.float32).tobytes(), id_) for id_, key in rows)
@@ -233,165 +255,187 @@ class Store:
             self._describe(identity, dimension)
         return len(rows)
 
-    def replace(self, id_: int, state: dict[str, Tensor] | bytes, *, loss_after: float | None) -> bool:
+    def replace(self, id_: int, state: dict[str, Tensor] | dict[str, np.ndarray], *, loss_after: float | None) -> bool:
         """Give an entry another value; False if it is gone meanwhile."""
         old = next(self.entries([id_]), None)
         if old is None:
             return False
-        with self._placed(state) as (sha256, size):
-            query = "UPDATE entries SET sha256 = ?, bytes = ?, loss_after = ? WHERE id = ?"
-            changed = self.db.execute(query, (sha256, size, loss_after, id_)).rowcount
-        self._remove_values([old.sha256, sha256])
-        return bool(changed)
+        record = _record(**{name: getattr(old, name) for name in Record.model_fields} | {"loss_after": loss_after})
+        data = encode(state, record, embedder=self.embedder)
+        with self._placing(data) as placed:
+            with self._writing():
+                # Whatever value it has by now: another process may have replaced it too.
+                now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (id_,)).fetchone()
+                if now is not None:
+                    query = "UPDATE entries SET sha256 = ?, bytes = ?, loss_after = ? WHERE id = ?"
+                    self.db.execute(query, (placed.sha256, placed.bytes, loss_after, id_))
+                    self._note_removed([now[0]])
+            if now is not None:
+                placed.place()
+        self._sweep()
+        return now is not None
 
     def used(self, ids: Iterable[int]) -> None:
         """Count a use of the entries."""
         with self._writing():
+            turn = self._turn()
             self.db.executemany(
-                "UPDATE entries SET uses = uses + 1, last_used = ? WHERE id = ?", [(time.time(), i) for i in ids]
+                "UPDATE entries SET uses = uses + 1, last_used = ?, turn = ? WHERE id = ?",
+                [(time.time(), turn, id_) for id_ in ids],
             )
 
-    def delete(self, ids: Iterable[int]) -> int:
-        """Remove entries, then the values that no entry needs any more; returns how many entries there were."""
-        ids = list(ids)
-        values, count = [entry.sha256 for entry in self.entries(ids)], 0
+    def delete(self, ids: Iterable[int]) -> list[int]:
+        """Remove entries, then the values that no entry needs any more; returns the ids that there were."""
         with self._writing():
-            for id_ in ids:
-                count += self.db.execute("DELETE FROM entries WHERE id = ?", (int(id_),)).rowcount
-        self._remove_values(values)
-        return count
-
-    def least_used(self, namespace: str | None = None) -> Iterator[tuple[int, int]]:
-        """Ids and bytes of entries in the order in which they are given up: fewest uses, then longest unused."""
-        where, what = ("WHERE namespace = ?", (namespace,)) if namespace else ("", ())
-        yield from self.db.execute(
-            f"SELECT id, bytes FROM entries {where} ORDER BY uses, last_used, id", what
-        ).fetchall()
+            gone = self._remove_rows(ids)
+        self._sweep()
+        return gone
 
     def quarantine(self, entry: Entry, reason: str) -> bool:
         """Take an entry out of the memory but keep its row and its file for inspection.
 
         False, and nothing is done, if another process has deleted it or replaced its value meanwhile.
         """
-        data = {name: getattr(entry, name) for name in COLUMNS.split(", ") if name != "embedding"}
         with self._writing():
             now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (entry.id,)).fetchone()
             if now != (entry.sha256,):
                 return False
-            row = (entry.id, reason, time.time(), json.dumps(data))
-            self.db.execute("INSERT OR REPLACE INTO quarantined VALUES (?, ?, ?, ?)", row)
-            self.db.execute("DELETE FROM entries WHERE id = ?", (entry.id,))
-            others = self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (entry.sha256,)).fetchone()
-            if not others and self.path(entry.sha256).exists():
-                (self.folder / "quarantine").mkdir(exist_ok=True)
-                os.replace(self.path(entry.sha256), self.folder / "quarantine" / f"{entry.id}.safetensors")
+            self._take_out(entry.id, reason, entry.model_dump_json(exclude={"embedding"}))
+            if not self._needed(entry.sha256):
+                self.values.quarantine(entry.sha256)
             return True
 
-    def quarantined(self) -> dict[int, str]:
-        """{id: reason} of all entries taken out so far."""
-        return dict(self.db.execute("SELECT id, reason FROM quarantined ORDER BY id"))
-
-    def verify(self) -> Findings:
-        """Read every value; in a writable store orphans are removed and bad entries quarantined."""
-        bad: dict[int, str] = {}
-        for entry in list(self.entries()):
-            try:
-                self.value_bytes(entry)
-            except CorruptValue as error:
-                if self.read_only or self.quarantine(entry, str(error)):
-                    bad[entry.id] = str(error)
-        if self.read_only:
-            return Findings(tuple(file.name for file in self._orphans(self._files())), bad)
-        return Findings(self._reconcile().orphans, bad)
+    def quarantine_row(self, id_: int, reason: str) -> None:
+        """Take out a row that cannot be read as an entry; files stay where they are."""
+        with self._writing():
+            row = self.db.execute("SELECT * FROM entries WHERE id = ?", (id_,)).fetchone()
+            self._take_out(id_, reason, json.dumps([str(value)[:1000] for value in row or ()]))
 
     # Inside
 
-    def _add(self, row: tuple) -> int:
+    def _open_for_writing(self) -> None:
+        database.check_writable(self.folder)
+        self._presence = Presence(self.folder)
+        path = self.folder / database.NAME
+        if path.exists():
+            self._file = database.WRITERS.enter(path)
+        self.db = database.connect(self.folder, alone=self._presence.alone)
+        self._check_keys()  # of the rows that were opened, not of those before
+        if self.meta["version"] < VERSION:
+            with self._writing():
+                self._describe(self.embedder, self.dimension)
+        self._recover()
+        self._presence.share()
+
+    def _recover(self) -> None:
+        """Finish what an interrupted process began. Raises DamagedMemory if a value has no row."""
+        with self._writing():
+            listing = self.values.list()
+            rows = self.needed_values()
+            removed = {row[0] for row in self.db.execute("SELECT sha256 FROM removed")}
+            for sha256 in sorted(listing.values - rows - removed):
+                if self._has_record(sha256):
+                    raise DamagedMemory(
+                        self.folder, f"has values that its database does not know, such as {sha256[:12]}"
+                    )
+            for sha256, part in listing.parts:
+                self.values.settle(sha256, part, wanted=sha256 in rows and sha256 not in listing.values)
+        self._sweep()
+
+    def _has_record(self, sha256: str) -> bool:
+        """Whether the value could make its row anew; those of version 1 cannot."""
+        try:
+            return decode(self.values.read(sha256)).stored is not None
+        except CorruptValue:
+            return False
+
+    def _add(self, record: Record, placed: Placement, uses: int, last_used: float) -> int:
         self._check_keys()
-        names = COLUMNS.removeprefix("id, ")
-        made = self.db.execute(f"INSERT INTO entries ({names}) VALUES ({', '.join('?' * len(row))})", row)
+        counters = {"uses": uses, "last_used": last_used, "turn": self._turn()}
+        row = as_row(record, **counters, sha256=placed.sha256, bytes=placed.bytes)
+        row.pop("id", None)
+        # A value that was to be removed may come back by a merge.
+        self.db.execute("DELETE FROM removed WHERE sha256 = ?", (placed.sha256,))
+        marks = ", ".join("?" * len(row))
+        made = self.db.execute(f"INSERT INTO entries ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
         assert made.lastrowid is not None
         return made.lastrowid
 
+    def _sweep(self) -> None:
+        """Remove the files that are noted as removed. What the disk refuses now is tried again later."""
+        if self.db.execute("SELECT 1 FROM removed LIMIT 1").fetchone() is None:
+            return
+        with suppress(UserError), self._writing():
+            for (sha256,) in self.db.execute("SELECT sha256 FROM removed").fetchall():
+                if isinstance(sha256, str) and SHA256.fullmatch(sha256) and not self._needed(sha256):
+                    self.values.remove(sha256)
+            self.db.execute("DELETE FROM removed")
+
     def _check_keys(self) -> None:
-        """Raise UserError if another process has given the entries other embeddings since memory.json was read."""
-        if read_meta(self.folder) != self.meta:
-            raise UserError(
+        """Raise SetupError if another process has given the entries other embeddings since memory.json was read."""
+        now = read_meta(self.folder)
+        if (now["embedder"], now["dimension"]) != (self.embedder, self.dimension):
+            raise SetupError(
                 f"the memory {self.folder} was given another embedder meanwhile",
                 expected=f"the embedder {self.embedder}",
                 remedy="run again with the embedder that it has now",
             )
 
     def _describe(self, embedder: str, dimension: int) -> None:
-        self.meta = {**self.meta, "embedder": embedder, "dimension": dimension}
-        write_whole(self.folder / "memory.json", json.dumps(self.meta, indent=1).encode())
+        self.meta = write_meta(self.folder, embedder, dimension)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """A transaction that holds the write lock."""
         assert not self.read_only, "the memory is open for reading"
-        with told(self.folder):
+        with disk_errors(self.folder):
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self.db.execute("COMMIT")
             except BaseException:
-                self.db.execute("ROLLBACK")
+                # On a full disk SQLite may have rolled back already.
+                if self.db.in_transaction:
+                    with suppress(sqlite3.DatabaseError):
+                        self.db.execute("ROLLBACK")
                 raise
 
     @contextmanager
-    def _placed(self, state: dict[str, Tensor] | bytes) -> Iterator[tuple[str, int]]:
-        """Write a value; within, under the write lock, it is in place. Yields its sha256 and size."""
-        data = state if isinstance(state, bytes) else _serialised(state)
-        sha256 = hashlib.sha256(data).hexdigest()
-        target = self.path(sha256)
-        with told(self.folder):
-            if not target.parent.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                sync_folder(target.parent.parent)
-            part = part_path(target)
-            try:
-                write_synced(part, data)
-                with self._writing():
-                    os.replace(part, target)
-                    sync_folder(target.parent)
-                    yield sha256, len(data)
-            finally:
-                part.unlink(missing_ok=True)
-
-    def _remove_values(self, values: Iterable[str]) -> None:
-        """Remove those values that no entry refers to."""
-        for sha256 in dict.fromkeys(values):
-            with self._writing():
-                if not self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (sha256,)).fetchone():
-                    self.path(sha256).unlink(missing_ok=True)
-
-    def _files(self) -> list[os.DirEntry[str]]:
-        folders = [folder for folder in os.scandir(self.folder / "values") if folder.is_dir()]
-        return [file for folder in folders for file in os.scandir(folder)]
-
-    def _orphans(self, files: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-        known = {row[0] for row in self.db.execute("SELECT sha256 FROM entries")}
-        return [file for file in files if file.name.partition(".")[0] not in known and is_left(file)]
-
-    def _reconcile(self) -> Findings:
-        """Remove files without a row and quarantine rows without a file."""
-        missing: list[Entry] = []
-        with self._writing():
-            files = self._files()
-            orphans = self._orphans(files)
-            for file in orphans:
-                os.unlink(file.path)
-            present = {file.name for file in files}
-            rows = self.db.execute("SELECT id, sha256 FROM entries")
-            lost = [id_ for id_, sha256 in rows if f"{sha256}.safetensors" not in present]
-            missing += self.entries(lost)
-        reason = "its value is missing"
-        names = tuple(file.name for file in orphans)
-        return Findings(names, {entry.id: reason for entry in missing if self.quarantine(entry, reason)})
+    def _placing(self, data: bytes) -> Iterator[Placement]:
+        assert not self.read_only, "the memory is open for reading"
+        with disk_errors(self.folder), self.values.placing(data) as placed:
+            yield placed
 
 
-def _serialised(state: dict[str, Tensor]) -> bytes:
-    from safetensors.torch import save
+def _record(**fields: Any) -> Record:
+    """The record of an entry to be. Raises UserError if a field is too long or not what it should be."""
+    try:
+        return Record(**fields)
+    except ValidationError as error:
+        raise UserError(f"this cannot be remembered: {first_problem(error)}") from None
 
-    return save({name: tensor.contiguous() for name, tensor in state.items()})
+
+def _check_new(folder: Path) -> None:
+    """Raise UserError unless a memory may be made here: nothing is there, or what an interrupted creation left."""
+    if not os.path.lexists(folder):
+        return
+    refused = UserError(
+        f"{folder} exists and is no memory",
+        expected="a memory, or a new or empty folder",
+        remedy="another memory.path",
+    )
+    if not folder.is_dir():
+        raise refused
+    with disk_errors(folder):
+        names = set(os.listdir(folder))
+        if NAME in names:
+            return  # of another process, just now
+        values = folder / FOLDER
+        filled = FOLDER in names and (values.is_symlink() or not values.is_dir() or any(values.iterdir()))
+    if filled and database.NAME in names:
+        raise DamagedMemory(folder, f"has lost its {NAME}")
+    ours = {PRESENCE, FOLDER, database.NAME, f"{database.NAME}-wal", f"{database.NAME}-shm"}
+    strange = {name for name in names - ours if not name.startswith(".part-")}
+    begun = PRESENCE in names or names <= {FOLDER}  # the lock comes first
+    if strange or filled or not begun:
+        raise refused

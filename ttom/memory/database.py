@@ -1,0 +1,362 @@
+"""The SQLite file of a memory: its schema, and connections to write, or to read a copy of it.
+
+The schema is compared word for word with the one that is written here, so that a foreign file cannot bring triggers,
+views or generated columns along.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import sqlite3
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ttom.errors import SetupError, UserError
+from ttom.memory.entries import COLUMNS, MAX_DIMENSION, MAX_LAYOUT, MAX_TEXT
+from ttom.memory.files import DamagedMemory, sync_folder
+
+NAME = "entries.sqlite"
+REBUILT = "entries.rebuilt"
+"""A database that a rebuild has finished but not yet put in place."""
+BUSY_SECONDS = 60.0
+"""How long a process waits for another one's write."""
+MAX_DATABASE = 2**36
+"""Bytes of a database that is read; a million entries with embeddings of 768 numbers take 4e9."""
+MAX_FIELD = 4 * (MAX_LAYOUT + MAX_TEXT + MAX_DIMENSION)
+"""Bytes of one row."""
+ALWAYS_CHECKED = 2**25
+"""A database of up to this many bytes is checked whenever it is opened for writing and no other process has it."""
+
+_ENTRIES = """CREATE TABLE entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
+    embedding BLOB NOT NULL, layout TEXT, uses INTEGER NOT NULL, last_used REAL NOT NULL, created REAL NOT NULL,
+    loss_before REAL, loss_after REAL, signature TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL"""
+_QUARANTINED = """CREATE TABLE quarantined (
+    id INTEGER PRIMARY KEY, reason TEXT NOT NULL, at REAL NOT NULL, entry TEXT NOT NULL)"""
+_INDEXES = {
+    "by_namespace": "CREATE INDEX by_namespace ON entries (namespace)",
+    "by_value": "CREATE INDEX by_value ON entries (sha256)",
+}
+_OLD = {
+    "entries": f"{_ENTRIES})",
+    "quarantined": _QUARANTINED,
+    **_INDEXES,
+    "by_use": "CREATE INDEX by_use ON entries (uses, last_used)",
+}
+SCHEMA = {
+    "entries": f"{_ENTRIES}, origin TEXT, turn INTEGER NOT NULL DEFAULT 0)",
+    "quarantined": _QUARANTINED,
+    "removed": "CREATE TABLE removed (sha256 TEXT PRIMARY KEY)",  # values without a row, their files to be removed
+    **_INDEXES,
+    "by_use": "CREATE INDEX by_use ON entries (uses, turn)",
+    "by_turn": "CREATE INDEX by_turn ON entries (turn)",
+    "by_origin": "CREATE INDEX by_origin ON entries (origin)",
+}
+"""{name: statement} of version 2; `_OLD` is that of version 1."""
+VERSION = 2
+
+_MIGRATION = (
+    "ALTER TABLE entries ADD COLUMN origin TEXT",
+    "ALTER TABLE entries ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+    "UPDATE entries SET turn = n FROM (SELECT id AS i, row_number() OVER (ORDER BY last_used, id) AS n FROM entries) "
+    "WHERE id = i",
+    "DROP INDEX IF EXISTS by_use",
+)
+
+
+def create(path: Path) -> None:
+    """Make an empty database in a new file, or in the unfinished one of a creation that was interrupted.
+
+    Raises DamagedMemory if it holds entries.
+    """
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("BEGIN IMMEDIATE")
+        if not _objects(db):
+            for statement in SCHEMA.values():
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+        if db.execute("SELECT 1 FROM entries").fetchone():
+            raise DamagedMemory(path.parent, "has lost its memory.json")
+    finally:
+        db.close()
+
+
+def check_writable(folder: Path) -> None:
+    """Raise PermissionError if the folder cannot be written, UserError if its values are gone."""
+    values = folder / "values"
+    if values.is_symlink() or not values.is_dir():
+        raise SetupError(
+            f"the memory {folder} has {'a link in place of its' if values.is_symlink() else 'lost its'} folder values",
+            expected="the folder with the values that its database names",
+            remedy="put it back: without it no entry can be used",
+        )
+    for part in (values, folder):
+        if not os.access(part, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable", str(part))
+
+
+def connect(folder: Path, *, alone: bool) -> sqlite3.Connection:
+    """For reading and writing.
+
+    Args:
+        folder: Of the memory.
+        alone: Whether no other process writes to it: then the database is checked if it was not closed properly, or
+            if that takes a moment only.
+
+    Raises:
+        DamagedMemory: It is missing, damaged, or not a memory's.
+        OSError, sqlite3.DatabaseError: The disk or SQLite refuses.
+    """
+    path = folder / NAME
+    _check_file(folder, path)
+    log = folder / f"{NAME}-wal"
+    unclean = log.exists() and log.stat().st_size > 0
+    db = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        _harden(db)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        version = check_schema(db, folder)
+        if alone and (unclean or path.stat().st_size <= ALWAYS_CHECKED):
+            check_integrity(db, folder)
+        if version < VERSION:
+            db.execute("BEGIN IMMEDIATE")
+            if check_schema(db, folder) < VERSION:
+                migrate(db)
+            db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def connect_to_copy(folder: Path, target: Path) -> sqlite3.Connection:
+    """The entries as they are now, copied to the folder `target`: WAL readers write side files beside the database.
+
+    Raises:
+        DamagedMemory: As `connect`.
+        UserError: Other processes never stop writing, or the database is far too large.
+    """
+    _check_file(folder, folder / NAME)
+    db = open_copy(folder, target)
+    try:
+        if check_schema(db, folder) < VERSION:
+            migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
+    """As `connect_to_copy`, but whatever the database holds."""
+    names = (NAME, f"{NAME}-wal")
+    for _ in range(100):
+        before = [_state(folder / name) for name in names]
+        for name in names:
+            (target / name).unlink(missing_ok=True)
+            copy(folder / name, target / name)
+        if before == [_state(folder / name) for name in names]:
+            break
+        time.sleep(0.05)  # another process wrote meanwhile
+    else:
+        raise UserError(f"{folder} is being written all the time", remedy="open it again later")
+    db = sqlite3.connect(target / NAME, isolation_level=None)
+    _harden(db)
+    return db
+
+
+def check_schema(db: sqlite3.Connection, folder: Path) -> int:
+    """The schema's version. Raises DamagedMemory if anything is in it that no memory makes."""
+    found = _objects(db)
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    known = {name: " ".join(text.split()) for name, text in (SCHEMA if version == VERSION else _OLD).items()}
+    if "entries" not in found:
+        raise DamagedMemory(folder, "has an empty database")
+    odd = sorted(name for name, text in found.items() if known.get(name) != text)
+    missing = known.keys() - found.keys() if version == VERSION else ()
+    if version not in (0, VERSION) or odd or missing:
+        raise DamagedMemory(folder, f"has a database that no memory makes ({[*odd, *missing, version][0]!r:.100})")
+    return version or 1
+
+
+def entry_columns(db: sqlite3.Connection) -> tuple[str, ...]:
+    """Columns of the table of entries, if it is one of ours, whatever else there is. Raises sqlite3.DatabaseError."""
+    text = _objects(db).get("entries")
+    for schema, columns in ((SCHEMA, COLUMNS), (_OLD, COLUMNS[:-2])):
+        if text == " ".join(schema["entries"].split()):
+            return columns
+    raise sqlite3.DatabaseError("no table of entries")
+
+
+def build(
+    folder: Path,
+    rows: Iterable[dict[str, Any]],
+    quarantined: Iterable[tuple[Any, ...]],
+    removed: Iterable[str],
+    last_id: int,
+) -> None:
+    """Write a whole database as REBUILT, from rows of COLUMNS."""
+    part = folder / f".part-{os.getpid()}-{secrets.token_hex(6)}"
+    try:
+        with closing(sqlite3.connect(part, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN")
+            for statement in SCHEMA.values():
+                db.execute(statement)
+            names = ", ".join(COLUMNS)
+            marks = ", ".join(f":{name}" for name in COLUMNS)
+            db.executemany(f"INSERT INTO entries ({names}) VALUES ({marks})", rows)
+            db.executemany("INSERT OR REPLACE INTO quarantined VALUES (?, ?, ?, ?)", quarantined)
+            db.executemany("INSERT OR IGNORE INTO removed VALUES (?)", [(sha256,) for sha256 in removed])
+            last = max(last_id, db.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()[0])
+            db.execute("DELETE FROM sqlite_sequence WHERE name = 'entries'")
+            db.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (last,))
+            db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute("COMMIT")
+        os.replace(part, folder / REBUILT)
+        sync_folder(folder)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_integrity(db: sqlite3.Connection, folder: Path) -> None:
+    """Raise DamagedMemory if SQLite finds the database damaged."""
+    problems = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
+    if problems != ["ok"]:
+        raise DamagedMemory(folder, f"has a damaged database ({' '.join(str(problems[0]).split())[:150]})")
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring version 1 to the present version, within a transaction of the caller's."""
+    for statement in _MIGRATION:
+        db.execute(statement)
+    present = _objects(db)
+    for name, statement in SCHEMA.items():
+        if name not in present:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _objects(db: sqlite3.Connection) -> dict[str, str]:
+    """{name: statement} of everything in the schema but SQLite's own parts of it, white space made one."""
+    rows = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    own = {"sqlite_sequence", "sqlite_autoindex_removed_1"}
+    texts = {str(name): " ".join(str(sql).split()) for name, sql in rows if name not in own}
+    return {name: text.replace(" IF NOT EXISTS", "") for name, text in texts.items()}
+
+
+def _harden(db: sqlite3.Connection) -> None:
+    """Whatever is in the file: no functions run from its schema, no row is huge, and odd text is no exception."""
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_FIELD)
+    db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+
+
+def _check_file(folder: Path, path: Path) -> None:
+    if os.path.lexists(folder / REBUILT):
+        raise DamagedMemory(folder, "has an unfinished rebuild")
+    try:
+        info = os.lstat(path)
+    except FileNotFoundError:
+        raise DamagedMemory(folder, "has lost its database") from None
+    if not stat.S_ISREG(info.st_mode):
+        raise UserError(f"{path} is not a regular file", expected="the database itself", remedy="move it there")
+    if info.st_size == 0:
+        raise DamagedMemory(folder, "has an empty database")
+
+
+# Copies of a database
+
+
+class Writers:
+    """Databases that this process has open for writing, and handles of them that must not be closed meanwhile.
+
+    Closing any handle of a file drops all POSIX locks that the process holds on it, SQLite's among them. Another
+    process could then take our connection for gone, and remove the log that it writes to: acknowledged entries would
+    be lost. So a handle that a copy needed stays open as long as there is a connection to the same file.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: Counter[tuple[int, int]] = Counter()
+        self._parked: dict[tuple[int, int], list[int]] = {}
+
+    def enter(self, path: Path) -> tuple[int, int]:
+        """Note a connection that is about to be made; returns what `leave` takes."""
+        info = os.stat(path)
+        with self._lock:
+            self._open[info.st_dev, info.st_ino] += 1
+        return info.st_dev, info.st_ino
+
+    def leave(self, file: tuple[int, int]) -> None:
+        """Note that a connection is closed."""
+        with self._lock:
+            self._open[file] -= 1
+            if self._open[file] <= 0:
+                del self._open[file]
+                for handle in self._parked.pop(file, []):
+                    os.close(handle)
+
+    def parked(self, file: tuple[int, int]) -> int | None:
+        """A handle of the file that is open already."""
+        with self._lock:
+            return next(iter(self._parked.get(file, [])), None)
+
+    def close(self, handle: int) -> None:
+        """Close a handle now or, if there is a connection to its file, with that."""
+        info = os.fstat(handle)
+        with self._lock:
+            if self._open[info.st_dev, info.st_ino] > 0:
+                self._parked.setdefault((info.st_dev, info.st_ino), []).append(handle)
+            else:
+                os.close(handle)
+
+
+WRITERS = Writers()
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        info = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return info.st_ino, info.st_mtime_ns, info.st_size
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database or its log, if it is there: no link, FIFO or device, and no more than a database may have."""
+    try:
+        info = os.stat(source, follow_symlinks=False)
+        parked = WRITERS.parked((info.st_dev, info.st_ino))
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        handle = parked if parked is not None else os.open(source, flags)
+    except FileNotFoundError:
+        return
+    try:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_DATABASE:
+            raise UserError(
+                f"{source} is not a database of a memory", expected=f"a regular file of at most {MAX_DATABASE} bytes"
+            )
+        with open(target, "wb") as copy:
+            done = 0
+            while done < info.st_size and (chunk := os.pread(handle, 2**20, done)):
+                copy.write(chunk)
+                done += len(chunk)
+    finally:
+        if parked is None:
+            WRITERS.close(handle)

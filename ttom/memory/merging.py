@@ -1,0 +1,138 @@
+"""Entries of other memories, which may be anybody's: read as data, each row and value checked before it appears here.
+
+A checked entry is well formed, finite and fits the model. Whether its adapter does anything good nobody can tell, nor
+whether its embedding is that of its key: merge only memories of people that you trust.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ttom.errors import UserError
+from ttom.memory.database import check_integrity
+from ttom.memory.entries import BadRow, CorruptValue, Entry
+from ttom.memory.files import NAME, DamagedMemory, disk_errors
+from ttom.memory.store import UNFINISHED, Store
+from ttom.memory.value_format import MAX_HEADER, check, shapes_in
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` did: entries copied, equal ones that were there already, and (memory, id, reason) left out."""
+
+    copied: int
+    present: int
+    damaged: tuple[tuple[Path, int, str], ...]
+
+
+def merge(sources: Sequence[Path], into: Path) -> Merged:
+    """Copy the entries of several memories into one, an existing memory or a new or empty folder.
+
+    Entries get ids of the target; one that it has already (same namespace, key, prompt and value) is not copied again,
+    so that merging once more, also after an interruption, changes nothing that is there. Entries that are damaged, not
+    finite or of other shapes than the rest are left out. The sources are only read.
+
+    Raises:
+        UserError: The memories differ in embedder or signature, or one is no memory or has a damaged database; nothing
+            was copied then.
+    """
+    sources = [source for source in sources if not _same(source, into)]
+    if not sources:
+        raise UserError("there is nothing to merge", expected="a memory other than the target")
+    with ExitStack() as open_stores, disk_errors(into):
+        opened = [open_stores.enter_context(open_foreign(source)) for source in sources]
+        exists = (into / NAME).exists()
+        target = open_stores.enter_context(Store(into)) if exists else None
+        _check_alike([*([target] if target else []), *opened])
+        if target is None:
+            created = Store.create(into, embedder=opened[0].embedder, dimension=opened[0].dimension)
+            target = open_stores.enter_context(created)
+        shapes = common_shapes([target] if len(target) else opened)
+        copied, present, damaged = 0, 0, []
+        for source in opened:
+            for id_, found in checked_entries(source, shapes):
+                if isinstance(found, str):
+                    damaged.append((source.folder, id_, found))
+                    continue
+                taken = target.take(*found)
+                copied, present = copied + (taken is not None), present + (taken is None)
+    return Merged(copied, present, tuple(damaged))
+
+
+def open_foreign(folder: Path) -> Store:
+    """A memory, open for reading, whose database is whole and holds nothing but a memory's tables. Raises UserError."""
+    store = Store(folder, read_only=True)
+    try:
+        with disk_errors(folder):
+            check_integrity(store.db, folder)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def checked_entries(store: Store, shapes: Shapes | None) -> Iterator[tuple[int, tuple[Entry, bytes] | str]]:
+    """For each id the entry and its value's bytes, or in one line why it is not taken.
+
+    Args:
+        store: The memory.
+        shapes: What the tensors of each value must be; see `common_shapes`.
+    """
+    for id_, found in store.rows():
+        try:
+            if isinstance(found, BadRow):
+                raise found
+            if len(found.embedding) != store.dimension:
+                raise BadRow(f"embedding: {len(found.embedding)} numbers, not {store.dimension}")
+            data = store.values.read(found.sha256)
+            if len(data) != found.bytes:
+                raise BadRow(f"bytes: {found.bytes}, but its value has {len(data)}")
+            check(store.checked(found, data), found.signature, shapes)
+            yield id_, (found, data)
+        except (BadRow, CorruptValue) as error:
+            yield id_, str(error)
+        except DamagedMemory as error:
+            yield id_, error.problem
+
+
+def common_shapes(stores: Sequence[Store]) -> Shapes | None:
+    """The tensor shapes of most values: a single wrong one must not make all others look wrong. None without values."""
+    counted: Counter[tuple[tuple[str, tuple[int, ...]], ...]] = Counter()
+    for store in stores:
+        for entry in store.entries():
+            with suppress(CorruptValue):
+                counted[tuple(sorted(shapes_in(store.values.head(entry.sha256, 8 + MAX_HEADER)).items()))] += 1
+    return dict(counted.most_common(1)[0][0]) if counted else None
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _check_alike(stores: Sequence[Store]) -> None:
+    """Raise UserError unless keys can be compared and values loaded across all of them."""
+    first, signed = stores[0], [(store, signature) for store in stores for signature in store.signatures()]
+    for store in stores:
+        if store.embedder.startswith(UNFINISHED):
+            raise UserError(
+                f"the memory {store.folder} has an {store.embedder}", remedy=f"ttom memory reindex {store.folder}"
+            )
+        if (store.embedder, store.dimension) != (first.embedder, first.dimension):
+            raise UserError(
+                f"{store.folder} has keys of the embedder {store.embedder} (dimension {store.dimension})",
+                expected=f"that of {first.folder}: {first.embedder} (dimension {first.dimension})",
+                remedy=f"ttom memory reindex {store.folder} with that embedder",
+            )
+    for store, signature in signed:
+        if signature != signed[0][1]:
+            raise UserError(
+                f"{store.folder} holds adapters of: {signature}",
+                expected=f"those of {signed[0][0].folder}: {signed[0][1]}",
+                remedy="merge only memories of the same model, adapter and tto.blocks settings",
+            )

@@ -1,0 +1,306 @@
+"""A database made anew from the values, each of which carries its entry's record.
+
+What the old database still says of the values that are there is kept: ids, counters, and the rows of values of
+version 1, which have no record and get one here. The new database is written beside the old one and replaces it in one
+step; an interruption at any point leaves something that the next rebuild takes up.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttom.errors import SetupError, UserError
+from ttom.memory import database
+from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
+from ttom.memory.files import NewerMemory, disk_errors, read_meta, sync_folder, write_meta
+from ttom.memory.locks import Presence, Scratch
+from ttom.memory.store import UNFINISHED
+from ttom.memory.value_format import Stored, check, decode, encode
+from ttom.memory.values import QUARANTINE, Listing, ValueFolder
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What `rebuild` did.
+
+    Attributes:
+        entries: Number of entries now.
+        recovered: Number of those that the old database did not have.
+        upgraded: Number of values of version 1 that got their record.
+        quarantined: {id: reason} of entries of the old database whose value is missing or damaged.
+        damaged: sha256 of values that hold no entry; moved to quarantine.
+        reindex: Whether keys were made by another embedder, so that the memory must be reindexed before it is used.
+    """
+
+    entries: int
+    recovered: int
+    upgraded: int
+    quarantined: dict[int, str]
+    damaged: tuple[str, ...]
+    reindex: bool
+
+
+@dataclass
+class _Old:
+    """What can still be read of the old database; `intact` if that is all of it."""
+
+    rows: list[Entry] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    quarantined: list[tuple[Any, ...]] = field(default_factory=list)
+    last_id: int = 0
+    intact: bool = False
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A value that is there: its record, the embedder of that, and the old row if there is one."""
+
+    record: Record
+    sha256: str
+    bytes: int
+    embedder: str
+    row: Entry | None
+
+
+@dataclass
+class _Look:
+    """What a look at all files gives: `outdated` values of version 1, what they became, and {damaged: reason}."""
+
+    found: list[_Found] = field(default_factory=list)
+    outdated: set[str] = field(default_factory=set)
+    upgraded: set[str] = field(default_factory=set)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+
+def rebuild(folder: Path) -> Rebuilt:
+    """Make the database of a memory anew; every value that holds an entry has one afterwards.
+
+    Of a database that was lost, ids, counters and the list of the quarantined are lost too, and an entry that was
+    deleted in the moment before may come back. Nothing is removed but values of version 1 that were written anew; a
+    damaged database and damaged values are moved to the folder quarantine.
+
+    Raises:
+        UserError: The folder holds no memory, its values are gone, or other processes have it open for writing.
+    """
+    folder = Path(folder)
+    with disk_errors(folder):
+        _check_folder(folder)
+        with _alone(folder):
+            _put_in_place(folder)  # what an interrupted rebuild left
+            values = ValueFolder(folder)
+            old = _read_old(folder)
+            embedder, dimension = _embedder(folder, values)
+            look = _look(values, old.rows, old.removed, embedder)
+            rows, reindex = _rows(look.found, old, embedder, dimension)
+            lost = {
+                row.id: look.damaged.get(row.sha256, "its value is missing") for row in old.rows if row.id not in rows
+            }
+            for sha256 in look.damaged:
+                values.quarantine(sha256)
+            quarantined = [*old.quarantined, *((id_, reason, time.time(), "{}") for id_, reason in lost.items())]
+            database.build(folder, rows.values(), quarantined, old.removed | look.outdated, old.last_id)
+            if reindex and not embedder.startswith(UNFINISHED):
+                embedder = f"{UNFINISHED} {embedder}"[:MAX_NAME]
+            write_meta(folder, embedder, dimension)
+            if not old.intact:
+                _keep_damaged(folder)
+            _put_in_place(folder)
+    return Rebuilt(
+        entries=len(rows),
+        recovered=len(rows.keys() - {row.id for row in old.rows}),
+        upgraded=len(look.outdated),
+        quarantined=lost,
+        damaged=tuple(look.damaged),
+        reindex=embedder.startswith(UNFINISHED),
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise UserError unless the folder is a memory, or holds values from which one can be made."""
+    try:
+        read_meta(folder)
+    except NewerMemory:
+        raise
+    except UserError:
+        values = ValueFolder(folder)
+        with suppress(OSError):
+            if any(_stored(values, sha256) for sha256 in values.list().values):
+                return
+        raise
+    database.check_writable(folder)
+
+
+def _stored(values: ValueFolder, sha256: str) -> Stored | None:
+    try:
+        return decode(values.read(sha256)).stored
+    except CorruptValue:
+        return None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    presence = Presence(folder)
+    try:
+        if not presence.alone:
+            raise SetupError(
+                f"other processes have the memory {folder} open",
+                expected="nobody else writing to it",
+                remedy="end them first",
+            )
+        yield
+    finally:
+        presence.close()
+
+
+# Reading
+
+
+def _read_old(folder: Path) -> _Old:
+    """Everything that can be read of the old database, up to the first damage."""
+    old = _Old()
+    with (
+        suppress(sqlite3.DatabaseError, OSError, UserError),
+        Scratch("ttom-memory-") as scratch,
+        closing(database.open_copy(folder, scratch)) as db,
+    ):
+        columns = database.entry_columns(db)
+        missing = (None, 0)[: len(COLUMNS) - len(columns)]  # in version 1: origin and turn
+        for row in db.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id"):
+            with suppress(BadRow):
+                old.rows.append(as_entry((*row, *missing)))
+        version = database.check_schema(db, folder)
+        database.check_integrity(db, folder)
+        old.quarantined = db.execute("SELECT id, reason, at, entry FROM quarantined").fetchall()
+        old.last_id = max([0, *(row[0] for row in db.execute("SELECT seq FROM sqlite_sequence"))])
+        if version == database.VERSION:
+            old.removed = {row[0] for row in db.execute("SELECT sha256 FROM removed")}
+        old.intact = True
+    return old
+
+
+def _embedder(folder: Path, values: ValueFolder) -> tuple[str, int]:
+    """The embedder that memory.json names, or else that of most values, and its dimension."""
+    with suppress(UserError):
+        meta = read_meta(folder)
+        return meta["embedder"], meta["dimension"]
+    stored = filter(None, (_stored(values, sha256) for sha256 in values.list().values))
+    return Counter((s.embedder, len(s.record.embedding)) for s in stored).most_common(1)[0][0]
+
+
+def _look(values: ValueFolder, rows: Sequence[Entry], removed: set[str], embedder: str) -> _Look:
+    """Read every file; those with an old row first, since values of version 1 are written anew under other names."""
+    look, listing = _Look(), values.list()
+    known: dict[str, list[Entry]] = {}
+    for row in rows:
+        known.setdefault(row.sha256, []).append(row)
+    names = listing.values | {sha256 for sha256, _ in listing.parts}
+    for sha256 in sorted(names, key=lambda name: (name not in known, name)):
+        if sha256 not in known and (sha256 in removed or sha256 in look.upgraded):
+            continue
+        try:
+            _look_at(sha256, values, known.get(sha256, []), embedder, look)
+            _finish_part(sha256, values, listing)
+        except CorruptValue as error:
+            if sha256 in listing.values or sha256 in known:
+                look.damaged[sha256] = str(error)
+    return look
+
+
+def _look_at(sha256: str, values: ValueFolder, rows: list[Entry], embedder: str, look: _Look) -> None:
+    """Add a value to what was found. Raises CorruptValue."""
+    data = values.read(sha256)
+    value = decode(data)
+    for signature in {row.signature for row in rows} | ({value.stored.record.signature} if value.stored else set()):
+        check(value, signature)
+    if value.stored is not None:
+        # Several rows can share a value of version 1 only.
+        row = rows[0] if rows else None
+        look.found.append(_Found(value.stored.record, sha256, len(data), value.stored.embedder, row))
+        return
+    for row in rows:
+        look.found.append(_upgraded(values, data, row, embedder))
+        look.upgraded.add(look.found[-1].sha256)
+        look.outdated.add(sha256)
+
+
+def _upgraded(values: ValueFolder, data: bytes, row: Entry, embedder: str) -> _Found:
+    """Write a value of version 1 anew, with its record."""
+    from safetensors.torch import load
+
+    record = Record(**{name: getattr(row, name) for name in Record.model_fields})
+    with values.placing(encode(load(data), record, embedder=embedder.removeprefix(f"{UNFINISHED} "))) as placed:
+        placed.place()
+    return _Found(record, placed.sha256, placed.bytes, embedder, row)
+
+
+def _finish_part(sha256: str, values: ValueFolder, listing: Listing) -> None:
+    for name, part in listing.parts:
+        if name == sha256:
+            values.settle(sha256, part, wanted=True)
+
+
+# Writing
+
+
+def _rows(found: Sequence[_Found], old: _Old, embedder: str, dimension: int) -> tuple[dict[int, dict[str, Any]], bool]:
+    """The new rows by id, and whether the keys must be embedded again.
+
+    A value that an older state of the database does not know may be a later one of an entry that it does know.
+    """
+    there = {f.sha256 for f in found} | {f.row.sha256 for f in found if f.row is not None}
+    earlier = {_identity(row): row for row in old.rows if row.sha256 not in there}
+    next_id = max([old.last_id, *(row.id for row in old.rows), *(row[0] for row in old.quarantined)], default=0) + 1
+    rows: dict[int, dict[str, Any]] = {}
+    reindex = False
+    for f in sorted(found, key=lambda f: (f.record.created, f.sha256)):
+        row = f.row or earlier.pop(_identity(f.record), None)
+        vector: np.ndarray | None = None
+        if f.embedder == embedder and len(f.record.embedding) == dimension:
+            vector = f.record.embedding
+        elif row is not None and len(row.embedding) == dimension:
+            vector = row.embedding  # reindexed since the value was written
+        if vector is None:
+            reindex, vector = True, np.eye(1, dimension, dtype=np.float32)[0]
+        counters = {"uses": 0, "last_used": f.record.created, "turn": 0, "id": next_id}
+        if row is not None:
+            counters = {name: getattr(row, name) for name in counters}
+        else:
+            next_id += 1
+        columns = as_row(f.record, **counters, sha256=f.sha256, bytes=f.bytes)
+        rows[counters["id"]] = columns | {"embedding": vector.tobytes()}
+    return rows, reindex
+
+
+def _identity(record: Record) -> tuple[str, str, str, float]:
+    return record.namespace, record.key, record.prompt, record.created
+
+
+def _keep_damaged(folder: Path) -> None:
+    """Copy the damaged database and its log to the quarantine, under a number of their own."""
+    target = folder / QUARANTINE
+    target.mkdir(exist_ok=True)
+    number = next(n for n in range(1, 10_000) if not (target / f"entries-{n}.sqlite").exists())
+    for suffix in ("", "-wal"):
+        database.copy(folder / f"{database.NAME}{suffix}", target / f"entries-{number}.sqlite{suffix}")
+    sync_folder(target)
+
+
+def _put_in_place(folder: Path) -> None:
+    """Let a rebuilt database take the old one's place; its log must be gone first, lest it be played into the new."""
+    if not os.path.lexists(folder / database.REBUILT):
+        return
+    for suffix in ("-wal", "-shm"):
+        (folder / f"{database.NAME}{suffix}").unlink(missing_ok=True)
+    sync_folder(folder)
+    os.replace(folder / database.REBUILT, folder / database.NAME)
+    sync_folder(folder)

@@ -1,0 +1,179 @@
+"""The tables of a memory's database as questions and statements in Python; transactions are the store's."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ttom.memory.entries import COLUMNS, SHA256, BadRow, Entry, Record, as_entry, is_unit
+from ttom.memory.signature import Signature
+
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What matching needs of the entries.
+
+    Attributes:
+        ids: ``(n,)`` ascending.
+        namespaces, origins: Of each.
+        vectors: Embeddings ``(n, D)``.
+        unusable: Ids of further entries, whose embeddings are none.
+    """
+
+    ids: np.ndarray
+    namespaces: list[str]
+    origins: list[str | None]
+    vectors: np.ndarray
+    unusable: list[int]
+
+
+class Rows:
+    """Entries without their values, as the database has them.
+
+    Attributes:
+        db: A connection to a database of the present version.
+    """
+
+    db: sqlite3.Connection
+
+    @property
+    def dimension(self) -> int:
+        """Of the embeddings."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.db.execute("SELECT count(*) FROM entries").fetchone()[0]
+
+    def ids(self) -> list[int]:
+        return [row[0] for row in self.db.execute("SELECT id FROM entries ORDER BY id")]
+
+    def entries(self, ids: Sequence[int] | None = None) -> Iterator[Entry]:
+        """Entries by id, or all, ascending; unknown ids and rows that no memory writes are left out."""
+        for _, found in self.rows(ids):
+            if isinstance(found, Entry):
+                yield found
+
+    def rows(self, ids: Sequence[int] | None = None) -> Iterator[tuple[int, Entry | BadRow]]:
+        """As `entries`, with what is wrong in place of an entry where its row cannot be read as one."""
+        if ids is None:
+            found = iter(self.db.execute(f"{_SELECT} ORDER BY id"))
+        else:
+            each = (self.db.execute(f"{_SELECT} WHERE id = ?", (int(id_),)).fetchone() for id_ in ids)
+            found = filter(None, each)
+        for row in found:
+            try:
+                yield row[0], as_entry(row)
+            except BadRow as error:
+                yield row[0], error
+
+    def keys(self, *, after: int = 0) -> Keys:
+        """Of the entries with an id above `after`."""
+        rows = self.db.execute(
+            "SELECT id, namespace, origin, iif(typeof(embedding) = 'blob' AND length(embedding) = ?, embedding, NULL) "
+            "FROM entries WHERE id > ? ORDER BY id",
+            (4 * self.dimension, after),
+        ).fetchall()
+        whole = [row for row in rows if row[3] is not None]
+        vectors = np.frombuffer(b"".join(row[3] for row in whole), np.float32).reshape(len(whole), self.dimension)
+        good = is_unit(vectors)
+        kept = [row for row, is_good in zip(whole, good.tolist(), strict=True) if is_good]
+        ids = np.array([row[0] for row in kept], np.int64)
+        unusable = sorted({row[0] for row in rows}.difference(ids.tolist())) if len(kept) < len(rows) else []
+        vectors = vectors if len(kept) == len(whole) else vectors[good]
+        return Keys(ids, [row[1] for row in kept], [row[2] for row in kept], vectors, unusable)
+
+    def version(self) -> int:
+        """A number that changes when another process has written."""
+        return self.db.execute("PRAGMA data_version").fetchone()[0]
+
+    def signatures(self) -> list[Signature]:
+        """All that entries have; a text that is none is left out."""
+        found = []
+        for (text,) in self.db.execute("SELECT DISTINCT signature FROM entries ORDER BY signature"):
+            with suppress(ValueError, TypeError):
+                found.append(Signature.parse(text))
+        return found
+
+    def total_bytes(self) -> int:
+        """Bytes of all values; a value that two entries share counts once."""
+        query = "SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, bytes FROM entries)"
+        return self.db.execute(query).fetchone()[0]
+
+    def least_used(self, namespace: str | None = None) -> list[tuple[int, int]]:
+        """Ids and bytes of entries in the order in which they are evicted: fewest uses, then longest unused."""
+        where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
+        size = "iif(typeof(bytes) = 'integer', bytes, 0)"
+        query = f"SELECT id, {size} FROM entries {where} ORDER BY uses, turn, id"
+        return self.db.execute(query, what).fetchall()
+
+    def quarantined(self) -> dict[int, str]:
+        """{id: reason} of all entries taken out so far."""
+        return dict(self.db.execute("SELECT id, reason FROM quarantined ORDER BY id"))
+
+    def needed_values(self) -> set[str]:
+        """sha256 of every value that an entry has."""
+        return {row[0] for row in self.db.execute("SELECT sha256 FROM entries")}
+
+    def namespaces(self) -> dict[str, int]:
+        """{namespace: entries}."""
+        query = "SELECT namespace, count(*) FROM entries GROUP BY namespace ORDER BY namespace"
+        return dict(self.db.execute(query))
+
+    def made_between(self) -> tuple[float | None, float | None]:
+        """When the first and the last entry were made."""
+        query = "SELECT min(created), max(created) FROM entries WHERE typeof(created) IN ('real', 'integer')"
+        return self.db.execute(query).fetchone()
+
+    def newest(self, limit: int, namespace: str | None = None) -> list[int]:
+        """Ids of the last made, of one namespace if given."""
+        where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
+        query = f"SELECT id FROM entries {where} ORDER BY created DESC, id DESC LIMIT ?"
+        return [row[0] for row in self.db.execute(query, (*what, min(limit, 2**31)))]
+
+    # Statements within a transaction
+
+    def _of_origin(self, record: Record) -> list[int]:
+        if record.origin is None:
+            return []
+        query = "SELECT id FROM entries WHERE origin = ? AND namespace = ?"
+        return [row[0] for row in self.db.execute(query, (record.origin, record.namespace))]
+
+    def _has(self, entry: Entry) -> bool:
+        equal = "SELECT 1 FROM entries WHERE sha256 = ? AND namespace = ? AND key = ? AND prompt = ?"
+        what = (entry.sha256, entry.namespace, entry.key, entry.prompt)
+        return self.db.execute(equal, what).fetchone() is not None
+
+    def _needed(self, sha256: str) -> bool:
+        return self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (sha256,)).fetchone() is not None
+
+    def _turn(self) -> int:
+        """The next turn. Clocks may go back; this does not."""
+        return self.db.execute("SELECT coalesce(max(turn), 0) + 1 FROM entries").fetchone()[0]
+
+    def _take_out(self, id_: int, reason: str, entry: str) -> None:
+        row = (id_, reason, time.time(), entry)
+        self.db.execute("INSERT OR REPLACE INTO quarantined VALUES (?, ?, ?, ?)", row)
+        self.db.execute("DELETE FROM entries WHERE id = ?", (id_,))
+
+    def _remove_rows(self, ids: Iterable[int]) -> list[int]:
+        """Delete rows and note their values as removed; returns the ids that there were."""
+        gone = []
+        for id_ in dict.fromkeys(map(int, ids)):
+            row = self.db.execute("DELETE FROM entries WHERE id = ? RETURNING sha256", (id_,)).fetchone()
+            if row is not None:
+                gone.append(id_)
+                self._note_removed([row[0]])
+        return gone
+
+    def _note_removed(self, values: Iterable[Any]) -> None:
+        for sha256 in values:  # a row may be damaged: what is no sha256 is no file of ours
+            if isinstance(sha256, str) and SHA256.fullmatch(sha256) and not self._needed(sha256):
+                self.db.execute("INSERT OR IGNORE INTO removed VALUES (?)", (sha256,))

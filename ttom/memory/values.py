@@ -1,0 +1,268 @@
+"""The folder of values: one file a value, ``values/ab/<sha256>.safetensors``, named by the sha256 of its bytes.
+
+A file is written under a temporary name that holds its sha256, locked by its writer, and renamed once its row is
+committed. So a file with its final name has, or had, a row; one with a temporary name may have one, and is read in the
+final one's stead.
+
+Only files with these names, in real folders, are ever renamed or removed, and no step follows a symbolic link.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ttom.memory.entries import MAX_VALUE_BYTES, SHA256, CorruptValue
+from ttom.memory.locks import create_locked, try_lock
+
+FOLDER = "values"
+QUARANTINE = "quarantine"
+_SUFFIX = ".safetensors"
+_VALUE = re.compile(r"([0-9a-f]{64})\.safetensors")
+_PART = re.compile(r"\.part-([0-9a-f]{64})-[0-9a-f]{16}")
+_SUBFOLDER = re.compile(r"[0-9a-f]{2}")
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not block
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in the folder.
+
+    Attributes:
+        values: sha256 of each file with a final name.
+        parts: (sha256, name) of each file with a temporary name.
+        other: Paths, relative to the folder, of what no memory makes there.
+    """
+
+    values: frozenset[str]
+    parts: tuple[tuple[str, str], ...]
+    other: tuple[str, ...]
+
+
+class Placement:
+    """A value written under its temporary name; `place` gives it the final one."""
+
+    def __init__(self, sha256: str, size: int, name: str, folder: int) -> None:
+        self.sha256, self.bytes, self.name, self._folder = sha256, size, name, folder
+        self.committed = False
+
+    def place(self) -> None:
+        """Call once the row is committed: from here on the file stays, under one name or the other."""
+        self.committed = True
+        with suppress(FileNotFoundError):  # another process has deleted the entry already
+            os.rename(self.name, self.sha256 + _SUFFIX, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+
+class ValueFolder:
+    """The values of a memory.
+
+    Args:
+        memory: The memory's folder.
+    """
+
+    def __init__(self, memory: Path) -> None:
+        self.memory = memory
+
+    def path(self, sha256: str) -> Path:
+        """Where the value lies; for people and for copies, not for changes."""
+        assert SHA256.fullmatch(sha256)
+        return self.memory / FOLDER / sha256[:2] / f"{sha256}{_SUFFIX}"
+
+    def read(self, sha256: str) -> bytes:
+        """The bytes of a value, which have that sha256. Raises CorruptValue if it is missing or was changed."""
+        data = self._read(sha256)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise CorruptValue(f"its value was changed (sha256 differs, {len(data)} bytes)")
+        return data
+
+    def head(self, sha256: str, size: int) -> bytes:
+        """Up to `size` bytes from the start of a value, unchecked. Raises CorruptValue."""
+        return self._read(sha256, size)
+
+    def exists(self, sha256: str) -> bool:
+        try:
+            with self._subfolder(sha256) as folder:
+                return self._name(folder, sha256) is not None
+        except OSError:
+            return False
+
+    def list(self) -> Listing:
+        """Look through the folder. Raises OSError if it is missing or a link."""
+        values: set[str] = set()
+        parts: list[tuple[str, str]] = []
+        other: list[str] = []
+        with self._open() as top, os.scandir(top) as subfolders:
+            for sub in subfolders:
+                if not (_SUBFOLDER.fullmatch(sub.name) and sub.is_dir(follow_symlinks=False)):
+                    other.append(sub.name)
+                    continue
+                handle = os.open(sub.name, _OPEN_FOLDER, dir_fd=top)
+                try:
+                    with os.scandir(handle) as files:
+                        for file in files:
+                            found = _VALUE.fullmatch(file.name) or _PART.fullmatch(file.name)
+                            if not found or found[1][:2] != sub.name or not file.is_file(follow_symlinks=False):
+                                other.append(f"{sub.name}/{file.name}")
+                            elif file.name.endswith(_SUFFIX):
+                                values.add(found[1])
+                            else:
+                                parts.append((found[1], file.name))
+                finally:
+                    os.close(handle)
+        return Listing(frozenset(values), tuple(parts), tuple(sorted(other)))
+
+    @contextmanager
+    def placing(self, data: bytes) -> Iterator[Placement]:
+        """Write a value, synced, under a temporary name; it is removed again unless `place` was called within."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        with self._subfolder(sha256, create=True) as folder:
+            name = f".part-{sha256}-{secrets.token_hex(8)}"
+            handle = create_locked(name, folder)
+            made = Placement(sha256, len(data), name, folder)
+            try:
+                write_all(handle, data)
+                os.fsync(handle)
+                os.fsync(folder)
+                yield made
+            finally:
+                if not made.committed:
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=folder)
+                os.close(handle)
+
+    def settle(self, sha256: str, part: str, *, wanted: bool) -> None:
+        """Finish a file that its writer left under its temporary name: rename it if it is wanted, else remove it.
+
+        Nothing happens as long as the writer lives.
+        """
+        with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
+            handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+            try:
+                if not try_lock(handle):
+                    return
+                if wanted:
+                    os.rename(part, sha256 + _SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
+                else:
+                    os.unlink(part, dir_fd=folder)
+            finally:
+                os.close(handle)
+
+    def remove(self, sha256: str) -> None:
+        """Remove a value under whatever name it has, if it is there."""
+        with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
+            # Temporary names first: a writer may be renaming one just now.
+            for part in self._parts(folder, sha256):
+                with suppress(FileNotFoundError):
+                    os.unlink(part, dir_fd=folder)
+            os.unlink(sha256 + _SUFFIX, dir_fd=folder)
+
+    def quarantine(self, sha256: str) -> None:
+        """Move a value's file, if it is there, to the folder of those that were taken out."""
+        with self._folder_of_memory() as memory:
+            with suppress(FileExistsError):
+                os.mkdir(QUARANTINE, dir_fd=memory)
+            target = os.open(QUARANTINE, _OPEN_FOLDER, dir_fd=memory)
+        try:
+            with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
+                name = self._name(folder, sha256)
+                if name is not None:
+                    os.rename(name, sha256 + _SUFFIX, src_dir_fd=folder, dst_dir_fd=target)
+        finally:
+            os.close(target)
+
+    def _read(self, sha256: str, size: int = -1) -> bytes:
+        try:
+            with self._subfolder(sha256) as folder:
+                for _ in range(3):  # a file may get its final name between the two looks
+                    name = self._name(folder, sha256)
+                    if name is None:
+                        continue
+                    with suppress(FileNotFoundError):
+                        return read_regular(name, MAX_VALUE_BYTES, folder, size)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise  # that is not the file's fault
+            raise CorruptValue(f"its value cannot be read: {error.strerror}") from None
+        raise CorruptValue("its value is missing")
+
+    def _name(self, folder: int, sha256: str) -> str | None:
+        with suppress(FileNotFoundError):
+            os.stat(sha256 + _SUFFIX, dir_fd=folder, follow_symlinks=False)
+            return sha256 + _SUFFIX
+        return next(iter(self._parts(folder, sha256)), None)
+
+    def _parts(self, folder: int, sha256: str) -> list[str]:
+        with os.scandir(folder) as files:
+            found = ((_PART.fullmatch(file.name), file) for file in files)
+            return [f.name for match, f in found if match and match[1] == sha256 and f.is_file(follow_symlinks=False)]
+
+    @contextmanager
+    def _folder_of_memory(self) -> Iterator[int]:
+        handle = os.open(self.memory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        with self._folder_of_memory() as memory:
+            handle = os.open(FOLDER, _OPEN_FOLDER, dir_fd=memory)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def _subfolder(self, sha256: str, *, create: bool = False) -> Iterator[int]:
+        assert SHA256.fullmatch(sha256)
+        with self._open() as top:
+            if create:
+                with suppress(FileExistsError):
+                    os.mkdir(sha256[:2], dir_fd=top)
+                    os.fsync(top)
+            handle = os.open(sha256[:2], _OPEN_FOLDER, dir_fd=top)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def read_regular(name: str | Path, limit: int, folder: int | None = None, size: int = -1) -> bytes:
+    """The bytes of a regular file that has at most `limit`: no link, FIFO or device. Raises OSError.
+
+    Args:
+        name: Its path, or its name in an open folder.
+        limit: Bytes that it may have.
+        folder: Handle of the folder.
+        size: Bytes that are read, from its start; all if negative.
+    """
+    handle = os.open(name, _READ, dir_fd=folder)
+    try:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(name))
+        if info.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(name))
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(limit if size < 0 else min(size, limit))
+    finally:
+        os.close(handle)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write everything to an open file. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
