@@ -96,6 +96,5 @@ def memory_digest(folder: Path) -> str | None:
     with Store(folder, read_only=True) as store:
         total.update(json.dumps([store.embedder, store.dimension]).encode())
         for entry in store.entries():
-            fields = vars(entry) | {"embedding": hashlib.sha256(entry.embedding.tobytes()).hexdigest()}
-            total.update(json.dumps(fields, sort_keys=True).encode())
+            total.update(json.dumps(entry.model_dump(mode="json"), sort_keys=True).encode())
     return total.hexdigest()[:16]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ttom.memory.embedders import TextEmbedder
+    from ttom.memory.signature import Signature
 
 Adapter = dict[str, "Tensor"]
 
@@ -89,7 +90,7 @@ class MemoryTerms:
 
     embedder: str
     dimension: int
-    signature: str
+    signature: Signature
 
 
 @dataclass(frozen=True)

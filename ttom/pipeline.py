@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from ttom.backbones.protocol import Backbone
     from ttom.memory.memory import Lookup, Memory
+    from ttom.memory.signature import Signature
     from ttom.sampler import Sampled
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
@@ -109,7 +110,7 @@ class TTOM:
         self.preset, self.runtime = preset or preset_for(self.model), runtime or RuntimeConfig()
         self._backbone: Backbone | None = None
         self._digest: str | None = None
-        self._memories: dict[tuple[MemoryConfig, str], Memory] = {}
+        self._memories: dict[tuple[MemoryConfig, Signature], Memory] = {}
         self._plans = Plans(planner)
 
     @classmethod

@@ -10,21 +10,23 @@ import argparse
 import hashlib
 import json
 import os
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.bench.generate import spread
-from ttom.memory.files import write_synced
+from ttom.memory import database
+from ttom.memory.entries import Record, as_row
+from ttom.memory.signature import Signature
 from ttom.memory.store import Store
+from ttom.memory.value_format import encode
 
 DIMENSION = 768
+RANK, WIDTH = 32, 5120
 TARGETS = {"read_milliseconds": 20.0, "open_seconds": 2.0}
 
 
@@ -43,22 +45,26 @@ def item(folder: Path, size: int, runs: int) -> dict[str, Any]:
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    shape = (32, 5120)
-    count = max(1, round(size / (2 * shape[0] * shape[1])))
+    count = max(1, round(size / (4 * RANK * WIDTH)))
+    shapes = {"A": (RANK, WIDTH), "B": (WIDTH, RANK)}
     states = [
-        {f"blocks.{k}.lora_A.weight": torch.randn(shape, generator=generator).bfloat16() for k in range(count)}
+        {
+            f"blocks.{k}.attn2.to_q.lora_{side}.weight": torch.randn(shape, generator=generator).bfloat16()
+            for k in range(count)
+            for side, shape in shapes.items()
+        }
         for _ in range(runs)
     ]
     vector = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
-    given: dict[str, Any] = {"key": "k", "prompt": "p", "embedding": vector, "signature": "s"}
+    given: dict[str, Any] = {"key": "k", "prompt": "p", "embedding": vector, "signature": _signature(count, RANK)}
     with Store.create(folder, embedder="bench", dimension=DIMENSION) as store:
         insert = timed(lambda i: store.insert(states[i], **given), runs)
         entries = list(store.entries())
-        read = timed(lambda i: store.value(entries[i]), runs)
-        raw = [store.value_bytes(entry) for entry in entries]
-        write_floor = timed(lambda i: write_synced(folder / f"floor-{i}", raw[i]), runs)
+        read = timed(lambda i: store.state(entries[i]), runs)
+        raw = [store.values.read(entry.sha256) for entry in entries]
+        write_floor = timed(lambda i: _write_synced(folder / f"floor-{i}", raw[i]), runs)
         hashing = timed(lambda i: hashlib.sha256(raw[i]).hexdigest(), runs)
-        load = timed(lambda i: store.path(entries[i].sha256).read_bytes(), runs)
+        load = timed(lambda i: store.values.path(entries[i].sha256).read_bytes(), runs)
     floor_insert, floor_read = write_floor["median"] + hashing["median"], load["median"] + hashing["median"]
     return {
         "bytes": len(raw[0]),
@@ -68,25 +74,37 @@ def item(folder: Path, size: int, runs: int) -> dict[str, Any]:
     }
 
 
+def _signature(layers: int, rank: int) -> Signature:
+    return Signature("WanTransformer3DModel", "0" * 12, 0, layers - 1, layers, rank, float(rank), ("to_q",))
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def fill(folder: Path, entries: int) -> None:
     """A memory of many small values, written past the store: one by one with fsync it would take minutes."""
     Store.create(folder, embedder="bench", dimension=DIMENSION).close()
     vectors = np.random.default_rng(0).standard_normal((entries, DIMENSION), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    signature = _signature(1, 1)
+    name = "blocks.0.attn2.to_q.lora_{}.weight"
     rows = []
     for i in range(entries):
-        data = i.to_bytes(8, "little")
+        record = Record(namespace="default", key="k", prompt="p", embedding=vectors[i], signature=signature, created=i)
+        number = np.full((1, 1), i, np.float32)
+        data = encode({name.format("A"): number, name.format("B"): number}, record, embedder="bench")
         sha256 = hashlib.sha256(data).hexdigest()
         path = folder / "values" / sha256[:2] / f"{sha256}.safetensors"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-        rows.append(("default", "k", "p", vectors[i].tobytes(), None, 0, 0.0, 0.0, None, None, "s", sha256, 8))
-    with closing(sqlite3.connect(folder / "entries.sqlite")) as db:
-        columns = "namespace, key, prompt, embedding, layout, uses, last_used, created, loss_before, loss_after"
-        marks = ", ".join("?" * len(rows[0]))
-        db.executemany(f"INSERT INTO entries ({columns}, signature, sha256, bytes) VALUES ({marks})", rows)
-        db.commit()
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file itself is measured
+        counters = {"id": i + 1, "uses": 0, "last_used": 0.0, "turn": 0, "sha256": sha256, "bytes": len(data)}
+        rows.append(as_row(record, **counters))
+    database.build(folder, rows, [], [], 0)
+    (folder / database.REBUILT).replace(folder / database.NAME)
 
 
 def opening(folder: Path, entries: int, runs: int) -> dict[str, Any]:
@@ -99,11 +117,11 @@ def opening(folder: Path, entries: int, runs: int) -> dict[str, Any]:
         marks = [time.perf_counter()]
         store = Store(folder)
         marks.append(time.perf_counter())
-        ids, _, vectors = store.embeddings()
+        keys = store.keys()
         marks.append(time.perf_counter())
         index = VectorIndex(DIMENSION)
-        index.add(ids, vectors)
-        index.search(vectors[:1], 5)
+        index.add(keys.ids, keys.vectors)
+        index.search(keys.vectors[:1], 5)
         marks.append(time.perf_counter())
         store.close()
         for name, start, end in zip(parts, marks, marks[1:], strict=False):

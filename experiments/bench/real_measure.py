@@ -210,14 +210,14 @@ def measure_memory(folder: Path) -> dict[str, Any]:
     """Milliseconds to read, fuse and insert the adapters of a memory."""
     with Store(folder) as store:
         entry = next(iter(store.entries()))
-        state = store.value(entry)
+        state = store.state(entry)
         both = [{name: tensor.float() for name, tensor in state.items()}] * 2
         given: dict[str, Any] = {"key": "k", "prompt": "p", "signature": entry.signature}
         vector = np.full(store.dimension, store.dimension**-0.5, np.float32)
         changed = [{name: tensor + i for name, tensor in state.items()} for i in range(3)]
         return {
             "bytes": entry.bytes,
-            "read_milliseconds": timed(lambda _: store.value(entry), 5),
+            "read_milliseconds": timed(lambda _: store.state(entry), 5),
             "insert_milliseconds": timed(lambda i: store.insert(changed[i], embedding=vector, **given), 3),
             "average_milliseconds": timed(lambda _: fuse(both, [1.0, 1.0], "average"), 3),
             "svd_milliseconds": timed(lambda _: fuse(both, [1.0, 1.0], "svd"), 3),

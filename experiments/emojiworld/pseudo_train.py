@@ -29,8 +29,8 @@ from ttom.cli.app import BAD_INPUT, INTERRUPTED
 from ttom.cli.flags import with_flags
 from ttom.config import MemoryConfig, PlannerConfig, RuntimeConfig, Settings
 from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
+from ttom.files import write_bytes
 from ttom.layout.model import Layout
-from ttom.memory.files import write_whole
 from ttom.memory.memory import Lookup
 from ttom.memory.store import Store
 from ttom.parallel import Devices, Lost, MakeWorker, open_workers
@@ -124,7 +124,7 @@ def _in_its_words(chosen: list[TrainingPrompt], options: argparse.Namespace) -> 
         made, taken = reworded(missing, config, sampler.width / sampler.height, used, backbone.vocabulary.unknown_words)
         found |= {old.text: (new.text, new.key) for old, new in zip(missing, made, strict=True)}
         kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, json.dumps(found, indent=1).encode())
+        write_bytes(kept, json.dumps(found, indent=1).encode())
         print(f"{taken} of {len(missing)} prompts in the words of {options.llm}, the others as they were")
     return [replace(prompt, text=found[prompt.text][0], key=found[prompt.text][1]) for prompt in chosen]
 

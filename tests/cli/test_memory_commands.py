@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ import pytest
 import torch
 import tyro
 
-from tests.memory.test_store import contents
+from tests.memory.memories import contents
+from ttom.backbones.wan import WanBackbone
 from ttom.cli import memory as commands
-from ttom.cli.memory import MemoryCommand, run
+from ttom.cli.memory import MemoryCommand
+from ttom.cli.memory_commands import run
 from ttom.errors import UserError
+from ttom.memory.signature import Signature, model_of
 from ttom.memory.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
                 key=f"<object A> moves {number}",
                 prompt=f"a cat moves {number}\x1b[31m\nred",
                 embedding=np.eye(4, dtype=np.float32)[number],
-                signature=SIGNATURE,
+                signature=Signature.parse(SIGNATURE),
                 namespace=namespace,
                 layout={"version": 1, "objects": []},
                 losses=(0.5, None) if number == 3 else (0.5, 0.25),
@@ -81,7 +85,7 @@ def test_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, commands.Show(folder, 2))
     for words in ("namespace: ann", "uses:      2", "loss:      0.500 -> 0.250", SIGNATURE, '"version": 1'):
         assert words in text, words
-    assert "\x1b" not in text and "a cat moves 2 [31m red" in text
+    assert "\x1b" not in text and r"a cat moves 2\x1b[31m\nred" in text
     found = json.loads(shown(capsys, commands.Show(folder, 2, json=True)))
     assert (found["id"], found["uses"], found["prompt"]) == (2, 2, "a cat moves 2\x1b[31m\nred")
     assert found["embedding"] == [0, 0, 1, 0] and found["layout"] == {"version": 1, "objects": []}
@@ -99,10 +103,10 @@ def test_stats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verify_names_what_it_quarantines_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(capsys, commands.Verify(folder)) == "every value is as it was written\n"
-    files = {}
+    sound = "3 entries: every row and value is as it was written\n"
+    assert shown(capsys, commands.Verify(folder)) == sound
     with Store(folder, read_only=True) as store:
-        files = {entry.id: store.path(entry.sha256) for entry in store.entries()}
+        files = {entry.id: store.values.path(entry.sha256) for entry in store.entries()}
     files[1].unlink()
     files[2].write_bytes(b"damaged")
     (folder / "values" / "00").mkdir(exist_ok=True)
@@ -110,33 +114,82 @@ def test_verify_names_what_it_quarantines_and_fails(folder: Path, capsys: pytest
     with pytest.raises(UserError, match="2 entries of the memory .* had to be quarantined"):
         run(commands.Verify(folder))
     text = capsys.readouterr().out
-    assert "removed a file without an entry: orphan.safetensors" in text
+    assert "not a memory's file, left as it is: values/00/orphan.safetensors" in text
     assert "quarantined entry 1: its value is missing" in text and "quarantined entry 2: its value was changed" in text
-    assert shown(capsys, commands.Verify(folder)).startswith("every value")
+    assert shown(capsys, commands.Verify(folder)).endswith(sound.replace("3 entries", "1 entry"))
     assert ids(folder) == [3]
 
 
 def test_reindex_with_the_text_encoder_of_a_model(
-    folder: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tiny_folder: Path, tiny: WanBackbone, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = contents(folder)
+    with pytest.raises(UserError, match="would not make its adapters fit"):  # those of another model
+        run(commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
+    assert contents(folder) == before
+    with Store(folder) as store:
+        model = Signature.parse(SIGNATURE).model
+        query = "UPDATE entries SET signature = replace(signature, ?, ?)"
+        store.db.execute(query, (model, model_of(tiny.transformer)))
     text = shown(capsys, commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
     assert text.startswith("3 entries embedded again with backbone:tiny-wan:") and "(dimension 16)" in text
     with Store(folder) as store:
-        assert store.embedder.startswith("backbone:tiny-wan:") and store.embeddings()[2].shape == (3, 16)
+        assert store.embedder.startswith("backbone:tiny-wan:") and store.keys().vectors.shape == (3, 16)
 
 
 def test_merge_prune_and_delete(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     into = folder.parent / "all"
     assert shown(capsys, commands.Merge((folder,), into)) == f"3 entries copied into {into}, 0 there already\n"
     with Store(folder, read_only=True) as store:
-        store.path(next(store.entries([1])).sha256).write_bytes(b"damaged")
+        store.values.path(next(store.entries([1])).sha256).write_bytes(b"damaged")
     lines = shown(capsys, commands.Merge((folder,), into)).splitlines()
     assert lines[0].startswith(f"left out entry 1 of {folder}: its value was changed")
     assert lines[1] == f"0 entries copied into {into}, 2 there already"
-    assert shown(capsys, commands.Prune(into, max_items=2)) == "1 entry deleted, 2 left\n"
+    text = shown(capsys, commands.Prune(into, max_items=2, yes=True))
+    assert text == "deleted entry 1: <object A> moves 1\n1 entry deleted, 2 left\n"
     assert ids(into) == [2, 3]
-    assert shown(capsys, commands.Prune(into, max_bytes=1, namespace="ann")) == "1 entry deleted, 1 left\n"
-    assert shown(capsys, commands.Delete(into, (3,))) == "1 entry deleted, 0 left\n"
+    text = shown(capsys, commands.Prune(into, max_bytes=1, namespace="ann", yes=True))
+    assert text == "deleted entry 2: <object A> moves 2\n1 entry deleted, 1 left\n"
+    text = shown(capsys, commands.Delete(into, (3,), yes=True))
+    assert text == "deleted entry 3: <object A> moves 3\n1 entry deleted, 0 left\n"
+    assert shown(capsys, commands.Prune(into, max_items=1)) == "0 entries deleted, 0 left\n"
+
+
+def test_what_deletes_asks_first(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in (commands.Prune(folder, max_items=1), commands.Delete(folder, (1,))):
+        with pytest.raises(UserError, match="`yes`"):
+            run(command)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("ttom.cli.memory_output.sys.stdout.isatty", lambda: True, raising=False)
+    asked: list[str] = []
+    for answer in ("", "no", "n"):
+        monkeypatch.setattr("builtins.input", lambda text, a=answer: asked.append(text) or a)
+        with pytest.raises(UserError, match="nothing was deleted"):
+            run(commands.Prune(folder, max_items=1))
+    assert ids(folder) == [1, 2, 3] and "2 entries" in asked[0] and "<object A> moves 1" in capsys.readouterr().out
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    run(commands.Prune(folder, max_items=1))
+    assert ids(folder) == [2]
+
+
+def test_rebuild(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "entries.sqlite").unlink()
+    for command in (commands.Verify(folder), commands.ListEntries(folder), commands.Delete(folder, (1,), yes=True)):
+        with pytest.raises(UserError, match="ttom memory rebuild"):
+            run(command)
+    text = shown(capsys, commands.Rebuild(folder))
+    assert text == "3 entries in the new database, 3 of them recovered from values alone\n"
+    assert len(ids(folder)) == 3
+
+
+def test_a_damaged_row_is_named_in_the_list(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(folder) as store:
+        store.db.execute("UPDATE entries SET layout = '[', namespace = char(27) WHERE id = 1")
+    text = shown(capsys, commands.ListEntries(folder))
+    assert "entry 1 has a damaged row: " in text and "3 entries of 3" in text and "\x1b" not in text
+    assert r"\x1b (1)" in shown(capsys, commands.ShowStats(folder))
 
 
 def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,6 +253,8 @@ def test_bad_input(folder: Path) -> None:
         commands.ListEntries(folder, limit=0): "`limit` is 0",
         commands.Prune(folder): "no limit",
         commands.Prune(folder, max_items=0): "`max_items` is 0",
+        commands.Prune(folder, max_items=1, namespace="", yes=True): "`namespace` is",
+        commands.ListEntries(folder, namespace=""): "`namespace` is",
         commands.Merge((), folder): "nothing to merge",
         commands.Reindex(folder, embedder="backbone"): "none is named",
         commands.Reindex(folder, embedder="nonsense"): "unknown text embedder 'nonsense'",

@@ -18,6 +18,7 @@ from eval.types import Case
 from eval.worker import Job, Made, MemoryTerms, NotMade
 from ttom.config import RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import SetupError
+from ttom.memory.signature import Signature
 from ttom.result import Provenance, Report, Seconds, SettingsReport
 
 NOUNS = "cat dog horse sheep robot rabbit turtle elephant cow frog panda bear penguin camel".split()
@@ -72,7 +73,7 @@ class FakeWorker:
         return len(list(folder.iterdir()))
 
     def memory_terms(self) -> MemoryTerms:
-        return MemoryTerms("fake", 8, "fake adapter")
+        return MemoryTerms("fake", 8, Signature("Fake", "0" * 12, 0, 0, 1, 2, 2.0, ("to_q",)))
 
     def embed(self, keys: Sequence[str]) -> np.ndarray:
         digests = [hashlib.sha256(key.encode()).digest()[:8] for key in keys]
@@ -89,11 +90,11 @@ class FakeWorker:
             return NotMade("failed", "RuntimeError at toy.py:1: out of luck")
         if behavior == "setup":
             raise SetupError("no such device", remedy="another device")
-        value = 0.0 if job.adapter is None else float(job.adapter["b.lora_A.weight"].sum())
+        value = 0.0 if job.adapter is None else float(job.adapter["blocks.0.to_q.lora_A.weight"].sum())
         video = f"{job.case.id} {job.case.seed} {self.method} {value:.3f}".encode()
         adapter = {
-            "b.lora_A.weight": torch.full((2, 3), job.case.seed / 2**31 + value),
-            "b.lora_B.weight": torch.ones(4, 2),
+            "blocks.0.to_q.lora_A.weight": torch.full((2, 3), job.case.seed / 2**31 + value),
+            "blocks.0.to_q.lora_B.weight": torch.ones(4, 2),
         }
         kept = (adapter, (0.5, 0.1)) if job.wants_adapter else (None, None)
         return Made(video, (5, 32, 48), 8, fake_report(job, self.method), {"attention.png": b"png"}, *kept)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.memory.test_store import contents
+from tests.memory.memories import contents
 from ttom import TTOM, UserError
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, MemoryConfig, SamplerConfig, Settings, TTOConfig
@@ -43,10 +43,11 @@ def test_a_miss_generates_as_without_memory_and_inserts(model: TTOM, tmp_path: P
     assert (memory.hit, memory.inserted, memory.matches) == (False, 1, ())
     entry = next(Store(tmp_path / "m").entries())
     assert entry.prompt == PROMPT and entry.loss_before == first.report.tto.loss_first
-    assert "blocks 0-1" in entry.signature and "rank 4" in entry.signature
+    assert (entry.signature.first, entry.signature.last, entry.signature.rank) == (0, 1, 4)
+    assert entry.signature.family == "wan"
 
 
-def test_a_hit_starts_where_the_last_optimisation_ended(model: TTOM, tmp_path: Path) -> None:
+def test_a_hit_starts_where_the_last_optimization_ended(model: TTOM, tmp_path: Path) -> None:
     first = model.generate(PROMPT, settings=settings(tmp_path / "m"))
     second = model.generate(PROMPT, settings=settings(tmp_path / "m"))
     memory = second.report.memory
@@ -57,7 +58,7 @@ def test_a_hit_starts_where_the_last_optimisation_ended(model: TTOM, tmp_path: P
     assert other.report.memory.key == memory.key and other.report.memory.hit
 
 
-def test_loading_optimises_nothing_but_acts(model: TTOM, tmp_path: Path) -> None:
+def test_loading_optimizes_nothing_but_acts(model: TTOM, tmp_path: Path) -> None:
     model.generate(PROMPT, settings=settings(tmp_path / "m"))
     before = contents(tmp_path / "m" / "values")
     steps: list[str] = []
@@ -104,6 +105,10 @@ def test_the_signature_tells_what_the_values_fit(tiny: WanBackbone) -> None:
     config = AdapterConfig(rank=4, alpha=4.0)
     signature = LoraAdapter(tiny, config, (1,), seed=0).signature
     assert signature == LoraAdapter(tiny, config, (1,), seed=5).signature
+    adapter = LoraAdapter(tiny, config, (1,), seed=0)
+    adapter.attach()
+    assert signature.shapes == {name: tuple(tensor.shape) for name, tensor in adapter.state_dict().items()}
+    adapter.detach()
     others = [
         LoraAdapter(tiny, replace(config, rank=8), (1,), seed=0),
         LoraAdapter(tiny, replace(config, alpha=8.0), (1,), seed=0),
@@ -117,13 +122,14 @@ def test_the_signature_tells_what_the_values_fit(tiny: WanBackbone) -> None:
     assert LoraAdapter(tiny, config, (1,), seed=0).signature != signature
 
 
-def test_optimising_ahead_stores_what_generating_would(model: TTOM, tmp_path: Path) -> None:
+def test_optimizing_ahead_stores_what_generating_would(model: TTOM, tmp_path: Path) -> None:
     made = model.generate(PROMPT, settings=settings(tmp_path / "generated"))
     report = model.optimize(PROMPT, settings=settings(tmp_path / "ahead"))
     assert report.tto == made.report.tto and report.memory.inserted == 1
     assert report.seconds.sample is None and report.seconds.optimize > 0
-    values = [next(Store(tmp_path / name).entries()).sha256 for name in ("generated", "ahead")]
-    assert values[0] == values[1]
+    stores = [Store(tmp_path / name) for name in ("generated", "ahead")]
+    generated, ahead = (store.state(next(store.entries())) for store in stores)
+    assert generated.keys() == ahead.keys() and all(torch.equal(generated[name], ahead[name]) for name in ahead)
     for wrong in (SETTINGS, settings(tmp_path / "ahead", mode="read"), settings(tmp_path / "ahead", mode="off")):
         with pytest.raises(UserError, match="no memory to fill"):
             model.optimize(PROMPT, settings=wrong)

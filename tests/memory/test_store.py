@@ -3,90 +3,79 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.memory import crashing_writer
-from ttom.errors import UserError
+from tests.memory.memories import SIGNATURE, VECTOR, contents, file_of, get, new, number, old_memory, put, state
+from ttom.errors import SetupError, UserError
 from ttom.memory import files
-from ttom.memory.store import CorruptValue, Entry, Store
-
-VECTOR = np.array([1, 0, 0, 0], np.float32)
+from ttom.memory.entries import BadRow, CorruptValue
+from ttom.memory.files import DamagedMemory
+from ttom.memory.store import Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "memory", embedder="test", dimension=4)
-
-
-def put(store: Store, data: bytes = b"value", **changes: Any) -> int:
-    given = {"key": "<object A> moves", "prompt": "a cat moves", "embedding": VECTOR, "signature": "s", **changes}
-    return store.insert(data, **given)
-
-
-def get(store: Store, id_: int) -> Entry:
-    return next(store.entries([id_]))
-
-
-def contents(folder: Path) -> dict[str, tuple[str, int]]:
-    """Every file below a folder with its hash and time of change."""
-    return {
-        str(f.relative_to(folder)): (hashlib.sha256(f.read_bytes()).hexdigest(), f.stat().st_mtime_ns)
-        for f in sorted(folder.rglob("*"))
-        if f.is_file()
-    }
+    return new(tmp_path / "memory")
 
 
 def test_what_is_inserted_reads_back(store: Store) -> None:
-    state = {"b.weight": torch.randn(3, 2).bfloat16(), "a.weight": torch.randn(2, 5)}
+    tensors = {
+        "blocks.0.attn2.to_q.lora_A.weight": torch.randn(2, 3).bfloat16(),
+        "blocks.0.attn2.to_q.lora_B.weight": torch.randn(5, 2),
+    }
     layout = {"version": 1, "objects": []}
     id_ = store.insert(
-        state, key="k", prompt="p", embedding=VECTOR, signature="s", namespace="me", layout=layout, losses=(0.5, 0.01)
-    )
+        tensors, key="k", prompt="p", embedding=VECTOR, signature=SIGNATURE, namespace="me", layout=layout,
+        losses=(0.5, 0.01), origin="row 7",
+    )  # fmt: skip
     with Store(store.folder) as again:
         entry = get(again, id_)
         assert (entry.namespace, entry.key, entry.prompt, entry.layout) == ("me", "k", "p", layout)
-        assert (entry.loss_before, entry.loss_after, entry.uses) == (0.5, 0.01, 0)
+        assert (entry.loss_before, entry.loss_after, entry.uses, entry.origin) == (0.5, 0.01, 0, "row 7")
+        assert entry.signature == SIGNATURE
         np.testing.assert_array_equal(entry.embedding, VECTOR)
-        read = again.value(entry)
-        assert read.keys() == state.keys()
-        assert all(read[name].dtype == t.dtype and torch.equal(read[name], t) for name, t in state.items())
-        assert entry.bytes == again.path(entry.sha256).stat().st_size == again.total_bytes()
+        read = again.state(entry)
+        assert read.keys() == tensors.keys()
+        assert all(read[name].dtype == t.dtype and torch.equal(read[name], t) for name, t in tensors.items())
+        assert entry.bytes == again.values.path(entry.sha256).stat().st_size == again.total_bytes()
 
 
-def test_equal_values_share_a_file_until_the_last_entry_goes(store: Store) -> None:
+def test_an_id_is_never_used_twice(store: Store) -> None:
     first, second = put(store), put(store)
-    path = store.path(get(store, first).sha256)
-    assert first != second and store.total_bytes() == 5
-    assert store.delete([first, 999]) == 1 and path.exists()
-    assert store.delete([second]) == 1 and not path.exists()
-    assert put(store) == 3  # an id is never used twice
+    assert store.delete([first, 999, second, second]) == [first, second]
+    assert not store.values.look_through().values and put(store) == 3
 
 
 def test_replacing_changes_the_value_and_removes_the_old_one(store: Store) -> None:
     id_ = put(store)
-    old = store.path(get(store, id_).sha256)
-    assert store.replace(id_, b"another", loss_after=0.25)
-    assert store.value_bytes(get(store, id_)) == b"another" and get(store, id_).loss_after == 0.25
-    assert not old.exists()
-    assert store.replace(id_, b"another", loss_after=0.2)  # the same value again keeps its file
-    assert store.value_bytes(get(store, id_)) == b"another"
-    assert not store.replace(77, b"x", loss_after=None)
-    assert store.verify().clean
+    old = file_of(store, id_)
+    assert store.replace(id_, state(2), loss_after=0.25)
+    assert number(store, get(store, id_)) == 2 and get(store, id_).loss_after == 0.25
+    assert not old.exists() and len(store.values.look_through().values) == 1
+    assert not store.replace(77, state(3), loss_after=None)
+
+
+def test_what_a_repeated_job_inserts_takes_the_place_of_its_first(store: Store) -> None:
+    first = put(store, 1, origin="row 1")
+    other = put(store, 2, origin="row 2"), put(store, 3), put(store, 4, origin="row 1", namespace="other")
+    again = put(store, 5, origin="row 1")
+    assert store.ids() == [*other, again] and first not in store.ids()
+    assert len(store.values.look_through().values) == 4
 
 
 def test_the_least_used_go_first_and_then_the_longest_unused(store: Store) -> None:
-    a, b, c = put(store, b"a"), put(store, b"b"), put(store, b"c", namespace="other")
+    a, b, c = put(store, 1), put(store, 2), put(store, 3, namespace="other")
     store.used([b])
     store.used([c])
     store.used([a])
@@ -95,49 +84,74 @@ def test_the_least_used_go_first_and_then_the_longest_unused(store: Store) -> No
     assert [id_ for id_, _ in store.least_used("default")] == [b, a]
 
 
+def test_a_clock_that_goes_back_does_not_make_the_newest_the_oldest(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = put(store, 1)
+    monkeypatch.setattr(time, "time", lambda: 1000.0)  # such as after a battery ran out
+    young = put(store, 2)
+    assert [id_ for id_, _ in store.least_used()] == [old, young]
+    store.used([old])
+    store.used([young])
+    assert [id_ for id_, _ in store.least_used()] == [old, young]
+
+
+def test_fields_that_cannot_be_stored_are_refused_before_anything_is_written(store: Store) -> None:
+    for wrong in (
+        {"prompt": "x" * 100_000},
+        {"key": "a\x00b"},
+        {"prompt": "\ud800"},
+        {"namespace": " "},
+        {"embedding": np.full(4, np.nan, np.float32)},
+        {"embedding": 2 * VECTOR},
+        {"layout": {"long": "x" * 2_000_000}},
+    ):
+        with pytest.raises(UserError, match="cannot be remembered") as caught:
+            put(store, **wrong)
+        assert len(str(caught.value)) < 1000
+    assert len(store) == 0 and not store.values.look_through().values
+
+
 @pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: bytes([d[0] ^ 1]) + d[1:], lambda d: b""])
-def test_a_damaged_value_is_found_and_quarantined(store: Store, damage: Callable[[bytes], bytes]) -> None:
-    good, bad = put(store, b"good"), put(store, b"bad value")
-    entry = get(store, bad)
-    store.path(entry.sha256).write_bytes(damage(b"bad value"))
+def test_a_damaged_value_is_found(store: Store, damage: Callable[[bytes], bytes]) -> None:
+    entry = get(store, put(store))
+    path = store.values.path(entry.sha256)
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CorruptValue, match="changed"):
-        store.value_bytes(entry)
-    found = store.verify()
-    assert set(found.quarantined or {}) == {bad} and not found.orphans
-    assert store.ids() == [good] and set(store.quarantined()) == {bad}
-    assert (store.folder / "quarantine" / f"{bad}.safetensors").read_bytes() == damage(b"bad value")
-    assert store.verify().clean
+        store.state(entry)
+    assert store.quarantine(entry, "changed") and not store.ids() and store.quarantined() == {entry.id: "changed"}
+    assert [f.name for f in (store.folder / "quarantine").iterdir()] == [path.name] and not path.exists()
 
 
-def test_opening_removes_orphans_and_quarantines_entries_without_value(store: Store) -> None:
-    kept, lost = put(store, b"kept"), put(store, b"lost")
-    store.path(get(store, lost).sha256).unlink()
-    orphan = store.folder / "values" / "00" / ("0" * 64 + ".safetensors")
-    orphan.parent.mkdir(exist_ok=True)
-    orphan.write_bytes(b"x")
-    part = orphan.with_name(".part-999999999-abc")
-    part.write_bytes(b"half")
-    own = orphan.with_name(f".part-{os.getppid()}-abc")
-    own.write_bytes(b"being written by a live process")
-    with Store(store.folder) as again:
-        assert set(again.found.orphans) == {orphan.name, part.name}
-        assert again.found.quarantined == {lost: "its value is missing"}
-        assert again.ids() == [kept]
-    assert not orphan.exists() and not part.exists() and own.exists()
+def test_a_row_that_is_not_the_one_of_its_value_is_noticed(store: Store) -> None:
+    id_ = put(store)
+    store.db.execute("UPDATE entries SET prompt = 'another'")
+    with pytest.raises(DamagedMemory, match="prompt of entry 1"):
+        store.state(get(store, id_))
+
+
+def test_rows_that_no_memory_writes_do_not_crash(store: Store) -> None:
+    good = put(store)
+    for change in ("sha256 = '/etc/passwd'", "uses = 'many'", "layout = '{'", "embedding = x'00'", "key = x'ff00'"):
+        bad = put(store)
+        store.db.execute(f"UPDATE entries SET {change} WHERE id = {bad}")
+    assert [entry.id for entry in store.entries()] == [good]
+    assert sum(isinstance(row, BadRow) for _, row in store.rows()) == 5
+    assert store.keys().unusable == [5] and len(store.keys().ids) == 5
+    store.least_used(), store.total_bytes(), store.signatures()
+    assert len(store.delete(store.ids())) == 6
 
 
 def test_read_only_changes_not_a_byte(store: Store) -> None:
-    id_ = put(store, b"kept")
-    bad = put(store, b"bad")
-    store.path(get(store, bad).sha256).write_bytes(b"BAD")
+    id_ = put(store)
+    bad = put(store)
+    file_of(store, bad).write_bytes(b"BAD")
     (store.folder / "values" / "00").mkdir(exist_ok=True)
     (store.folder / "values" / "00" / "orphan.safetensors").write_bytes(b"x")
     before = contents(store.folder)
     assert "entries.sqlite-wal" in before  # the writer is still open: its log must be read too
     with Store(store.folder, read_only=True) as frozen:
-        assert frozen.ids() == [id_, bad] and frozen.value_bytes(get(frozen, id_)) == b"kept"
-        found = frozen.verify()
-        assert found.orphans == ("orphan.safetensors",) and set(found.quarantined or {}) == {bad}
+        assert frozen.ids() == [id_, bad] and number(frozen, get(frozen, id_)) == 1
     assert contents(store.folder) == before
     store.close()
     before = contents(store.folder)
@@ -146,86 +160,70 @@ def test_read_only_changes_not_a_byte(store: Store) -> None:
     assert contents(store.folder) == before
 
 
+def test_a_reader_in_the_same_process_does_not_take_the_writers_locks_away(store: Store) -> None:
+    """SQLite's locks are gone when any handle of the file is closed: another process would then remove our log."""
+    put(store)
+    with Store(store.folder, read_only=True) as frozen:
+        assert len(frozen) == 1
+    code = (
+        "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\n"
+        "db.execute('SELECT count(*) FROM entries').fetchone()\ndb.close()"
+    )
+    subprocess.run([sys.executable, "-c", code, store.folder / "entries.sqlite"], check=True)
+    put(store)  # goes to the log; if the other process has removed that, nobody else will ever see it
+    with Store(store.folder, read_only=True) as frozen:
+        assert len(frozen) == 2
+
+
 def test_two_processes_lose_nothing(store: Store) -> None:
     code = (
-        "import sys, numpy as np\nfrom ttom.memory.store import Store\n"
+        "import sys\nfrom tests.memory.memories import put, state\nfrom ttom.memory.store import Store\n"
         "store = Store(sys.argv[1])\n"
         "for i in range(40):\n"
-        "    id_ = store.insert(f'{sys.argv[2]} {i // 2}'.encode(), key='k', prompt=sys.argv[2],\n"
-        "        embedding=np.zeros(4, np.float32), signature='s')\n"
+        "    id_ = put(store, i // 2)\n"
         "    if i % 4 == 3: store.delete([id_])\n"
+        "    if i % 4 == 1: store.replace(1, state(i + 0.5), loss_after=None)\n"
     )
-    # The same values in both: each deletes entries whose value the other may be about to use.
-    both = [subprocess.Popen([sys.executable, "-c", code, store.folder, "w"]) for _ in range(2)]
+    put(store)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    both = [subprocess.Popen([sys.executable, "-c", code, store.folder], env=environment) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
-    assert len(store) == 60 and store.verify().clean
+    assert len(store) == 61
+    values = store.values.look_through()
+    assert values.values == store.needed_values() and not values.parts  # no orphan, though both updated entry 1
+    assert all(store.state(entry) for entry in store.entries())
 
 
-def test_a_writer_killed_at_any_moment_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
-    kills = 200
-    Store.create(tmp_path / "memory", embedder="test", dimension=4).close()
-    script = [sys.executable, crashing_writer.__file__, tmp_path / "memory", tmp_path / "log", str(kills), "1"]
-    root = Path(__file__).resolve().parents[2]
-    subprocess.run(script, check=True, timeout=300, env={**os.environ, "PYTHONPATH": str(root)})
-    wanted: dict[int, str] = {}
-    unknown: set[int] = set()
-    lines = (tmp_path / "log").read_text().splitlines()
-    assert not [line for line in lines if line.startswith("error")]
-    for words in map(str.split, lines):
-        if words[0] == "start":  # until its end is logged, an operation may have happened or not
-            unknown.add(int(words[2]))
-            continue
-        unknown.discard(int(words[1]))
-        if words[0] == "delete":
-            wanted.pop(int(words[1]))
-        else:
-            wanted[int(words[1])] = words[2]
-    deleted = {int(w[1]) for w in map(str.split, lines) if w[0] == "delete"}
-    assert len(wanted) > kills // 4 and len(deleted) > 5  # however slow the disk: enough was written to mean something
-    with Store(tmp_path / "memory") as store:
-        assert not store.found.quarantined
-        found = {entry.id: entry for entry in store.entries()}
-        for id_, sha256 in wanted.items():
-            if id_ not in unknown:
-                assert found[id_].sha256 == sha256
-                assert hashlib.sha256(store.value_bytes(found[id_])).hexdigest() == sha256
-        assert not deleted & set(found)
-        assert store.verify().clean
-        stray = set(found) - set(wanted) - unknown
-        assert len(stray) <= kills  # inserts that were committed in the instant before their log line
-
-
-@pytest.mark.parametrize("where", ["value", "rename", "row"])
+@pytest.mark.parametrize("where", ["value", "row", "commit"])
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(
     store: Store, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id_ = put(store, b"kept")
+    id_ = put(store)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         if where == "value":
-            patch.setattr("ttom.memory.store.write_synced", full)
-        elif where == "rename":
-            patch.setattr("ttom.memory.store.os.replace", full)
+            patch.setattr("ttom.memory.values.write_all", full)
+        elif where == "commit":
+            patch.setattr("ttom.memory.values.os.fsync", full)
         else:
             store.db.execute("PRAGMA max_page_count = 1")
             store.db.execute("PRAGMA cache_size = 1")
-        with pytest.raises(UserError, match="free some space") as caught:
-            put(store, b"new", prompt="p" * 5_000_000)
-        assert str(store.folder) in str(caught.value)
-    assert store.ids() == [id_] and store.value_bytes(get(store, id_)) == b"kept"
-    assert not list(store.folder.rglob(".part-*"))
+        with pytest.raises(SetupError, match="disk full") as caught:
+            put(store, 2, prompt="p" * 60_000)
+        assert str(store.folder) in str(caught.value) and "rollback" not in str(caught.value)
+    assert store.ids() == [id_] and number(store, get(store, id_)) == 1
+    assert not store.values.look_through().parts
     store.close()
     with Store(store.folder) as again:
-        assert again.ids() == [id_] and again.verify().clean
-        assert put(again, b"new") > id_
+        assert again.ids() == [id_] and put(again, 2) > id_
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store)
-    monkeypatch.setattr("ttom.memory.store.os.access", lambda *_: False)
+    monkeypatch.setattr("ttom.memory.database.os.access", lambda *_: False)
     with pytest.raises(UserError, match="mode=read"):
         Store(store.folder)
     assert len(Store(store.folder, read_only=True)) == 1
@@ -237,18 +235,268 @@ def test_folders_that_are_no_memory(tmp_path: Path, store: Store) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("x")
     with pytest.raises(UserError, match="is no memory"):
-        Store.create(tmp_path / "other", embedder="e", dimension=4)
+        new(tmp_path / "other")
     meta = store.folder / "memory.json"
     good = json.loads(meta.read_text())
     meta.write_text(json.dumps({**good, "version": files.VERSION + 1}))
     with pytest.raises(UserError, match="newer ttom"):
         Store(store.folder)
-    for text in ("{", "[]", "{}", json.dumps({**good, "dimension": "4"}), json.dumps({**good, "format": "x"})):
+    for text in (
+        "{",
+        "[]",
+        "{}",
+        "[" * 50_000,
+        json.dumps({**good, "dimension": "4"}),
+        json.dumps({**good, "format": "x"}),
+    ):
         meta.write_text(text)
         with pytest.raises(UserError, match="does not describe a memory"):
             Store(store.folder)
-    meta.write_text(json.dumps(good))
-    store.close()
-    (store.folder / "entries.sqlite").write_bytes(b"not a database at all, but long enough to be looked at" * 50)
-    with pytest.raises(UserError, match="cannot be used"):
+    meta.unlink()
+    os.mkfifo(meta)
+    with pytest.raises(UserError, match="cannot be read"):
         Store(store.folder)
+
+
+def test_a_folder_of_somebody_elses_values_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """`ttom generate --memory.path work` deleted work/values/run1/data.csv."""
+    work = tmp_path / "work"
+    (work / "values" / "run1").mkdir(parents=True)
+    (work / "values" / "run1" / "data.csv").write_text("1,2,3")
+    before = contents(work)
+    with pytest.raises(UserError, match="is no memory"):
+        new(work)
+    (work / "values" / "run1" / "data.csv").rename(work / "entries.sqlite")
+    (work / "values" / "run1").rmdir()
+    with pytest.raises(UserError, match="is no memory"):
+        new(work)
+    assert [path.name for path in work.iterdir() if path.is_file()] == ["entries.sqlite"] and len(before) == 1
+
+
+def test_an_interrupted_creation_is_finished_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for place in ("ttom.memory.database.create", "ttom.memory.store.write_meta"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(place, crash)
+            new(tmp_path / "m")
+    with new(tmp_path / "m") as store:
+        put(store)
+    (tmp_path / "m" / "memory.json").unlink()
+    with pytest.raises(DamagedMemory, match="lost its memory.json"):  # not an empty memory on top of the values
+        new(tmp_path / "m", embedder="another")
+
+
+# Nothing but the store's own files is ever removed
+
+
+def test_links_are_never_followed(store: Store, tmp_path: Path) -> None:
+    """With values/zz a link to another folder, `ttom memory verify` deleted every file there."""
+    id_ = put(store)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    names = ["data.csv", f"{'ab' * 32}.safetensors", f".part-{'ab' * 32}-{'0' * 16}", ".part-999999-0123456789ab"]
+    for name in names:
+        (outside / name).write_text("mine")
+    for link in ("zz", "ab"):
+        (store.folder / "values" / link).symlink_to(outside)
+    store.close()
+    with Store(store.folder) as again:
+        assert again.ids() == [id_]
+        again.values.remove("cd" * 32)
+        for act in (again.values.remove, again.values.quarantine, again.values.read):
+            with pytest.raises((OSError, CorruptValue)):
+                act("ab" * 32)
+        again.delete([id_])
+    assert sorted(f.name for f in outside.iterdir()) == sorted(names)
+
+
+def test_a_link_in_place_of_the_values_is_refused(store: Store, tmp_path: Path) -> None:
+    put(store)
+    store.close()
+    (store.folder / "values").rename(tmp_path / "elsewhere")
+    (store.folder / "values").symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="a link in place of"):
+        Store(store.folder)
+    assert contents(tmp_path / "elsewhere") == before
+
+
+def test_files_that_no_memory_makes_stay(store: Store) -> None:
+    put(store)
+    values = store.folder / "values"
+    (values / "00").mkdir(exist_ok=True)
+    strange = [values / "notes.txt", values / "00" / "model.safetensors", values / "00" / f"{'1' * 64}.safetensors"]
+    for path in strange:
+        path.write_text("mine")
+    store.close()
+    with Store(store.folder) as again:
+        again.delete(again.ids())
+    assert all(path.read_text() == "mine" for path in strange)
+
+
+@pytest.mark.parametrize("sha256", ["/tmp/model", "../../../victim", "..", "", "A" * 64])
+def test_a_sha256_becomes_no_path_unless_it_is_one(store: Store, tmp_path: Path, sha256: str) -> None:
+    """With such a row, pruning moved files from outside into the quarantine."""
+    (tmp_path / "victim.safetensors").write_text("mine")
+    id_ = put(store)
+    file_of(store, id_).unlink()
+    store.db.execute("UPDATE entries SET sha256 = ?", (sha256,))
+    store.quarantine_row(id_, "odd")
+    assert store.quarantined() == {id_: "odd"} and not (store.folder / "quarantine").exists()
+    id_ = put(store, 2)
+    store.db.execute("UPDATE entries SET sha256 = ?", (sha256,))
+    assert store.delete([id_]) == [id_] and (tmp_path / "victim.safetensors").exists()
+
+
+# What processes that were killed leave
+
+
+def test_a_value_whose_row_was_committed_is_used_under_its_temporary_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between commit and rename: the entry is there, for readers as for the next writer."""
+    with monkeypatch.context() as patch:
+        patch.setattr("ttom.memory.values.Placement.place", lambda self: setattr(self, "committed", True))
+        id_ = put(store, 7)
+    assert not file_of(store, id_).exists()
+    with Store(store.folder, read_only=True) as frozen:
+        assert number(frozen, get(frozen, id_)) == 7
+    assert number(store, get(store, id_)) == 7
+    store.close()
+    with Store(store.folder) as again:
+        assert file_of(again, id_).exists() and not again.values.look_through().parts
+
+
+def test_unfinished_files_go_when_their_writer_is_gone_and_not_before(store: Store) -> None:
+    """A process id says nothing in another container (PID namespace); a lock does."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ttom.memory.values import ValueFolder\n"
+        "with ValueFolder(Path(sys.argv[1])).placing(b'half') as part:\n"
+        "    print(part.name, flush=True)\n    sys.stdin.read()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, store.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    name = child.stdout.readline().strip()
+    Store(store.folder).close()
+    assert [part for _, part in store.values.look_through().parts] == [name]
+    child.kill()
+    child.wait()
+    Store(store.folder).close()
+    assert not store.values.look_through().parts
+
+
+def test_a_removal_that_was_cut_off_is_finished(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_, kept = put(store), put(store, 2)
+    path = file_of(store, id_)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_sweep", lambda _: None)
+        store.delete([id_])
+    assert path.exists()
+    store.close()
+    with Store(store.folder) as again:
+        assert not path.exists() and again.ids() == [kept]
+
+
+def test_a_full_disk_does_not_stop_deleting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_ = put(store)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ttom.memory.values.ValueFolder.remove", full)
+        assert store.delete([id_]) == [id_]
+    assert not store.ids()
+    put(store)
+    store.delete(store.ids())
+    assert not store.values.look_through().values  # the first one too
+
+
+# A database that was lost or damaged stops writers, and nothing is removed
+
+
+def lose(folder: Path) -> None:
+    (folder / "entries.sqlite").unlink()
+
+
+def empty(folder: Path) -> None:
+    (folder / "entries.sqlite").write_bytes(b"")
+
+
+def scribble(folder: Path) -> None:
+    (folder / "entries.sqlite").write_bytes(b"not a database at all, but long enough to be looked at" * 50)
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "entries.sqlite"
+    path.write_bytes(path.read_bytes()[:-5000])
+
+
+def set_back(folder: Path) -> None:
+    """As an old copy does, or the loss of the log."""
+    with sqlite3.connect(folder / "entries.sqlite") as db:
+        db.execute("DELETE FROM entries WHERE id = 2")
+
+
+def add_trigger(folder: Path) -> None:
+    with sqlite3.connect(folder / "entries.sqlite") as db:
+        db.execute("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END")
+
+
+@pytest.mark.parametrize("damage", [lose, empty, scribble, truncate, set_back, add_trigger])
+def test_a_damaged_database_stops_writers_and_costs_no_value(store: Store, damage: Callable[[Path], None]) -> None:
+    for i in range(3):
+        put(store, i)
+    store.close()
+    before = {name: what for name, what in contents(store.folder).items() if name.startswith("values")}
+    damage(store.folder)
+    for _ in range(2):
+        with pytest.raises(DamagedMemory, match="ttom memory rebuild"):
+            Store(store.folder)
+        with pytest.raises(UserError):
+            new(store.folder)
+    after = {name: what for name, what in contents(store.folder).items() if name.startswith("values")}
+    assert after == before
+
+
+def test_a_lost_log_stops_writers(store: Store) -> None:
+    code = (
+        "import os, sys\nfrom tests.memory.memories import put\nfrom ttom.memory.store import Store\n"
+        "store = Store(sys.argv[1])\nput(store, 5)\nos._exit(0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    put(store)
+    store.close()
+    subprocess.run([sys.executable, "-c", code, store.folder], check=True, env=environment)
+    (store.folder / "entries.sqlite-wal").unlink()
+    with pytest.raises(DamagedMemory, match="does not know"):
+        Store(store.folder)
+    assert len(list((store.folder / "values").rglob("*.safetensors"))) == 2
+
+
+# Version 1
+
+
+def test_an_old_memory_is_read_as_it_is_and_written_as_a_new_one(tmp_path: Path) -> None:
+    folder = old_memory(tmp_path)
+    before = contents(folder)
+    with Store(folder, read_only=True) as frozen:
+        assert [entry.key for entry in frozen.entries()] == [f"<object A> moves {i}" for i in range(4)]
+        assert [entry.uses for entry in frozen.entries()] == [1, 2, 0, 0]
+        assert all(frozen.state(entry) for entry in frozen.entries())
+    assert contents(folder) == before
+    orphan = next(f for f in folder.rglob("6bff*"))
+    with Store(folder) as store:
+        assert store.meta["version"] == files.VERSION and orphan.exists()
+        assert [id_ for id_, _ in store.least_used()] == [3, 4, 1, 2]
+        assert {entry.namespace for entry in store.entries()} == {"default", "ann"}
+        shared = get(store, 1).sha256
+        assert store.delete([1]) == [1] and store.values.exists(shared)  # entry 4 has it too
+        assert store.delete([4]) == [4] and not store.values.exists(shared)
+    with Store(folder) as again:
+        assert again.ids() == [2, 3]
+    assert orphan.exists()

@@ -31,7 +31,7 @@ from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
 
 @dataclass(frozen=True)
 class Memory:
-    """Look after a memory: list, show, stats, verify, reindex, merge, prune, export, delete, push, pull."""
+    """Look after a memory: list, show, stats, verify, rebuild, reindex, merge, prune, export, delete, push, pull."""
 
     command: tyro.conf.OmitSubcommandPrefixes[MemoryCommand]
 
@@ -92,7 +92,7 @@ def _resolved(command: Command) -> Command:
 def _run(command: Command) -> None:
     # Imported late: --help and usage errors need neither torch nor diffusers.
     if isinstance(command, Memory):
-        from ttom.cli.memory import run
+        from ttom.cli.memory_commands import run
 
         run(command.command)
         return

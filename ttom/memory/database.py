@@ -21,8 +21,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ttom.errors import SetupError, UserError
+from ttom.files import sync_folder
 from ttom.memory.entries import COLUMNS, MAX_DIMENSION, MAX_LAYOUT, MAX_TEXT
-from ttom.memory.files import DamagedMemory, sync_folder
+from ttom.memory.files import DamagedMemory
 
 NAME = "entries.sqlite"
 REBUILT = "entries.rebuilt"
@@ -210,9 +211,10 @@ def build(
     last_id: int,
 ) -> None:
     """Write a whole database as REBUILT, from rows of COLUMNS."""
-    part = folder / f".part-{os.getpid()}-{secrets.token_hex(6)}"
+    part = folder / f".ttom-{secrets.token_hex(8)}"  # as ttom.files names what it may remove when it is stale
     try:
         with closing(sqlite3.connect(part, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN")
             for statement in SCHEMA.values():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ttom.errors import SetupError, UserError
+from ttom.files import write_bytes
 from ttom.memory.entries import MAX_DIMENSION, MAX_NAME
 from ttom.memory.values import read_regular
 
@@ -23,7 +22,7 @@ FORMAT = "ttom-memory"
 MAX_BYTES = 65_536
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_SCHEMA)
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG)
 
 
 class DamagedMemory(SetupError):
@@ -43,7 +42,7 @@ class NewerMemory(UserError):
 
 def read_meta(folder: Path) -> dict[str, Any]:
     """What memory.json says. Raises UserError if the folder is no memory, or of a newer version."""
-    remedy = "the path of a memory, or a new folder that may be written"
+    remedy = "the path of a memory, or a new folder with `memory.mode=readwrite`"
     try:
         meta = json.loads(read_regular(folder / NAME, MAX_BYTES))
         version = meta["version"] if meta["format"] == FORMAT else None
@@ -51,7 +50,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} is no memory", expected=f"a folder with a {NAME}", remedy=remedy) from None
     except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another memory.path") from None
+        raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another `memory.path`") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         version, known = None, False
     if isinstance(version, int) and version > VERSION:
@@ -72,34 +71,8 @@ def _is_description(meta: dict[str, Any]) -> bool:
 def write_meta(folder: Path, embedder: str, dimension: int) -> dict[str, Any]:
     """Write memory.json, whole or not at all; returns what it says."""
     meta = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
-    write_whole(folder / NAME, json.dumps(meta, indent=1).encode())
+    write_bytes(folder / NAME, json.dumps(meta, indent=1).encode())
     return meta
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing."""
-    part = path.with_name(f".part-{os.getpid()}-{secrets.token_hex(6)}")
-    try:
-        write_synced(part, data)
-        os.replace(part, path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -112,7 +85,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise _disk_full(folder) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {error.strerror or error}"[:500],
-            remedy='a folder that may be written, or memory.mode "read"',
+            remedy="a folder that may be written, or `memory.mode=read`",
         ) from None
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -126,7 +99,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
             ) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {str(error)[:200]}",
-            remedy="check the permissions and the space of the folder, or another memory.path",
+            remedy="check the permissions and the space of the folder, or another `memory.path`",
         ) from None
 
 

@@ -82,7 +82,7 @@ def find(store: Store, id_: int) -> Entry:
 def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> list[tuple[int, Entry | BadRow]]:
     """Up to `limit` entries, of one namespace if given, the last made first; BadRow where a row cannot be read."""
     if limit < 1:
-        raise UserError(f"limit is {limit}", expected="a whole number of at least 1")
+        raise UserError(f"`limit` is {limit}", expected="a whole number of at least 1")
     check_namespace(namespace)
     with disk_errors(store.folder):
         return list(store.rows(store.newest(limit, namespace)))
@@ -124,12 +124,11 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
         for id_, found in list(store.rows()):
             try:
                 if isinstance(found, BadRow):
-                    raise found
+                    store.quarantine_row(id_, str(found))
+                    bad[id_] = str(found)
+                    continue
                 store.checked(found, store.values.read(found.sha256))
                 sound += 1
-            except BadRow as error:
-                store.quarantine_row(id_, str(error))
-                bad[id_] = str(error)
             except CorruptValue as error:
                 assert isinstance(found, Entry)
                 if store.quarantine(found, str(error)):
@@ -138,7 +137,7 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
                 wrong = wrong or error
         if wrong is not None:
             raise wrong
-        listing = store.values.list()
+        listing = store.values.look_through()
         orphans = sorted(listing.values - store.needed_values())
         removed = [sha256 for sha256 in orphans if repair and _is_own(store, sha256)]
         for sha256 in removed:
@@ -161,7 +160,7 @@ def check_namespace(namespace: str | None) -> None:
     """Raise UserError for a name that no namespace has; None stands for all of them."""
     if namespace is not None and not (namespace.strip() and namespace.isprintable()):
         raise UserError(
-            f"namespace is {namespace!r:.100}", expected="a name of printable characters; leave it out to mean all"
+            f"`namespace` is {namespace!r:.100}", expected="a name of printable characters; leave it out to mean all"
         )
 
 
@@ -190,7 +189,7 @@ def least_needed(
     keep: Iterable[int] = (),
 ) -> list[int]:
     """The ids that `prune` would evict."""
-    for name, limit in (("max_items", max_items), ("max_bytes", max_bytes)):
+    for name, limit in (("`max_items`", max_items), ("`max_bytes`", max_bytes)):
         if limit is not None and limit < 1:
             raise UserError(f"{name} is {limit}", expected="a whole number of at least 1")
     check_namespace(namespace)
@@ -207,10 +206,15 @@ def least_needed(
 
 def delete(store: Store, ids: Sequence[int]) -> list[int]:
     """Delete entries; returns their ids. Raises UserError, with nothing deleted, if one does not exist."""
+    return store.delete(check_ids(store, ids))
+
+
+def check_ids(store: Store, ids: Sequence[int]) -> list[int]:
+    """The ids, each once. Raises UserError if one does not exist."""
     for id_ in ids:
         if abs(id_) >= 2**63 or not list(store.rows([id_])):
             find(store, id_)  # says why
-    return store.delete(ids)
+    return list(dict.fromkeys(ids))
 
 
 def reindex(folder: Path, embedder: TextEmbedder) -> int:

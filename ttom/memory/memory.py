@@ -15,7 +15,7 @@ from ttom.errors import SetupError
 from ttom.layout.model import Layout
 from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
-from ttom.memory.entries import BadRow, CorruptValue, Entry
+from ttom.memory.entries import CorruptValue, Entry
 from ttom.memory.files import NAME, disk_errors
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
@@ -25,6 +25,9 @@ from ttom.memory.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_LOOK_FOR_BEST = 1024
+"""Entries looked through for the most similar one of a namespace where none matches."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,17 @@ class Match:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a key brought back: the fused adapter, float32 on the CPU, and the entries it came from, best first."""
+    """What a key brought back.
 
-    state: dict[str, Tensor]
+    Attributes:
+        state: The fused adapter, float32 on the CPU; None without a match.
+        matches: The entries it came from, best first.
+        similarity: Of the most similar entry, also where that was not similar enough; None if there is no entry.
+    """
+
+    state: dict[str, Tensor] | None
     matches: tuple[Match, ...]
+    similarity: float | None
 
 
 class Memory:
@@ -114,22 +124,28 @@ class Memory:
         Those of config.namespace; if there is none, those of config.shared_namespace. Never those with the excluded
         origin.
         """
+        return self._match(key, exclude_origin)[0]
+
+    def _match(self, key: str, exclude_origin: str | None) -> tuple[list[Match], float | None]:
+        """The matches, and the similarity of the most similar entry, also where it does not reach the threshold."""
         self._refresh()
         vector = self.embedder.embed([key])
+        nearest: list[float] = []
         for namespace in filter(None, (self.config.namespace, self.config.shared_namespace)):
-            found = self._nearest(vector, namespace, exclude_origin)
+            found, best = self._nearest(vector, namespace, exclude_origin)
+            nearest += [best] if best is not None else []
             if found:
-                return found
-        return []
+                return found, found[0].similarity
+        return [], max(nearest, default=None)
 
-    def recall(self, key: str, *, exclude_origin: str | None = None) -> Recalled | None:
-        """Read the matching entries and fuse them; None without a match. Counts a use of each, unless frozen.
+    def recall(self, key: str, *, exclude_origin: str | None = None) -> Recalled:
+        """Read the matching entries and fuse them. Counts a use of each, unless frozen.
 
         An entry whose value is missing, damaged, not finite or of other shapes than the model's is quarantined (only
         left out if frozen) and the next best takes its place.
         """
         while True:
-            matches, states = self.match(key, exclude_origin=exclude_origin), []
+            (matches, similarity), states = self._match(key, exclude_origin), []
             for match in matches:
                 try:
                     state = self.store.state(match.entry, self.signature)
@@ -140,10 +156,11 @@ class Memory:
             else:
                 break
         if not matches:
-            return None
+            return Recalled(None, (), similarity)
         if not self.frozen:
             self.store.used(match.entry.id for match in matches)
-        return Recalled(fuse(states, [match.similarity for match in matches], self.config.fusion), tuple(matches))
+        state = fuse(states, [match.similarity for match in matches], self.config.fusion)
+        return Recalled(state, tuple(matches), similarity)
 
     def insert(self, lookup: Lookup, state: dict[str, Tensor], losses: tuple[float | None, float | None]) -> int:
         """Remember an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
@@ -211,35 +228,35 @@ class Memory:
             raise SetupError(
                 f"the memory {self.store.folder} has keys of the embedder {self.store.embedder}",
                 expected=f"the embedder in use, {self.embedder.identity}",
-                remedy=f"ttom memory reindex {self.store.folder}, or the memory.embedder it was made with",
+                remedy=f"ttom memory reindex {self.store.folder}, or the `memory.embedder` it was made with",
             )
 
-    def _nearest(self, vector: np.ndarray, namespace: str, exclude_origin: str | None) -> list[Match]:
-        wanted = min(self.config.top_k, len(self._index))
+    def _nearest(
+        self, vector: np.ndarray, namespace: str, exclude_origin: str | None
+    ) -> tuple[list[Match], float | None]:
+        """Matches of a namespace, best first, and the similarity of its most similar entry if one was seen."""
+        threshold, wanted = self.config.threshold, min(self.config.top_k, len(self._index))
         count = wanted
         while wanted:
             similarities, ids = self._index.search(vector, count)
-            pairs = zip(similarities[0].tolist(), ids[0].tolist(), strict=True)
-            good = [(s, i) for s, i in pairs if i >= 0 and s >= self.config.threshold]
-            mine = [(s, i) for s, i in good if self._may_match(i, namespace, exclude_origin)][:wanted]
+            pairs = list(zip(similarities[0].tolist(), ids[0].tolist(), strict=True))
+            mine = [(s, i) for s, i in pairs if i >= 0 and self._may_match(i, namespace, exclude_origin)]
+            good = [(s, i) for s, i in mine if s >= threshold][:wanted]
             # Entries of other namespaces may fill the answer: ask for more until it suffices or nothing is left.
-            if not (len(mine) == wanted or len(good) < count or count == len(self._index)):
+            complete = len(good) == wanted or (pairs[-1][0] < threshold and (bool(mine) or count > _LOOK_FOR_BEST))
+            if not complete and count < len(self._index):
                 count = min(4 * count, len(self._index))
                 continue
-            entries = self._entries([i for _, i in mine])
-            if len(entries) == len(mine):
-                return [Match(entries[i], s) for s, i in mine]
+            entries = self._entries([i for _, i in good])
+            if len(entries) == len(good):
+                return [Match(entries[i], s) for s, i in good], mine[0][0] if mine else None
             wanted = min(wanted, len(self._index))  # what could not be read is gone from the index: look again
             count = min(count, len(self._index))
-        return []
+        return [], None
 
     def _entries(self, ids: list[int]) -> dict[int, Entry]:
         """Entries by id; those that are gone or whose row is damaged are matched no more."""
-        found = dict(self.store.rows(ids))
-        for id_, row in found.items():
-            if isinstance(row, BadRow) and not self.frozen:
-                self.store.quarantine_row(id_, str(row))
-        entries = {id_: row for id_, row in found.items() if isinstance(row, Entry)}
+        entries = {entry.id: entry for entry in self.store.entries(ids)}
         self._forget(set(ids) - entries.keys())
         return entries
 
@@ -301,12 +318,12 @@ def _misfit(folder: Path, theirs: Signature, ours: Signature) -> SetupError:
         return SetupError(
             f"the memory {folder} holds adapters of another model: {theirs}",
             expected=f"adapters of {ours.model} ({ours.family})",
-            remedy="the model it was made with, or another memory.path; adapters cannot be converted",
+            remedy="the model it was made with, or another `memory.path`; adapters cannot be converted",
         )
     return SetupError(
         f"the memory {folder} holds adapters of: {theirs}",
         expected=f"adapters of: {ours}",
-        remedy="the adapter and tto.blocks settings it was made with, or another memory.path",
+        remedy="the `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
     )
 
 
@@ -316,7 +333,7 @@ class Lookup:
 
     Attributes:
         key: The abstracted prompt.
-        recalled: What was read; None without a match.
+        recalled: What was read, if anything matched.
         origin: Identity of the job that asked; what `keep` inserts carries it.
     """
 
@@ -324,34 +341,35 @@ class Lookup:
     prompt: str
     layout: Layout
     key: str
-    recalled: Recalled | None
+    recalled: Recalled
     origin: str | None = None
 
     @property
     def state(self) -> dict[str, Tensor] | None:
         """The adapter to start from, or to load."""
-        return self.recalled.state if self.recalled is not None else None
+        return self.recalled.state
 
     def keep(self, adapter: dict[str, Tensor], losses: tuple[float, float]) -> dict[str, Any]:
         """Insert without a match, update after further optimization, leave a frozen memory alone.
 
         Returns:
-            What a report says of it: mode, key, hit, used, matches, inserted, updated.
+            What a report says of it: mode, key, hit, used, similarity, matches, inserted, updated.
 
         Raises:
             SetupError: The disk refuses; what was stored before is intact.
         """
         config, recalled, inserted, updated = self.memory.config, self.recalled, None, []
-        if not self.memory.frozen and recalled is None:
+        matches = recalled.matches
+        if not self.memory.frozen and not matches:
             inserted = self.memory.insert(self, adapter, losses)
-        elif not self.memory.frozen and recalled is not None and config.use == "init":
+        elif not self.memory.frozen and config.use == "init":
             updated = self.memory.update(recalled, adapter, losses[1])
-        matches = recalled.matches if recalled is not None else ()
         return {
             "mode": config.mode,
             "key": self.key,
-            "hit": recalled is not None,
-            "used": config.use if recalled is not None else None,
+            "hit": bool(matches),
+            "used": config.use if matches else None,
+            "similarity": round(recalled.similarity, 6) if recalled.similarity is not None else None,
             "matches": [{"id": m.entry.id, "key": m.entry.key, "similarity": round(m.similarity, 6)} for m in matches],
             "inserted": inserted,
             "updated": updated,

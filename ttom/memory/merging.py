@@ -44,7 +44,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     """
     sources = [source for source in sources if not _same(source, into)]
     if not sources:
-        raise UserError("there is nothing to merge", expected="a memory other than the target")
+        raise UserError("there is nothing to merge", expected="a memory other than `into`")
     with ExitStack() as open_stores, disk_errors(into):
         opened = [open_stores.enter_context(open_foreign(source)) for source in sources]
         exists = (into / NAME).exists()
@@ -84,7 +84,9 @@ def checked_entries(store: Store, shapes: Shapes | None) -> Iterator[tuple[int, 
         store: The memory.
         shapes: What the tensors of each value must be; see `common_shapes`.
     """
-    for id_, found in store.rows():
+    for id_ in store.ids():
+        with disk_errors(store.folder):
+            found = next(store.rows([id_]))[1]
         try:
             if isinstance(found, BadRow):
                 raise found
@@ -134,5 +136,5 @@ def _check_alike(stores: Sequence[Store]) -> None:
             raise UserError(
                 f"{store.folder} holds adapters of: {signature}",
                 expected=f"those of {signed[0][0].folder}: {signed[0][1]}",
-                remedy="merge only memories of the same model, adapter and tto.blocks settings",
+                remedy="merge only memories of the same model, `adapter` and `tto.blocks` settings",
             )

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from ttom.errors import SetupError, UserError
+from ttom.files import sync_folder
 from ttom.memory import database
 from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
-from ttom.memory.files import NewerMemory, disk_errors, read_meta, sync_folder, write_meta
+from ttom.memory.files import NewerMemory, disk_errors, read_meta, write_meta
 from ttom.memory.locks import Presence, Scratch
 from ttom.memory.store import UNFINISHED
 from ttom.memory.value_format import Stored, check, decode, encode
@@ -134,7 +135,7 @@ def _check_folder(folder: Path) -> None:
     except UserError:
         values = ValueFolder(folder)
         with suppress(OSError):
-            if any(_stored(values, sha256) for sha256 in values.list().values):
+            if any(_stored(values, sha256) for sha256 in values.look_through().values):
                 return
         raise
     database.check_writable(folder)
@@ -193,13 +194,13 @@ def _embedder(folder: Path, values: ValueFolder) -> tuple[str, int]:
     with suppress(UserError):
         meta = read_meta(folder)
         return meta["embedder"], meta["dimension"]
-    stored = filter(None, (_stored(values, sha256) for sha256 in values.list().values))
+    stored = filter(None, (_stored(values, sha256) for sha256 in values.look_through().values))
     return Counter((s.embedder, len(s.record.embedding)) for s in stored).most_common(1)[0][0]
 
 
 def _look(values: ValueFolder, rows: Sequence[Entry], removed: set[str], embedder: str) -> _Look:
     """Read every file; those with an old row first, since values of version 1 are written anew under other names."""
-    look, listing = _Look(), values.list()
+    look, listing = _Look(), values.look_through()
     known: dict[str, list[Entry]] = {}
     for row in rows:
         known.setdefault(row.sha256, []).append(row)
@@ -271,13 +272,14 @@ def _rows(found: Sequence[_Found], old: _Old, embedder: str, dimension: int) -> 
             vector = row.embedding  # reindexed since the value was written
         if vector is None:
             reindex, vector = True, np.eye(1, dimension, dtype=np.float32)[0]
-        counters = {"uses": 0, "last_used": f.record.created, "turn": 0, "id": next_id}
+        uses, last_used, turn, id_ = 0, f.record.created, 0, next_id
         if row is not None:
-            counters = {name: getattr(row, name) for name in counters}
+            uses, last_used, turn, id_ = row.uses, row.last_used, row.turn, row.id
         else:
             next_id += 1
+        counters = {"id": id_, "uses": uses, "last_used": last_used, "turn": turn}
         columns = as_row(f.record, **counters, sha256=f.sha256, bytes=f.bytes)
-        rows[counters["id"]] = columns | {"embedding": vector.tobytes()}
+        rows[id_] = columns | {"embedding": vector.tobytes()}
     return rows, reindex
 
 

@@ -63,16 +63,15 @@ class Rows:
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[tuple[int, Entry | BadRow]]:
         """As `entries`, with what is wrong in place of an entry where its row cannot be read as one."""
-        if ids is None:
-            found = iter(self.db.execute(f"{_SELECT} ORDER BY id"))
-        else:
-            each = (self.db.execute(f"{_SELECT} WHERE id = ?", (int(id_),)).fetchone() for id_ in ids)
-            found = filter(None, each)
-        for row in found:
+        for id_ in self.ids() if ids is None else ids:
             try:
-                yield row[0], as_entry(row)
+                row = self.db.execute(f"{_SELECT} WHERE id = ?", (int(id_),)).fetchone()
+                if row is not None:
+                    yield row[0], as_entry(row)
             except BadRow as error:
-                yield row[0], error
+                yield id_, error
+            except sqlite3.DataError:  # a field beyond the limit of the connection
+                yield id_, BadRow("a field of megabytes")
 
     def keys(self, *, after: int = 0) -> Keys:
         """Of the entries with an id above `after`."""

@@ -97,7 +97,7 @@ class Signature:
             rank, alpha, projections: See the attributes.
         """
         layers = list(layers)
-        architecture, config = model_of(transformer)
+        architecture, config = model_of(transformer).split()
         blocks = sorted({int(name.split(".")[1]) for name in layers})
         shapes: dict[str, tuple[int, ...]] = {}
         for name in layers:
@@ -109,9 +109,9 @@ class Signature:
         )
 
 
-def model_of(transformer: Any) -> tuple[str, str]:
-    """Class name of a transformer, and the start of its configuration's sha256."""
+def model_of(transformer: Any) -> str:
+    """A transformer as `Signature.model` names it: its class and the start of its configuration's sha256."""
     known: Any = transformer.config
     config = {name: value for name, value in dict(known).items() if not name.startswith("_")}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
-    return type(transformer).__name__, digest[:12]
+    return f"{type(transformer).__name__} {digest[:12]}"

@@ -27,6 +27,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ttom.errors import SetupError, UserError
+from ttom.files import remove_stale
 from ttom.memory import database
 from ttom.memory.entries import (
     MAX_NAME,
@@ -306,9 +307,15 @@ class Store(Rows):
             return True
 
     def quarantine_row(self, id_: int, reason: str) -> None:
-        """Take out a row that cannot be read as an entry; files stay where they are."""
+        """Take out a row that cannot be read as an entry; files stay where they are.
+
+        Raises DamagedMemory, with nothing done, if its value holds what the row should be.
+        """
         with self._writing():
             row = self.db.execute("SELECT * FROM entries WHERE id = ?", (id_,)).fetchone()
+            sha256 = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (id_,)).fetchone()
+            if sha256 is not None and SHA256.fullmatch(str(sha256[0])) and self._has_record(sha256[0]):
+                raise DamagedMemory(self.folder, f"has a damaged row: entry {id_}, {reason}")
             self._take_out(id_, reason, json.dumps([str(value)[:1000] for value in row or ()]))
 
     # Inside
@@ -325,12 +332,13 @@ class Store(Rows):
             with self._writing():
                 self._describe(self.embedder, self.dimension)
         self._recover()
+        remove_stale(self.folder)
         self._presence.share()
 
     def _recover(self) -> None:
         """Finish what an interrupted process began. Raises DamagedMemory if a value has no row."""
         with self._writing():
-            listing = self.values.list()
+            listing = self.values.look_through()
             rows = self.needed_values()
             removed = {row[0] for row in self.db.execute("SELECT sha256 FROM removed")}
             for sha256 in sorted(listing.values - rows - removed):
@@ -422,7 +430,7 @@ def _check_new(folder: Path) -> None:
     refused = UserError(
         f"{folder} exists and is no memory",
         expected="a memory, or a new or empty folder",
-        remedy="another memory.path",
+        remedy="another `memory.path`",
     )
     if not folder.is_dir():
         raise refused
@@ -435,7 +443,7 @@ def _check_new(folder: Path) -> None:
     if filled and database.NAME in names:
         raise DamagedMemory(folder, f"has lost its {NAME}")
     ours = {PRESENCE, FOLDER, database.NAME, f"{database.NAME}-wal", f"{database.NAME}-shm"}
-    strange = {name for name in names - ours if not name.startswith(".part-")}
+    strange = {name for name in names - ours if not name.startswith(".ttom-")}
     begun = PRESENCE in names or names <= {FOLDER}  # the lock comes first
     if strange or filled or not begun:
         raise refused

@@ -69,7 +69,7 @@ def encode(state: Mapping[str, Any], record: Record, *, embedder: str) -> bytes:
         embedder: Identity of the embedder of the record's embedding.
     """
     stored = Stored(version=VERSION, embedder=embedder, record=record)
-    metadata = {"format": "pt", METADATA: stored.model_dump_json()}
+    metadata = {METADATA: stored.model_dump_json()}  # a single key: the library writes several in any order
     if all(isinstance(tensor, np.ndarray) for tensor in state.values()):
         from safetensors.numpy import save as save_arrays
 

@@ -95,8 +95,8 @@ class ValueFolder:
         except OSError:
             return False
 
-    def list(self) -> Listing:
-        """Look through the folder. Raises OSError if it is missing or a link."""
+    def look_through(self) -> Listing:
+        """All files in the folder. Raises OSError if it is missing or a link."""
         values: set[str] = set()
         parts: list[tuple[str, str]] = []
         other: list[str] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ttom.config import AdapterConfig
 from ttom.errors import UserError
 from ttom.files import disk_errors, staged
 from ttom.integrations.lora_readme import write_lora_readme
+from ttom.memory.signature import Signature
 
 NAME = "ttom"
 
@@ -45,16 +44,14 @@ class LoraAdapter:
         self._undo: _Snapshot | None = None
 
     @property
-    def signature(self) -> str:
-        """What the values fit: the transformer's class and configuration (hashed), blocks, rank, scale, projections."""
-        transformer = self.backbone.transformer
-        known: Any = transformer.config
-        config = {name: value for name, value in dict(known).items() if not name.startswith("_")}
-        digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:12]
-        blocks = sorted({int(name.split(".")[1]) for name in self.trained})
-        return (
-            f"{type(transformer).__name__} {digest}, blocks {blocks[0]}-{blocks[-1]} ({len(self.trained)} layers), "
-            f"rank {self.config.rank}, alpha {self.config.alpha:g}, {' '.join(self.config.projections)}"
+    def signature(self) -> Signature:
+        """What the values fit: the transformer's class and configuration, blocks, rank, scale and projections."""
+        return Signature.of(
+            self.backbone.transformer,
+            self.trained,
+            rank=self.config.rank,
+            alpha=self.config.alpha,
+            projections=self.config.projections,
         )
 
     def attach(self) -> None:

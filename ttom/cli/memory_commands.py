@@ -1,0 +1,230 @@
+"""`ttom memory`: what its commands do and print."""
+
+from __future__ import annotations
+
+from ttom.cli import memory_output as output
+from ttom.cli.memory import (
+    Delete,
+    Export,
+    ListEntries,
+    MemoryCommand,
+    Merge,
+    Prune,
+    Pull,
+    Push,
+    Rebuild,
+    Reindex,
+    Show,
+    ShowStats,
+    Verify,
+)
+from ttom.errors import UserError
+
+# The rest is imported where it is needed: most commands need neither torch nor a model.
+
+
+def run(command: MemoryCommand) -> None:
+    """Run a `ttom memory` command and print what came of it. Raises UserError."""
+    match command:
+        case ListEntries():
+            _list(command)
+        case Show():
+            _show(command)
+        case ShowStats():
+            _stats(command)
+        case Verify():
+            _verify(command)
+        case Rebuild():
+            _rebuild(command)
+        case Reindex():
+            _reindex(command)
+        case Merge():
+            _merge(command)
+        case Prune() | Delete():
+            _remove(command)
+        case Export():
+            _export(command)
+        case Push() | Pull():
+            _share(command)
+
+
+def _list(command: ListEntries) -> None:
+    from ttom.memory.entries import Entry
+    from ttom.memory.maintenance import newest
+    from ttom.memory.store import Store
+
+    with Store(command.path, read_only=True) as store:
+        rows, total = newest(store, namespace=command.namespace, limit=command.limit), len(store)
+    entries = [row for _, row in rows if isinstance(row, Entry)]
+    if entries:
+        output.print_entries(entries)
+    for id_, row in rows:
+        if not isinstance(row, Entry):
+            print(f"entry {id_} has a damaged row: {output.printable(str(row))}")
+    print(f"{output.counted(len(rows))} of {total}")
+
+
+def _show(command: Show) -> None:
+    import json
+
+    from ttom.memory.maintenance import find
+    from ttom.memory.store import Store
+
+    with Store(command.path, read_only=True) as store:
+        entry = find(store, command.id)
+        file = store.values.path(entry.sha256)
+    if command.json:
+        plain = entry.model_dump() | {"embedding": entry.embedding.tolist(), "signature": str(entry.signature)}
+        print(json.dumps(plain, indent=2))
+        return
+    layout = json.dumps(entry.layout, ensure_ascii=False) if entry.layout is not None else "none"
+    output.print_fields(
+        {
+            "id": entry.id,
+            "namespace": entry.namespace,
+            "key": entry.key,
+            "prompt": entry.prompt,
+            "layout": layout,
+            "uses": entry.uses,
+            "last used": output.when(entry.last_used),
+            "created": output.when(entry.created),
+            "loss": output.losses(entry),
+            "made with": entry.signature,
+            "origin": entry.origin or "none",
+            "embedding": f"{len(entry.embedding)} numbers",
+            "sha256": entry.sha256,
+            "bytes": entry.bytes,
+            "file": file,
+        }
+    )
+
+
+def _stats(command: ShowStats) -> None:
+    from ttom.memory.maintenance import stats
+    from ttom.memory.store import Store
+
+    with Store(command.path, read_only=True) as store:
+        found = stats(store)
+    output.print_fields(
+        {
+            "entries": found.entries,
+            "namespaces": ", ".join(f"{name} ({count})" for name, count in found.namespaces.items()) or "none",
+            "bytes": found.bytes,
+            "made with": "; ".join(map(str, found.signatures)) or "none",
+            "embedder": f"{found.embedder} (dimension {found.dimension})",
+            "quarantined": len(found.quarantined),
+            "oldest": output.when(found.oldest),
+            "newest": output.when(found.newest),
+        }
+    )
+
+
+def _verify(command: Verify) -> None:
+    from ttom.memory.maintenance import verify
+
+    found = verify(command.path, repair=command.repair)
+    for name in found.strange[:20]:
+        print(f"not a memory's file, left as it is: values/{output.printable(name)}")
+    for sha256 in found.orphans:
+        state = "removed" if sha256 in found.removed else "left as it is (ttom memory verify --repair removes it)"
+        print(f"value without an entry {state}: {sha256}")
+    bad = found.quarantined or {}
+    for id_, reason in bad.items():
+        print(f"quarantined entry {id_}: {output.printable(reason)}")
+    if bad:
+        raise UserError(
+            f"{output.counted(len(bad))} of the memory {command.path} had to be quarantined",
+            expected="a row and a value that are as they were written for every entry",
+            remedy=f"look at {command.path / 'quarantine'}; the other entries are sound and can be used",
+        )
+    print(f"{output.counted(found.entries)}: every row and value is as it was written")
+
+
+def _rebuild(command: Rebuild) -> None:
+    from ttom.memory.rebuild import rebuild
+
+    done = rebuild(command.path)
+    for id_, reason in done.quarantined.items():
+        print(f"quarantined entry {id_}: {output.printable(reason)}")
+    for sha256 in done.damaged:
+        print(f"moved to quarantine, since it holds no entry: {sha256}")
+    if done.upgraded:
+        print(f"{done.upgraded} values of version 1 now hold their entry's record")
+    print(f"{output.counted(done.entries)} in the new database, {done.recovered} of them recovered from values alone")
+    if done.reindex:
+        print(f"keys of another embedder are among them: run ttom memory reindex {command.path} before use")
+
+
+def _reindex(command: Reindex) -> None:
+    from ttom.memory.embedders import load_embedder
+    from ttom.memory.files import read_meta
+    from ttom.memory.maintenance import check_model, reindex
+
+    read_meta(command.path)  # before a model is loaded: it may be no memory at all
+    if command.embedder == "backbone" and command.model is None:
+        raise UserError(
+            "`embedder=backbone` is the text encoder of a model, and none is named", remedy="add `model=NAME`"
+        )
+    backbone = None
+    if command.embedder == "backbone":
+        from ttom.backbones import load_backbone
+        from ttom.memory.signature import model_of
+
+        assert command.model is not None
+        backbone = load_backbone(command.model)
+        check_model(command.path, model_of(backbone.transformer))
+    embedder = load_embedder(command.embedder, backbone)
+    count = reindex(command.path, embedder)
+    print(f"{output.counted(count)} embedded again with {embedder.identity} (dimension {embedder.dimension})")
+
+
+def _merge(command: Merge) -> None:
+    from ttom.memory.merging import merge
+
+    done = merge(command.sources, command.into)
+    for folder, id_, reason in done.damaged:
+        print(f"left out entry {id_} of {folder}: {output.printable(reason)}")
+    print(f"{output.counted(done.copied)} copied into {command.into}, {done.present} there already")
+
+
+def _remove(command: Prune | Delete) -> None:
+    from ttom.memory.maintenance import check_ids, least_needed
+    from ttom.memory.store import Store
+
+    if isinstance(command, Prune) and command.max_items is None and command.max_bytes is None:
+        raise UserError("there is no limit to prune to", expected="`max_items=N`, `max_bytes=N`, or both")
+    if isinstance(command, Delete) and not command.ids:
+        raise UserError("no entry to delete is named", expected="one id or more, as `ttom memory list` shows them")
+    with Store(command.path) as store:
+        if isinstance(command, Delete):
+            ids = check_ids(store, command.ids)
+        else:
+            items, size = command.max_items, command.max_bytes
+            ids = least_needed(store, max_items=items, max_bytes=size, namespace=command.namespace)
+        entries = list(store.entries(ids))
+        if ids:
+            if not command.yes:
+                output.print_entries(entries)
+            output.confirm(f"{output.counted(len(ids))} of {command.path} would be deleted", yes=command.yes)
+        gone = set(store.delete(ids)) if ids else set()
+        for entry in entries:
+            if entry.id in gone:
+                print(f"deleted entry {entry.id}: {output.printable(entry.key)}")
+        print(f"{output.counted(len(gone))} deleted, {len(store)} left")
+
+
+def _export(command: Export) -> None:
+    from ttom.memory.export import export
+    from ttom.memory.store import Store
+
+    with Store(command.path, read_only=True) as store:
+        print(f"lora: {export(store, command.id, command.out, command.format)}")
+
+
+def _share(command: Push | Pull) -> None:
+    from ttom.memory.sharing import pull, push
+
+    if isinstance(command, Push):
+        print(f"pushed: {push(command.path, command.repo, private=not command.public)}")
+    else:
+        print(f"{output.counted(pull(command.repo, command.path))} pulled into {command.path}")
