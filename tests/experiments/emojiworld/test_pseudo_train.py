@@ -97,7 +97,7 @@ def test_actors_share_a_memory(chosen: list[TrainingPrompt], tmp_path: Path, mon
     settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
     assert fill(chosen, settings, Fakes(), count=2) == 6
     with Store(tmp_path / "memory", read_only=True) as store:
-        values = {entry.prompt: float(store.value(entry)["b.lora_A.weight"][0, 0]) for entry in store.entries()}
+        values = {entry.prompt: float(store.state(entry)["blocks.0.to_q.lora_A.weight"][0, 0]) for entry in store.entries()}
     assert values == {prompt.text: prompt.number for prompt in chosen}
 
 
