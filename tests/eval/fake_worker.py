@@ -60,6 +60,10 @@ class FakeVideos:
         return FakeWorker(Path(self.folder), self.method)
 
 
+LORA_A, LORA_B = "blocks.0.to_q.lora_A.weight", "blocks.0.to_q.lora_B.weight"
+"""Of the adapters that it makes."""
+
+
 class FakeWorker:
     def __init__(self, folder: Path, method: str) -> None:
         self.folder, self.method = folder, method
@@ -90,11 +94,11 @@ class FakeWorker:
             return NotMade("failed", "RuntimeError at toy.py:1: out of luck")
         if behavior == "setup":
             raise SetupError("no such device", remedy="another device")
-        value = 0.0 if job.adapter is None else float(job.adapter["blocks.0.to_q.lora_A.weight"].sum())
+        value = 0.0 if job.adapter is None else float(job.adapter[LORA_A].sum())
         video = f"{job.case.id} {job.case.seed} {self.method} {value:.3f}".encode()
         adapter = {
-            "blocks.0.to_q.lora_A.weight": torch.full((2, 3), job.case.seed / 2**31 + value),
-            "blocks.0.to_q.lora_B.weight": torch.ones(4, 2),
+            LORA_A: torch.full((2, 3), job.case.seed / 2**31 + value),
+            LORA_B: torch.ones(4, 2),
         }
         kept = (adapter, (0.5, 0.1)) if job.wants_adapter else (None, None)
         return Made(video, (5, 32, 48), 8, fake_report(job, self.method), {"attention.png": b"png"}, *kept)

@@ -22,6 +22,7 @@ from ttom.layout.rules.planner import plan
 from ttom.memory.memory import Lookup, Memory
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
+from ttom.memory.value_format import encode
 
 
 class Embedder:
@@ -269,17 +270,19 @@ def test_a_miss_tells_how_near_it_was(tmp_path: Path) -> None:
 def poisoned(memory: Memory, direction: str, how: str) -> None:
     """An entry that matches best and whose value nobody can use, as from somebody who means harm."""
     good = values(1.0)
-    state = {
-        "not finite": {A: good[A], B: good[B] * float("nan")},
-        "other shapes": {A: torch.randn(2, 7), B: good[B]},
-        "other names": {A: good[A], B: good[B], "extra": good[B].clone()},
-    }.get(how, good)
     embedding = NEAR.embed([direction])[0]
-    id_ = memory.store.insert(state, key=direction, prompt="p", embedding=embedding, signature=SIGNATURE)
-    if how in ("pickle", "random bytes", "empty"):
-        data = {"pickle": pickle.dumps({"a": 1}), "random bytes": bytes(range(256)) * 9, "empty": b""}[how]
+    id_ = memory.store.insert(good, key=direction, prompt="p", embedding=embedding, signature=SIGNATURE)
+    if how not in ("layout", "embedding", "short embedding"):
+        entry = next(memory.store.entries([id_]))
+        states = {
+            "not finite": {A: good[A], B: good[B] * float("nan")},
+            "other shapes": {A: torch.randn(2, 7), B: good[B]},
+            "other names": {A: good[A], B: good[B], "extra": good[B].clone()},
+        }
+        others = {"pickle": pickle.dumps({"a": 1}), "random bytes": bytes(range(256)) * 9, "empty": b""}
+        data = others[how] if how in others else encode(states[how], entry, embedder=memory.store.embedder)
         sha256 = hashlib.sha256(data).hexdigest()
-        memory.store.values.remove(next(memory.store.entries([id_])).sha256)
+        memory.store.values.remove(entry.sha256)
         memory.store.values.path(sha256).parent.mkdir(exist_ok=True)
         memory.store.values.path(sha256).write_bytes(data)
         memory.store.db.execute("UPDATE entries SET sha256 = ? WHERE id = ?", (sha256, id_))

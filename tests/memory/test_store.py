@@ -112,6 +112,17 @@ def test_fields_that_cannot_be_stored_are_refused_before_anything_is_written(sto
     assert len(store) == 0 and not store.values.look_through().values
 
 
+@pytest.mark.parametrize("tensors", [{}, state(float("nan")), state(float("inf")), {"a": np.ones(3, np.float32)}])
+def test_tensors_that_could_not_be_read_again_are_refused(store: Store, tensors: dict[str, np.ndarray]) -> None:
+    id_ = put(store)
+    given = {"key": "k", "prompt": "p", "embedding": VECTOR, "signature": SIGNATURE}
+    with pytest.raises(UserError, match="cannot be remembered"):
+        store.insert(tensors, **given)
+    with pytest.raises(UserError, match="cannot be remembered"):
+        store.replace(id_, tensors, loss_after=None)
+    assert store.ids() == [id_] and len(store.values.look_through().values) == 1
+
+
 @pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: bytes([d[0] ^ 1]) + d[1:], lambda d: b""])
 def test_a_damaged_value_is_found(store: Store, damage: Callable[[bytes], bytes]) -> None:
     entry = get(store, put(store))

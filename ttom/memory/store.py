@@ -18,7 +18,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,7 +185,7 @@ class Store(Rows):
 
     def insert(
         self,
-        state: dict[str, Tensor] | dict[str, np.ndarray],
+        state: Mapping[str, Tensor] | Mapping[str, np.ndarray],
         *,
         key: str,
         prompt: str,
@@ -201,7 +201,8 @@ class Store(Rows):
         An entry of the same namespace and origin is replaced: a job that is repeated leaves one entry, not two.
 
         Raises:
-            UserError: A field is too long or not what it should be, or the disk refuses.
+            UserError: A field is too long or not what it should be, the tensors are not finite or not what the
+                signature says, or the disk refuses.
         """
         now = time.time()
         record = _record(
@@ -209,7 +210,7 @@ class Store(Rows):
             loss_before=losses[0], loss_after=losses[1], created=now, origin=origin,
         )  # fmt: skip
         assert record.embedding.shape == (self.dimension,), "an embedding of another dimension"
-        data = encode(state, record, embedder=self.embedder)
+        data = self._encoded(state, record)
         with self._placing(data) as placed:
             with self._writing():
                 self._remove_rows(self._of_origin(record))
@@ -256,13 +257,15 @@ class Store(Rows):
             self._describe(identity, dimension)
         return len(rows)
 
-    def replace(self, id_: int, state: dict[str, Tensor] | dict[str, np.ndarray], *, loss_after: float | None) -> bool:
-        """Give an entry another value; False if it is gone meanwhile."""
+    def replace(
+        self, id_: int, state: Mapping[str, Tensor] | Mapping[str, np.ndarray], *, loss_after: float | None
+    ) -> bool:
+        """Give an entry another value; False if it is gone meanwhile. Raises as `insert`."""
         old = next(self.entries([id_]), None)
         if old is None:
             return False
         record = _record(**{name: getattr(old, name) for name in Record.model_fields} | {"loss_after": loss_after})
-        data = encode(state, record, embedder=self.embedder)
+        data = self._encoded(state, record)
         with self._placing(data) as placed:
             with self._writing():
                 # Whatever value it has by now: another process may have replaced it too.
@@ -349,6 +352,15 @@ class Store(Rows):
             for sha256, part in listing.parts:
                 self.values.settle(sha256, part, wanted=sha256 in rows and sha256 not in listing.values)
         self._sweep()
+
+    def _encoded(self, state: Mapping[str, Any], record: Record) -> bytes:
+        """A value's bytes. Raises UserError for one that could not be read again."""
+        data = encode(state, record, embedder=self.embedder)
+        try:
+            check(decode(data), record.signature)
+        except CorruptValue as error:
+            raise UserError(f"this cannot be remembered: {error}") from None
+        return data
 
     def _has_record(self, sha256: str) -> bool:
         """Whether the value could make its row anew; those of version 1 cannot."""

@@ -10,7 +10,7 @@ import torch
 
 from eval.worker import Job, NotMade, Optimized
 from experiments.emojiworld import pseudo_train
-from tests.eval.fake_worker import FakeWorker
+from tests.eval.fake_worker import LORA_A, LORA_B, FakeWorker
 from ttom import UserError
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
@@ -71,7 +71,7 @@ class FakeOptimizer(FakeWorker):
             raise KeyboardInterrupt
         if job.case.seed == self.fakes.fails:
             return NotMade("failed", "out of luck")
-        adapter = {"b.lora_A.weight": torch.full((2, 3), float(job.case.seed)), "b.lora_B.weight": torch.ones(4, 2)}
+        adapter = {LORA_A: torch.full((2, 3), float(job.case.seed)), LORA_B: torch.ones(4, 2)}
         return Optimized(adapter, (0.5, 0.1))
 
 
@@ -97,7 +97,7 @@ def test_actors_share_a_memory(chosen: list[TrainingPrompt], tmp_path: Path, mon
     settings = pseudo_train.memory_settings(TINY, tmp_path / "memory")
     assert fill(chosen, settings, Fakes(), count=2) == 6
     with Store(tmp_path / "memory", read_only=True) as store:
-        values = {entry.prompt: float(store.state(entry)["blocks.0.to_q.lora_A.weight"][0, 0]) for entry in store.entries()}
+        values = {entry.prompt: float(store.state(entry)[LORA_A][0, 0]) for entry in store.entries()}
     assert values == {prompt.text: prompt.number for prompt in chosen}
 
 
