@@ -20,7 +20,7 @@ from probes.records import PhraseRow, PromptRow
 from ttom import checkpoints, provenance
 from ttom.checkpoints.probe_file import cached_file, places
 from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
-from ttom.cli.commands import hush_libraries, memory_as_user_error
+from ttom.cli.commands import hush_libraries, out_of_memory_errors
 from ttom.cli.flags import with_flags
 from ttom.errors import SetupError, UserError
 from ttom.files import check_folder, staged
@@ -178,7 +178,7 @@ class Probing:
         """Make and measure the video of a prompt; a prompt that cannot be made becomes a refused row."""
         seed = _seed(self.command, prompt)
         try:
-            with memory_as_user_error(self.command.dtype, None):
+            with out_of_memory_errors(self.command.dtype, None):
                 return self._measure(prompt.text, seed)
         except SetupError:  # it would stop all other prompts too
             raise

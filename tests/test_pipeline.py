@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,12 +13,16 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from tests.tiny import tiny_pipeline
 from ttom import TTOM, UserError
-from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.config import AdapterConfig, MemoryConfig, SamplerConfig, Settings, TTOConfig
+from ttom.errors import SetupError
+from ttom.pipeline import MemoryUpdateError
 from ttom.prepare import check_words
 from ttom.presets import PRESETS, PresetName, preset_for
-from ttom.result import Result
+from ttom.result import FILES, Report, Result
 
 PROMPT = "A red balloon moves from left to right above a blue house"
 SETTINGS = Settings(
@@ -214,3 +220,110 @@ def test_a_loss_that_is_no_number_is_an_error(runner: TTOM) -> None:
     wild = replace(SETTINGS, tto=replace(SETTINGS.tto, lr=1e30))
     with pytest.raises(UserError, match="not a finite number"):
         runner.generate(PROMPT, settings=wild)
+
+
+def test_results_are_written_before_the_memory(runner: TTOM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory that cannot take the adapter in costs no video."""
+    from ttom.memory.memory import Lookup
+
+    written = []
+
+    def full(*_: object) -> None:
+        written.extend(path.name for path in (tmp_path / "out").iterdir())
+        raise SetupError("disk full: cannot write to the memory", remedy="free space there")
+
+    monkeypatch.setattr(Lookup, "keep", full)
+    settings = replace(SETTINGS, memory=MemoryConfig(path=str(tmp_path / "memory")))
+    with pytest.raises(MemoryUpdateError, match="(?s)the video was made.*disk full.*free space") as error:
+        runner.generate(PROMPT, settings=settings, out=tmp_path / "out")
+    assert sorted(written) == sorted(FILES)
+    saved = Report.load(tmp_path / "out" / "report.json")
+    assert saved.memory is not None and saved.memory.inserted is None and not saved.memory.hit
+    assert error.value.result.report.identity == saved.identity
+    assert error.value.result.video.shape == (5, 16, 32, 3)
+
+
+def test_the_saved_report_tells_of_the_memory(runner: TTOM, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, memory=MemoryConfig(path=str(tmp_path / "memory")))
+    result = runner.generate(PROMPT, settings=settings, out=tmp_path / "out")
+    saved = Report.load(tmp_path / "out" / "report.json")
+    assert saved.memory is not None and saved.memory.inserted == 1
+    assert saved.memory == result.report.memory
+    assert saved.video_sha256 == hashlib.sha256((tmp_path / "out" / "video.mp4").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("failing", ["decode", "encode", "disk"])
+def test_latents_are_kept_where_only_the_video_failed(
+    runner: TTOM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        if failing == "encode":
+            raise UserError("the video video.mp4 cannot be encoded")
+        if failing == "disk":
+            raise OSError(28, os.strerror(28))
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "ttom.backbones.wan.WanBackbone.decode" if failing == "decode" else "ttom.video.write_video", fail
+        )
+        with pytest.raises((UserError, RuntimeError)) as error:
+            runner.generate(PROMPT, seed=1, settings=SETTINGS, out=tmp_path)
+    assert isinstance(error.value, SetupError) == (failing == "disk")
+    assert [path.name for path in tmp_path.iterdir()] == ["latents.safetensors"]
+    kept = load_file(tmp_path / "latents.safetensors")["latents"]
+    assert torch.equal(kept, runner.generate(PROMPT, seed=1, settings=SETTINGS, out=tmp_path).latents)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+
+
+def test_the_lora_is_exported_without_a_memory(runner: TTOM, tmp_path: Path) -> None:
+    result = runner.generate(PROMPT, settings=SETTINGS, save_lora=tmp_path / "lora")
+    assert sorted(path.name for path in (tmp_path / "lora").iterdir()) == [
+        "README.md", "pytorch_lora_weights.safetensors",
+    ]  # fmt: skip
+    saved = load_file(tmp_path / "lora" / "pytorch_lora_weights.safetensors")
+    assert result.adapter is not None and len(saved) == len(result.adapter)
+    assert all(torch.equal(saved[f"transformer.{name}"], value) for name, value in result.adapter.items())
+    assert "guided_steps=2" in (tmp_path / "lora" / "README.md").read_text()
+    with pytest.raises(UserError, match="base has no LoRA"):
+        runner.generate(PROMPT, method="base", settings=SETTINGS, save_lora=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_loading_from_no_memory_is_an_error(runner: TTOM) -> None:
+    settings = replace(SETTINGS, memory=MemoryConfig(use="load"))
+    with pytest.raises(UserError, match="`memory.use` is load, but there is no memory"):
+        runner.generate(PROMPT, settings=settings)
+    runner.generate(PROMPT, method="base", settings=settings)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
+def test_closing_frees_the_descriptors_of_memories(tiny_folder: Path, tmp_path: Path) -> None:
+    def descriptors() -> set[str]:
+        links = [path for path in Path("/proc/self/fd").iterdir() if path.exists()]
+        return {name for name in map(os.readlink, links) if name.startswith(str(tmp_path))}
+
+    with TTOM.from_pretrained(str(tiny_folder), device="cpu", preset="emojiworld") as runner:
+        for name in ("a", "b"):
+            runner.generate(PROMPT, settings=replace(SETTINGS, memory=MemoryConfig(path=str(tmp_path / name))))
+        assert descriptors()
+    assert not descriptors()
+    runner.generate(PROMPT, settings=replace(SETTINGS, memory=MemoryConfig(path=str(tmp_path / "a"))))  # opens it again
+    runner.close()
+    runner.close()
+    assert not descriptors()
+
+
+def test_a_loaded_pipeline(runner: TTOM, steered: Result) -> None:
+    pipe = tiny_pipeline()
+    with TTOM.from_pretrained(pipe, preset="emojiworld") as mine:
+        assert mine.load().pipe is pipe
+        result = mine.generate(PROMPT, seed=1, settings=SETTINGS)
+        assert result.report.model == "WanPipeline"
+        digest = mine.model_digest
+    # The same weights as in the folder; how they lie in memory changes the last bits.
+    torch.testing.assert_close(result.latents, steered.latents, rtol=1e-4, atol=1e-4)
+    assert digest is not None and digest == TTOM(tiny_pipeline(), preset="emojiworld").model_digest
+    with torch.no_grad():
+        pipe.transformer.proj_out.weight += 1
+    assert TTOM(pipe, preset="emojiworld").model_digest != digest

@@ -145,7 +145,7 @@ class TTOConfig:
     stop_loss: float | None = None
     """A guided step's iterations end early once the loss is below this; off if not set."""
     keep_after: bool = False
-    """Leave the LoRA on in the steps after the guided ones."""
+    """Leave the LoRA on in the steps after the guided ones, which destroys the picture; for experiments."""
 
     def __post_init__(self) -> None:
         expected = "auto, or at least one block index, each once, counted from 0"

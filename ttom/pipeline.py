@@ -18,7 +18,7 @@ from ttom import provenance
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
-from ttom.guidance.registry import Inputs, Method, find_method
+from ttom.guidance.registry import Inputs, Method, find_method, import_parts
 from ttom.layout.model import Layout
 from ttom.prepare import LayoutPlanner, Plan, Plans, Prepared, Request, check_model, plan, prepare
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
@@ -146,6 +146,7 @@ class TTOM:
         if self._backbone is None:
             from ttom.backbones import load_backbone
 
+            import_parts()
             model = self.model if self._pipe is None else self._pipe
             self._backbone = load_backbone(model, device=self.device, dtype=self.dtype, runtime=self.runtime)
         return self._backbone
@@ -211,9 +212,13 @@ class TTOM:
                 written; if only decoding or encoding failed, the final latents are in ``out``.
             MemoryUpdateError: The memory could not be updated; the error has the result.
         """
-        run = self._start(prompt, method, seed, layout, settings, progress)
-        if save_lora is not None and not run.method.learns:
-            raise UserError(f"the method {run.method.name} has no LoRA to save", expected="a method that trains one")
+        found, settings = find_method(method), settings or self.settings
+        if save_lora is not None and not found.learns:
+            raise UserError(f"the method {found.name} has no LoRA to save", expected="a method that trains one")
+        if found.learns and recollection is None and settings.memory.path is None and settings.memory.use == "load":
+            remedy = "`memory.path=DIR`, or leave `memory.use` out"
+            raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
+        run = self._start(prompt, found, seed, layout, settings, progress)
         lookup = recollection or self._look_up(run)
         sampled = self._denoise(run, lookup, logger)
         with _latents_kept(sampled, out), self._stage(run, "decode"):
@@ -247,7 +252,7 @@ class TTOM:
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="`memory.path=DIR`"
             )
-        run = self._start(prompt, "ttom", seed, layout, settings, progress)
+        run = self._start(prompt, find_method("ttom"), seed, layout, settings or self.settings, progress)
         lookup = recollection or self._look_up(run)
         assert lookup is not None
         sampled = self._denoise(run, lookup, finish=False)
@@ -257,19 +262,19 @@ class TTOM:
     def _start(
         self,
         prompt: str,
-        method: str | Method,
+        method: Method,
         seed: int,
         layout: Layout | None,
-        settings: Settings | None,
+        settings: Settings,
         progress: Progress | None,
     ) -> _Run:
         """Check, plan, load and prepare; what can be refused without the model's weights is refused first."""
-        watch, found, tell = Stopwatch(), find_method(method), progress or no_progress
-        request = Request(prompt, seed, found.name, layout, resolve_blocks(settings or self.settings, self.model))
+        watch, tell = Stopwatch(), progress or no_progress
+        request = Request(prompt, seed, method.name, layout, resolve_blocks(settings, self.model))
         with watch("plan"):
             tell("plan", 0, 1, None)
             request.check()
-            planned = plan(request, self._plans, needs_layout=found.needs_layout)
+            planned = plan(request, self._plans, needs_layout=method.needs_layout)
             if self._backbone is None and self._pipe is None:
                 check_model(self.model, request, planned.layout)
             tell("plan", 1, 1, None)
@@ -278,7 +283,7 @@ class TTOM:
             backbone = self.load()
             provenance.reset_peak(backbone.device)
             tell("load", 1, 1, None)
-        return _Run(request, found, planned, prepare(request, planned, backbone), watch, tell)
+        return _Run(request, method, planned, prepare(request, planned, backbone), watch, tell)
 
     def _look_up(self, run: _Run) -> Lookup | None:
         """What the memory of these settings, opened once, holds for the prompt; None without a memory.

@@ -242,6 +242,27 @@ def test_too_little_memory(
     assert message.rstrip().endswith(SMALLER)
 
 
+@pytest.mark.parametrize("name", ["video.mp4", "lora.safetensors", "a.b.JSON"])
+def test_a_file_in_place_of_a_folder(fails: Fails, small: list[str], tmp_path: Path, no_work: None, name: str) -> None:
+    for option in ("--out", "--save-lora"):
+        message = fails("generate", PROMPT, option, str(tmp_path / name), *small)
+        assert f"{option} is {tmp_path / name}, which looks like a file" in message
+        assert f"try: {option} {tmp_path / Path(name).stem}\n" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_from_no_memory(fails: Fails, small: list[str], tmp_path: Path) -> None:
+    message = fails("generate", PROMPT, "--out", str(tmp_path), "--memory.use", "load", *small)
+    assert "--memory.use is load, but there is no memory" in message and "--memory.path DIR" in message
+
+
+def test_unknown_nouns_and_sizes_cost_no_loading(fails: Fails, tmp_path: Path, no_work: None) -> None:
+    out = ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert "does not know 'quokka'" in fails("generate", "A quokka above a house", *out)
+    message = fails("generate", "A dog above a house", "--sampler.frames", "33", *out)
+    assert "17 frames of 96 x 64 pixels" in message and "--sampler.frames" in message
+
+
 def test_plan_into_a_bad_place(fails: Fails, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "is not a folder" in fails("plan", PROMPT, "--out", str(tmp_path / "file" / "layout.json"))

@@ -121,7 +121,7 @@ def test_base_without_a_layout_clears_what_an_earlier_run_left(small: list[str],
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.txt", "report.json", "video.mp4"]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_in_the_optimisation(
     small: list[str],
     tmp_path: Path,

@@ -1,6 +1,6 @@
 """Read the arguments, run the command, turn errors into messages and exit codes.
 
-Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C or SIGTERM,
+Exit codes: 0 done, 1 a bug of ours (with its traceback), 2 bad input, 130 interrupted with Ctrl-C, SIGTERM or SIGHUP,
 141 the reader of our output went away.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream
 from ttom.cli.flags import with_flags
 from ttom.cli.memory import MemoryCommand
 from ttom.cli.models import Models
+from ttom.cli.signals import stop_signals
 from ttom.config import PlannerConfig, Settings
 from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
@@ -50,16 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"ttom {ttom.__version__}")
         return 0
-    here = threading.current_thread() is threading.main_thread()  # where signals can be handled
-    handler = signal.signal(signal.SIGTERM, _stop) if here else None
     try:
-        command = _resolved(parse(arguments))
-        _run(command)
+        with stop_signals():
+            _run(_resolved(parse(arguments)))
     except UserError as error:
-        print(f"ttom: {with_flags(str(error))}", file=sys.stderr)
+        _complain(with_flags(str(error)))
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("ttom: interrupted; no file was left half-written", file=sys.stderr)
+        _complain("interrupted; no file was left half-written")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`, a pager) has seen enough. Python would complain again when it flushes at the end.
@@ -69,17 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _PLACES:
             raise
         where = f"cannot use {error.filename}" if error.filename is not None else "cannot write"
-        print(f"ttom: {where}: {error.strerror}\ntry: another file or folder", file=sys.stderr)
+        _complain(f"{where}: {error.strerror}\ntry: another file or folder")
         return BAD_INPUT
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGTERM, handler)
     return 0
 
 
-def _stop(_signal: int, _frame: object) -> None:
-    """What a job scheduler, docker or `timeout` asks for ends like Ctrl-C."""
-    raise KeyboardInterrupt
+def _complain(message: str) -> None:
+    with suppress(OSError):  # the terminal may be gone
+        print(f"ttom: {message}", file=sys.stderr)
 
 
 def _resolved(command: Command) -> Command:

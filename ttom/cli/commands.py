@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ttom.cli.arguments import Generate
+from ttom.cli.arguments import Generate, Run
+from ttom.cli.flags import with_flags
 from ttom.cli.progress import ProgressDisplay
-from ttom.config import RuntimeConfig
+from ttom.config import RuntimeConfig, Settings
 from ttom.errors import UserError, cut_short
 from ttom.files import check_folder
 from ttom.guidance import find_method
@@ -19,19 +20,26 @@ from ttom.layout.model import Layout, load_layout
 from ttom.pipeline import TTOM
 from ttom.result import FILES, Report, Result
 
+FILE_ENDINGS = frozenset(
+    ".avi .bin .ckpt .csv .gif .jpg .json .jsonl .mkv .mov .mp4 .pdf .png .pt .pth .safetensors .txt .webm .zip".split()
+)
+"""A path that ends so is not meant to be a folder."""
+
 
 def generate(command: Generate) -> None:
     """Run `ttom generate`. Everything that can be wrong with the input is found before the minutes of work."""
     find_method(command.method)
-    check_folder(command.out)
+    check_out(command.out)
     if command.save_lora is not None:
-        check_folder(command.save_lora)
+        check_out(command.save_lora, "save_lora")
+    warn_of_settings(command.settings)
     layout = file_layout(command.layout) if command.layout is not None else None
     hush_libraries()
-    runner = TTOM(
-        command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
-    )
-    with ProgressDisplay(quiet=command.quiet) as progress, memory_as_user_error(command.dtype, command.runtime):
+    with (
+        open_model(command) as runner,
+        ProgressDisplay(quiet=command.quiet) as progress,
+        out_of_memory_errors(command.dtype, command.runtime),
+    ):
         result = runner.generate(
             command.prompt,
             method=command.method,
@@ -47,10 +55,37 @@ def generate(command: Generate) -> None:
     _say_done(result.report, command.out)
 
 
+def open_model(command: Run) -> TTOM:
+    """The model of a command, which is loaded when first needed; use it as a context manager."""
+    return TTOM(
+        command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
+    )
+
+
+def check_out(folder: Path, option: str = "out") -> None:
+    """Raise UserError if results could not be written to the folder, or if it looks like the name of a file."""
+    if folder.suffix.lower() in FILE_ENDINGS and not folder.is_dir():
+        raise UserError(
+            f"`{option}` is {folder}, which looks like a file",
+            expected="a folder, in which the files get their own names",
+            remedy=f"`{option}={folder.with_suffix('')}`",
+        )
+    check_folder(folder)
+
+
+def warn_of_settings(settings: Settings) -> None:
+    """Say on standard error what will most likely not do what was meant."""
+    if settings.tto.keep_after:
+        print(
+            with_flags("note: `tto.keep_after` leaves the LoRA on in all steps, which destroys the picture"),
+            file=sys.stderr,
+        )
+
+
 def _notes(result: Result) -> Iterator[str]:
     """What of the prompt does not reach the layout or the model."""
     report = result.report
-    planned = report.method == "ttom"
+    planned = find_method(report.method).needs_layout
     if planned:
         yield from (f"not planned: {what}" for what in report.left_out)
     # How many there are, the layout says where the model cannot read it.
@@ -77,7 +112,7 @@ def _say_done(report: Report, folder: Path) -> None:
 
 
 @contextmanager
-def memory_as_user_error(dtype: str, runtime: RuntimeConfig | None) -> Iterator[None]:
+def out_of_memory_errors(dtype: str, runtime: RuntimeConfig | None) -> Iterator[None]:
     """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's.
 
     The message names the settings that help there and are not made yet; no --runtime where a command has none.

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from ttom.cli.arguments import Stream
-from ttom.cli.commands import file_layout, hush_libraries, memory_as_user_error
+from ttom.cli.commands import file_layout, hush_libraries, out_of_memory_errors
 from ttom.cli.flags import with_flags
 from ttom.cli.progress import LABELS
 from ttom.errors import SetupError, UserError
@@ -77,7 +77,7 @@ def stream(command: Stream) -> None:
 def _make(job: _Job, runner: TTOM, command: Stream, display: _Display) -> dict[str, Any]:
     """Make the video of a prompt, or learn why it cannot be made; what the record says of it."""
     try:
-        with memory_as_user_error(command.dtype, command.runtime):
+        with out_of_memory_errors(command.dtype, command.runtime):
             result = runner.generate(
                 job.prompt.text,
                 method=command.method,

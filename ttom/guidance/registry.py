@@ -79,6 +79,12 @@ METHODS: dict[str, Method] = {
 """All methods by name; use `register_method` to add one."""
 
 
+def import_parts() -> None:
+    """Import what the parts need (Lightning, peft), which takes seconds; so that loading a model counts it."""
+    import ttom.guidance.tto.parts
+    import ttom.sampler  # noqa: F401
+
+
 def register_method(method: Method) -> None:
     """Make a method known by its name, here and on the command line of the same process.
 
