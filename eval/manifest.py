@@ -78,6 +78,14 @@ class RunFolder:
             self._append(row)
         self.rows[row.case.id] = row
 
+    def refresh(self, case: Case) -> None:
+        """Write the row of a case that is done anew if what metrics read of the case has changed."""
+        row = self.rows[case.id]
+        if row.case != case:
+            self.rows[case.id] = row.model_copy(update={"case": case})
+            with files.disk_errors(self.path):
+                self._append(self.rows[case.id])
+
     def _place(self, video: bytes, target: Path) -> None:
         """The toolkits read whole folders: an unfinished video lies elsewhere."""
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,10 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
         todo = [item for item in mine if not folder.is_done(item.case, item.identity(header.identity))]
         replayer = Replayer(command, settings, folder)
         replayer.counts["kept"] = len(mine) - len(todo)
+        waiting = {item.case.id for item in todo}
+        for item in mine:
+            if item.case.id not in waiting:
+                folder.refresh(item.case)
         todo = list(replayer.refuse_unmakeable(todo, planned))
         if todo:
             make = make_worker or _make_videos(command, settings)

@@ -129,6 +129,17 @@ def test_a_prompt_that_changed_is_made_again(toy: Callable, replay: Callable, tm
     assert rows(tmp_path / "run")["b"].case.prompt == "A horse moves left"
 
 
+def test_facts_that_changed_are_taken_over_without_a_new_video(toy: Callable, replay: Callable, tmp_path: Path) -> None:
+    toy(2)
+    assert replay() == 0
+    before = (tmp_path / "run/manifest.jsonl").read_bytes()
+    assert replay() == 0 and (tmp_path / "run/manifest.jsonl").read_bytes() == before
+    toy(2, {1: "another fact"})
+    assert replay() == 0
+    assert rows(tmp_path / "run")["toy-00001"].case.facts == {"behavior": "another fact"}
+    assert [tries(tmp_path, number) for number in range(2)] == [1, 1]
+
+
 def test_a_toy_method_needs_no_change(toy: Callable, replay: Callable, tmp_path: Path) -> None:
     toy(1)
     assert replay(method="toy-method") == 0
