@@ -131,11 +131,6 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
     return float(binomtest(only_first, differ, 0.5).pvalue) if differ else 1.0
 
 
-def interval(values: np.ndarray) -> list[float]:
-    """The bootstrap interval of the mean as a list, rounded to 4 digits."""
-    return [round(end, 4) for end in bootstrap_interval(values)]
-
-
 def _sample(values: ArrayLike) -> np.ndarray:
     sample = np.asarray(values, dtype=float)
     if sample.ndim != 1 or not len(sample):

@@ -10,7 +10,7 @@ import numpy as np
 
 from eval.manifest import CASES, read_rows
 from ttom.result import Report
-from ttom.statistics import interval
+from ttom.statistics import bootstrap_interval
 
 LEVELS = (0.1, 0.03, 0.01)
 Losses = dict[str, list[list[float]]]
@@ -88,4 +88,4 @@ def _both(counts: np.ndarray, last: int) -> dict[str, Any]:
 
 def _mean(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
     array = np.asarray(values, float)
-    return {"mean": round(float(array.mean()), 4), "interval": interval(array)}
+    return {"mean": round(float(array.mean()), 4), "interval": [round(end, 4) for end in bootstrap_interval(array)]}

@@ -102,8 +102,14 @@ def fill(
 
 def _case(prompt: TrainingPrompt) -> Case:
     name = f"train-{prompt.number}"
-    fields = {"id": name, "suite": "training", "category": str(prompt.composition[0]), "video": f"none/{name}.mp4"}
-    return Case(**fields, prompt=prompt.text, seed=prompt.number)
+    return Case(
+        id=name,
+        suite="training",
+        category=str(prompt.composition[0]),
+        prompt=prompt.text,
+        seed=prompt.number,
+        video=f"none/{name}.mp4",
+    )
 
 
 def _layout(item: PlannedCase) -> Layout:

@@ -169,7 +169,8 @@ def _find(options: argparse.Namespace) -> None:
     elif options.study == "memory":
         findings = remembered(options.out)
     else:
-        draw_runs(*(options.out / variant.folder for variant in METHODS), options.out / "report" / "picture.png")
+        base, ttom = (options.out / variant.folder for variant in METHODS)
+        draw_runs(base, ttom, options.out / "report" / "picture.png")
         return
     with files.disk_errors(options.out):
         files.write_json(options.out / "findings.json", findings, indent=1)
