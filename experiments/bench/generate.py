@@ -112,7 +112,7 @@ def floor(prompt: str, method: str, rate: float) -> dict[str, Any]:
     from ttom import TTOM
 
     model = TTOM.from_pretrained(device="cpu")
-    operations = count_operations(lambda: model.generate(prompt, method=method))  # type: ignore[arg-type]
+    operations = count_operations(lambda: model.generate(prompt, method=method))
     return {"operations": operations, "seconds": round(operations["total"] / rate, 3)}
 
 

@@ -31,7 +31,7 @@ def test_every_case_can_be_resolved() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_a_small_gpu_is_advised_was_measured_to_fit(name: str) -> None:
-    """The optimisation at block 3 with checkpointing, and decoding in tiles; all but 4 blocks streamed if need be."""
+    """The optimization at block 3 with checkpointing, and decoding in tiles; all but 4 blocks streamed if need be."""
     rows = {row["case"]: row for row in json.loads(RESULT.read_text())["rows"] if row["model"] == name}
     streamed = next(row["peak_gib"] for case, row in rows.items() if case.startswith("pipeline"))
     backbone = build(MODELS[name], "meta", torch.bfloat16, text_encoder=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.backbones.test_cogvideox import Sample as CogVideoXSample
+from tests.backbones.test_cogvideox_tto import Sample as CogVideoXSample
 from tests.guidance.tto.test_tto import Sample
 from ttom.attention import joint
 from ttom.backbones import load_backbone
