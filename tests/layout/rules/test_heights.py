@@ -16,6 +16,8 @@ from ttom.layout.rules.reading import Reading
         ("A fish swims and a boat floats above", ["boat"]),
         ("A dog sits and a kite drifts in the sky", ["kite"]),
         ("A cat runs as a soldier waves a flag in the sky", ["soldier"]),
+        ("A shark swims and a squid swims below", ["shark"]),
+        ("A bat flies out of a cave as a drone flies overhead", ["drone"]),
         ("A bird flies", []),
         ("A bird flies and a kite soars", []),
         ("A lamp above a table and a cat", []),

@@ -19,7 +19,9 @@ def things(prompt: str) -> list[str]:
     [
         ("A man with a hat", ["man", "hat"]),
         ("A man and his brother", ["man", "brother"]),
-        ("A bird flaps its wings", ["bird"]),
+        ("A bird flaps its wings", ["bird", "wings"]),
+        ("A car stops, its wheels spinning", ["car"]),
+        ("A man teaches his partner how to cook", ["man", "partner"]),
         ("A dog and its puppy", ["dog", "puppy"]),
         ("A cat at sea with a tree in the background", ["cat"]),
         ("A smell at a slow pace", []),
@@ -38,6 +40,7 @@ def test_things(prompt: str, said: list[str]) -> None:
         ("A cat gribbles the floof", ['"gribbles" (not understood)']),
         ("A cat runs through a garden", ['"runs through a garden" of cat, which gives no direction']),
         ("A cat turns red", []),
+        ("A woman waters plants", ['"plants" (not understood)']),
         ("A cat runs left", []),
         ("Cats hug each other", []),
         ("A woman with red rose", ['"rose" (not understood)']),

@@ -257,6 +257,7 @@ def test_ids_phrases_and_source() -> None:
         ("A dog runs left. The dog runs right.", "move both left .* and right"),
         ("A bird flies diagonally", "cannot plan a motion 'diagonally'"),
         ("A drone flies right, then up, then left, then down", "moves along 4 straight pieces"),
+        ("Mage conjures fireball in a red house with a cat", "cannot tell whether 'conjures' is what 'Mage' does"),
         ("The sky is turning dark", "names no object .* scenery and styles get no box"),
         ("A watercolor of a mountain lake", "names no object"),
         ("The 3D pixels turn into a sea", "names no object"),
@@ -412,6 +413,8 @@ def test_what_flies_is_above_what_does_not() -> None:
         assert center(layout, "bird")[1] < center(layout, "car")[1] - 0.3
     layout = plan("A fish swims in a tank and a boat floats above", aspect=ASPECT)
     assert center(layout, "boat")[1] < center(layout, "fish")[1] - 0.3
+    layout = plan("A kite soars in the sky while a dog chases a ball", aspect=ASPECT)
+    assert center(layout, "kite")[1] < min(center(layout, "dog")[1], center(layout, "ball")[1]) - 0.3
     below = plan("A bird flies left below a car that drives right", aspect=ASPECT)
     assert center(below, "bird")[1] > center(below, "car")[1], "what is said goes before what is usual"
 

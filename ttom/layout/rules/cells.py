@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ttom.errors import UserError
 from ttom.layout.rules.mentions import Mention
@@ -18,14 +18,23 @@ _STEPS: dict[str, Cell] = {  # from the reference to the subject; what is nearer
 }  # fmt: skip
 
 
-def arrange(relations: Sequence[Relation], places: Sequence[Place], others: Sequence[Mention]) -> dict[Mention, Cell]:
-    """A cell for each object: of the relations, of the places, and others, which stand where there is room.
+def arrange(
+    relations: Sequence[Relation],
+    places: Sequence[Place],
+    others: Sequence[Mention],
+    high: Collection[Mention] = (),
+) -> dict[Mention, Cell]:
+    """A cell for each object: of the relations, of the places, and others, which stand where there is room; what is
+    high among these stands above all.
 
     Raises:
         UserError: the relations do not hold together ("a cat is left of a dog, and the dog is left of the cat").
     """
     cells = _by_relations(relations)
     if relations:  # what is "on the left" is left of all that is related
+        for mention in others:
+            if mention in high:
+                cells[mention] = _free(cells, _beyond(cells, Place(mention, 0, -1, "")), (1, 0))
         for mention in others:
             cells.setdefault(mention, _at_right(cells))
         for place in places:

@@ -250,4 +250,4 @@ def is_predicate(reading: Reading, index: int) -> bool:
     if words.is_content(word) and not reading.in_mention(before) and not words.is_participle(reading.word(index)):
         return False
     after = reading.word(index + 1)
-    return not (words.is_content(after) and reading.mention_from(index + 1) is None)
+    return after != "away" and not (words.is_content(after) and reading.mention_from(index + 1) is None)

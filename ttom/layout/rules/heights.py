@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from ttom.layout.rules import words
 from ttom.layout.rules.mentions import Mention
@@ -11,24 +11,46 @@ from ttom.layout.rules.reading import Reading
 _SKY = frozenset("sky skies air heavens clouds".split())
 
 
-def high_things(reading: Reading, shown: Iterable[Mention]) -> frozenset[Mention]:
-    """Those of the things that fly, or are overhead or in the sky; none if all of them are."""
-    things = set(shown)
-    high = frozenset(mention for mention in things if _is_high(reading, mention))
-    return high if high != things else frozenset()
+def high_things(reading: Reading, things: Collection[Mention]) -> frozenset[Mention]:
+    """Those of the things that are overhead or in the sky, that others are below, or that fly; none if all of them are.
+
+    What is said of a place goes before what a verb implies.
+    """
+    said = {mention: _said_height(reading, mention) for mention in things}
+    high = {mention for mention, height in said.items() if height > 0}
+    low = {mention for mention, height in said.items() if height < 0}
+    if not high and low:
+        high = set(things) - low
+    if not high:
+        high = {mention for mention in things if _flies(reading, mention)}
+    return frozenset(high) if high != set(things) else frozenset()
 
 
-def _is_high(reading: Reading, mention: Mention) -> bool:
-    """By the words of its clause, from the phrase to the next subject or mark."""
+def _clause(reading: Reading, mention: Mention) -> range:
+    """Indices of the tokens from the phrase to the next subject or mark."""
     starts = {subject.first for subject in reading.subjects}
-    index = mention.end
-    while index < len(reading.tokens) and index not in starts and (word := reading.word(index)) not in ".;:!?":
-        flies = words.verb_base(word) in words.FLYING and not reading.in_mention(index)
-        place = reading.mention_from(index + 1)
-        overhead = word == "overhead" or (word == "above" and place is None)
-        if flies or overhead or (word in ("in", "through", "across") and place is not None and place.head in _SKY):
-            return True
-        if word in (",", "while", "as", "whereas"):
-            return False
-        index += 1
-    return False
+    end = mention.end
+    while end < len(reading.tokens) and end not in starts:
+        if reading.word(end) in ".,;:!?" or reading.word(end) in ("while", "as", "whereas"):
+            break
+        end += 1
+    return range(mention.end, end)
+
+
+def _said_height(reading: Reading, mention: Mention) -> int:
+    """1 for "overhead", "above" or "in the sky", -1 for "below", 0 where nothing is said."""
+    for index in _clause(reading, mention):
+        word, place = reading.word(index), reading.mention_from(index + 1)
+        in_sky = word in ("in", "through", "across") and place is not None and place.head in _SKY
+        if word == "overhead" or in_sky or (word == "above" and place is None):
+            return 1
+        if word in ("below", "underneath", "beneath") and place is None:
+            return -1
+    return 0
+
+
+def _flies(reading: Reading, mention: Mention) -> bool:
+    return any(
+        words.verb_base(reading.word(index)) in words.FLYING and not reading.in_mention(index)
+        for index in _clause(reading, mention)
+    )

@@ -113,6 +113,8 @@ def _lanes(region: Region, movers: Sequence[Mover], scene: Scene | None, kinds: 
     for (mover, mention), lane in zip(order, region.split(weights, rows=rows), strict=True):
         if rows and kinds.get(mention) == "toward":  # the goal waits at the far end
             lane = _far_end(lane, movers[0].legs[0])
+        if not rows and mover is None and scene is not None and mention in scene.high:
+            lane = lane.split([1, 1], rows=True)[0]
         lanes.append(_lane(mover, mention, lane))
     return lanes
 

@@ -24,8 +24,7 @@ def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
         first = reading.first_of(mention)
         has_box = any(index in firsts for index in range(first.first, first.end)) or first.first in firsts
         again = mention.kind == "definite" and mention.noun in named
-        named_apart = mention.kind == "possessive" and reading.word(mention.first - 1) == "and"  # "and her grandson"
-        if not (has_box or again) and (named_apart or _is_thing(mention)) and not _is_background(reading, mention.end):
+        if not (has_box or again) and _is_thing(reading, mention) and not _is_background(reading, mention.end):
             phrases.append(mention.phrase)
     phrases += _bare_things(reading)
     return [f"{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
@@ -37,9 +36,10 @@ def words_left_out(reading: Reading, motion: Motion, shown: Sequence[Mention]) -
     return list(dict.fromkeys([*_unplanned_motion(reading, motion, shown), *unread]))
 
 
-def _is_thing(mention: Mention) -> bool:
-    if mention.kind == "possessive":  # "its wings" are a part of something, "its puppy" is a thing
-        return mention.is_known
+def _is_thing(reading: Reading, mention: Mention) -> bool:
+    apart = reading.word(mention.first - 1) not in ".,;:!?"
+    if mention.kind == "possessive" and not (apart or mention.is_known):  # "a car drives, its wheels spinning"
+        return False
     side = mention.head in ("upper", "lower")  # "to the upper left"
     return not (mention.is_frame or mention.is_scenery or side or mention.head in words.ABSTRACT)
 
@@ -79,8 +79,13 @@ def _unplanned_motion(reading: Reading, motion: Motion, shown: Sequence[Mention]
 
 
 def _is_noun(reading: Reading, index: int) -> bool:
-    """Whether the word looks like a form of "rise" or "fall", but is no verb of motion: "red rose", "falls asleep"."""
-    return verb_step(reading.tokens[index]) is not None and not is_predicate(reading, index)
+    """Whether the word looks like a listed verb, but is none here: "red rose", "falls asleep", "waters plants"."""
+    word, before = reading.word(index), reading.word(index - 1)
+    if verb_step(reading.tokens[index]) is not None:
+        return not is_predicate(reading, index)
+    listed = words.verb_base(word) is not None and not words.is_participle(word)
+    after_verb = words.is_content(before) and not reading.in_mention(index - 1) and not words.is_adjective(before)
+    return listed and after_verb
 
 
 def _with_way(reading: Reading, index: int) -> str:

@@ -18,6 +18,7 @@ from ttom.layout.rules.nouns import (
     compound_length,
     head_noun,
     is_free_noun,
+    is_unsure,
     may_be_noun,
     noun_ahead,
     phrase_words,
@@ -38,6 +39,8 @@ class Mention:
         count: Objects meant; 1 for a bare plural, which is one thing to the layout ("clouds").
         kind: How it starts: "number", "indefinite", "definite", "possessive", "absent" ("no dogs") or "bare".
         determiner: The words before the phrase, lower case ("three", "the two").
+        unsure: The word after it, if that may as well be its noun as its verb: "Football | players bump", "Spoon |
+            stirs cream".
     """
 
     first: int
@@ -48,6 +51,7 @@ class Mention:
     count: int
     kind: Kind
     determiner: str
+    unsure: str = ""
 
     @property
     def head(self) -> str:
@@ -138,7 +142,7 @@ def _mention_at(
     if kind == "bare" and before == "and":
         taken = _to_first_noun(tokens, taken)
     texts = [tokens[i].text for i in taken]
-    if not any(map(may_be_noun, texts)):
+    if not any(map(may_be_noun, texts)) and not (after_of and texts):  # "a piece of metal"
         return None
     first, last = taken[0], taken[-1]
     noun = head_noun(texts)
@@ -155,6 +159,7 @@ def _mention_at(
         count=count,
         kind=kind,
         determiner=" ".join(token.text for token in tokens[index:start]),
+        unsure=text_at(tokens, last + 1) if kind == "bare" and context.subject and is_unsure(tokens, last + 1) else "",
     )
 
 

@@ -124,6 +124,14 @@ def _is_adjective_of(tokens: list[Token], index: int) -> bool:
     return tokens[index].text in words.PREPOSITIONS and words.is_content(text_at(tokens, index + 1))
 
 
+def is_unsure(tokens: list[Token], index: int) -> bool:
+    """Whether a word in -s after a possible noun may be a plural or a verb, as the next word tells neither."""
+    text, following = text_at(tokens, index), text_at(tokens, index + 1)
+    unlisted = words.verb_base(text) is None and english.singular(text) not in english.KNOWN_NOUNS
+    open_word = words.is_content(following) and is_free_noun(following)
+    return english.is_plural(text) and unlisted and open_word and english.singular(following) not in english.KNOWN_NOUNS
+
+
 def _joins_adjectives(tokens: list[Token], index: int) -> bool:
     before, after = text_at(tokens, index - 1), text_at(tokens, index + 1)
     if not words.is_content(after) or after.endswith("ing"):

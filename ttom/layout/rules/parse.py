@@ -68,11 +68,13 @@ def parse(prompt: str) -> Scene:
     motion = find_motion(reading)
     if "diagonally" in reading.text and not any(0 not in cue.step for cue in motion.cues):
         raise _unplannable("a motion 'diagonally'", 'where to, such as "diagonally up and to the right"')
-    scene = _motion_scene(reading, motion.movers) if motion.movers else _static_scene(reading)
+    high = high_things(reading, [mention for mention in reading.subjects if is_object(mention)])
+    scene = _motion_scene(reading, motion.movers) if motion.movers else _static_scene(reading, high)
     shown = [*(mover.mention for mover in scene.movers), *scene.statics, *(scene.cells or ())]
+    _refuse_unsure(shown)
     return replace(
         scene,
-        high=high_things(reading, shown),
+        high=high if not high.issuperset(shown) else frozenset(),
         notes=(*motion.notes, *scene.notes),
         left_out=(*motion.left_out, *scene.left_out, *words_left_out(reading, motion, shown)),
     )
@@ -112,6 +114,17 @@ def _refuse_unplannable(reading: Reading) -> None:
         found = pattern.search(reading.text)
         if found:
             raise _unplannable(f"{what} {found.group()!r}", expected)
+
+
+def _refuse_unsure(shown: list[Mention]) -> None:
+    """Refuse "Football players bump into each other", which may as well be about a football that players something."""
+    for mention in shown:
+        if mention.unsure:
+            raise UserError(
+                f"the rules planner cannot tell whether {mention.unsure!r} is what {mention.phrase!r} does",
+                expected='"a", "the" or a number before the things, such as "the players"',
+                remedy=REMEDY,
+            )
 
 
 def _unplannable(what: str, expected: str) -> UserError:
@@ -170,7 +183,7 @@ def _stands(reading: Reading, mention: Mention) -> bool:
 # -- still scenes -----------------------------------------------------------------------------------------------------
 
 
-def _static_scene(reading: Reading) -> Scene:
+def _static_scene(reading: Reading, high: frozenset[Mention]) -> Scene:
     """Objects that relations or places put somewhere, every counted thing and every subject of a clause."""
     objects = [mention for mention in reading.mentions if is_object(mention)]
     counted = [m for m in objects if m.kind == "number" and (m.count > 1 or m.is_known or m in reading.subjects)]
@@ -188,7 +201,7 @@ def _static_scene(reading: Reading) -> Scene:
     relations += [Relation("beside", *chase) for chase in find_chases(reading)]
     places = find_places(reading, objects)
     if relations or places:
-        return _placed_scene(reading, relations, places, shown)
+        return _placed_scene(reading, relations, places, shown, high)
     if not shown:
         raise UserError(
             "the prompt names no object that the rules planner can lay out; scenery and styles get no box",
@@ -199,7 +212,9 @@ def _static_scene(reading: Reading) -> Scene:
     return Scene(statics=tuple(shown), notes=tuple(notes), left_out=tuple(things_left_out(reading, shown)))
 
 
-def _placed_scene(reading: Reading, relations: list[Relation], places: list[Place], shown: list[Mention]) -> Scene:
+def _placed_scene(
+    reading: Reading, relations: list[Relation], places: list[Place], shown: list[Mention], high: frozenset[Mention]
+) -> Scene:
     """Objects in a grid, those of no relation or place beside the others."""
     placed = [mention for relation in relations for mention in (relation.subject, relation.reference)]
     unfit = [p for p in places if relations and (p.subject in placed or p.column == p.row == 0)]
@@ -207,7 +222,7 @@ def _placed_scene(reading: Reading, relations: list[Relation], places: list[Plac
     placed = list(dict.fromkeys([*placed, *(place.subject for place in places)]))
     others = [m for m in shown if not any(m.first <= known.first < m.end for known in placed)]
     others = [m for m in others if m.kind != "bare" or m.is_known]
-    cells = arrange(relations, places, others)
+    cells = arrange(relations, places, others, high)
     notes = [_relation_note(relation) for relation in relations]
     notes += [f'{place.subject.phrase}: in its part of the picture: "{place.text}"' for place in places]
     notes += [f"{mention.phrase}: stays in place, beside the others" for mention in others]

@@ -23,7 +23,9 @@ RELATIVES = frozenset("that which who".split())
 CONJUNCTIONS = frozenset("and or but while whereas when as then where because before after if yet although".split())
 OPENERS = frozenset("and or but while whereas when as with then where".split())
 AUXILIARIES = frozenset("is are was were be been being has have had does do did can could will would may might".split())
-PRONOUNS = frozenset("it they he she them him us we i you that which who whom whose there itself themselves".split())
+PRONOUNS = frozenset(
+    "how it they he she them him us we i you that which who whom whose there itself themselves".split()
+)
 DIRECTIONS = frozenset(
     """left right up down leftward leftwards rightward rightwards upward upwards downward downwards skyward skywards
     aloft""".split()
