@@ -9,24 +9,9 @@ The rules planner was tuned on the odd lines (1, 3, 5 ... of each file); the eve
 planner is scored without its way back to the rules: a failed plan counts as refused. An imported cache is scored on the
 prompts that it has, and on the share of its prompts that import.
 
-A prompt counts as right when
-
-- motion: each object of the metadata has a layout object whose box centre moves in the metadata's direction from the
-  first to the last moment at which it is in the picture: the net displacement on that axis has the right sign, is at
-  least 0.1 of the picture and larger than on the other axis;
-- 2D relations (left, right, above, on, below, under; the benchmark's rule): on the dominant axis of the difference of
-  the two groups' mean box centres, in normalised coordinates at time 0.5, object_1 lies on the said side of object_2;
-- counts: for each object, exactly as many layout objects match as the metadata says.
-
-A prompt that the planner refuses is wrong. "in front of" and "behind" have no 2D rule; it is only counted how many were
-planned with both objects.
-
-A layout object matches a metadata name if, last words put in the singular, the name is the end of the object's phrase
-("balloon" of "red balloon") or of its noun, or the phrase is the end of the name ("airplane" for "paper airplane").
-
-Of the layouts themselves it is measured (see measures.py) which share of the boxes left the picture before and after
-the checks, how much objects overlap, how even their motion is, and what they took: seconds and dollars (nothing where
-the plan was in the cache).
+When a prompt counts as right is in scoring.py. Of the layouts themselves it is measured (see measures.py) which share
+of the boxes left the picture before and after the checks, how much objects overlap, how even their motion is, and what
+they took: seconds and dollars (nothing where the plan was in the cache).
 """
 
 from __future__ import annotations
@@ -34,7 +19,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import math
 import platform
 import sys
 import time
@@ -45,97 +29,17 @@ from typing import Any
 
 import ttom
 from experiments.planning.measures import LayoutMeasures
+from experiments.planning.scoring import CATEGORIES, MIN_DISPLACEMENT, QUOTED, judge, wilson
 from ttom.config import PlannerConfig
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
-from ttom.layout.english import singular
 from ttom.layout.importers import ImportedPrompt, import_file
-from ttom.layout.model import Layout, LayoutObject
 from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompts
 from ttom.provenance import git
 
-Item = dict[str, str]
-MIN_DISPLACEMENT = 0.1
-DEPTH = ("in front of", "behind")
-AXES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "on": (0, -1), "below": (0, 1), "under": (0, 1)}
-MOTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 RESULTS = Path(__file__).with_name("results")
 Planner = Callable[[list[str]], list[Outcome | None]]
 """Prompts -> their plans, errors, or None for prompts that an imported cache lacks."""
-
-
-def matches(name: str, item: LayoutObject) -> bool:
-    """The matching rule of the module docstring."""
-    wanted, phrase, noun = (singular(text).split() for text in (name, item.phrase, item.noun))
-    return phrase[-len(wanted) :] == wanted or noun[-len(wanted) :] == wanted or wanted[-len(phrase) :] == phrase
-
-
-def _matching(layout: Layout, name: str) -> list[LayoutObject]:
-    return [item for item in layout.objects if matches(name, item)]
-
-
-def _points(difference: tuple[float, float], axis: tuple[int, int]) -> bool:
-    """Whether the difference points along the signed axis, and more along it than across."""
-    along = difference[0] * axis[0] + difference[1] * axis[1]
-    across = abs(difference[0] * axis[1]) + abs(difference[1] * axis[0])
-    return along > across
-
-
-def _center(items: list[LayoutObject], time: float) -> tuple[float, float]:
-    """Mean centre at the time; that of all objects' nearest visible moments where none is in the picture then."""
-    boxes = [box for box in (item.box_at(time) for item in items) if box is not None]
-    nearest = [item.box_at(min(max(time, item.visible[0]), item.visible[1])) for item in items]
-    boxes = boxes or [box for box in nearest if box is not None]
-    return sum(box.center[0] for box in boxes) / len(boxes), sum(box.center[1] for box in boxes) / len(boxes)
-
-
-def motion_is_right(layout: Layout, item: Item) -> bool:
-    for number in ("1", "2"):
-        name, direction = item[f"object_{number}"].strip(), item[f"d_{number}"].strip()
-        if not name:
-            continue
-        moved = False
-        for found in _matching(layout, name):
-            start, end = _center([found], 0.0), _center([found], 1.0)
-            shift = (end[0] - start[0], end[1] - start[1])
-            moved |= _points(shift, MOTIONS[direction]) and max(map(abs, shift)) >= MIN_DISPLACEMENT
-        if not moved:
-            return False
-    return True
-
-
-def relation_is_right(layout: Layout, item: Item) -> bool:
-    first, second = _matching(layout, item["object_1"]), _matching(layout, item["object_2"])
-    if not first or not second:
-        return False
-    if item["spatial"] in DEPTH:
-        return True
-    a, b = _center(first, 0.5), _center(second, 0.5)
-    return _points((a[0] - b[0], a[1] - b[1]), AXES[item["spatial"]])
-
-
-def count_is_right(layout: Layout, item: Item) -> bool:
-    names, numbers = item["objects"].split(","), item["numbers"].split(",")
-    return all(len(_matching(layout, n.strip())) == int(c) for n, c in zip(names, numbers, strict=True))
-
-
-CATEGORIES: dict[str, tuple[str, Callable[[Layout, Item], bool], Callable[[Item], bool]]] = {
-    "motion": ("motion_binding", motion_is_right, lambda item: True),
-    "spatial_2d": ("spatial_relationships", relation_is_right, lambda item: item["spatial"] not in DEPTH),
-    "numeracy": ("generative_numeracy", count_is_right, lambda item: True),
-    "depth_planned": ("spatial_relationships", relation_is_right, lambda item: item["spatial"] in DEPTH),
-}
-QUOTED = ("motion", "spatial_2d", "numeracy")
-
-
-def wilson(right: int, total: int, z: float = 1.959964) -> list[float]:
-    """95% Wilson score interval of a share."""
-    if total == 0:
-        return [0.0, 1.0]
-    share = right / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return [round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)]
 
 
 def measure(metadata: Path, lines: str, planner: Planner, *, show: bool) -> dict[str, Any]:
@@ -153,7 +57,7 @@ def measure(metadata: Path, lines: str, planner: Planner, *, show: bool) -> dict
             if outcome is None:
                 missing += 1
                 continue
-            verdicts.append(_judge(outcome, item, is_right))
+            verdicts.append(judge(outcome, item, is_right))
             if isinstance(outcome, Planned):
                 layouts.add(outcome.layout, outcome.report)
             elif isinstance(outcome, FailedPlan):
@@ -165,13 +69,6 @@ def measure(metadata: Path, lines: str, planner: Planner, *, show: bool) -> dict
         layouts.seconds += seconds
     table["all_quoted"] = _row(*(sum(table[name][key] for name in QUOTED) for key in ("right", "refused", "total")))
     return table | {"layouts": layouts.report()}
-
-
-def _judge(outcome: Outcome, item: Item, is_right: Callable[[Layout, Item], bool]) -> str:
-    """ "right", "wrong" or "refused"."""
-    if isinstance(outcome, UserError):
-        return "refused"
-    return "right" if is_right(outcome.layout, item) else "wrong"
 
 
 def _row(right: int, refused: int, total: int) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from experiments.planning.__main__ import RESULTS, wilson
+from experiments.planning.scoring import wilson
 from ttom.errors import UserError
 from ttom.layout.model import Layout
 from ttom.layout.rules.planner import plan
 
+RESULTS = Path(__file__).with_name("results") / "rubric.json"
 FILES = ("1_consistent_attr", "2_dynamic_attr", "5_action_binding", "6_interaction")
 LINES = range(4, 201, 14)
 VERDICTS = ("right", "incomplete", "wrong", "refused")
@@ -62,15 +63,19 @@ def described(outcome: Outcome) -> str:
     return "\n".join(lines + [f"  left out: {text}" for text in outcome.left_out])
 
 
-def table(verdicts: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
+def table(verdicts: dict[str, dict[str, str]]) -> dict[str, Any]:
     """Counts and shares with 95% Wilson intervals, for each file and for all."""
-    counts = {name: Counter(verdict for verdict, _ in lines.values()) for name, lines in verdicts.items()}
+    counts = {name: Counter(verdict.split()[0] for verdict in lines.values()) for name, lines in verdicts.items()}
     counts["all"] = sum(counts.values(), Counter())
     rows = {}
     for name, count in counts.items():
         total = sum(count.values())
         rows[name] = {
-            verdict: {"count": count[verdict], "share": round(count[verdict] / total, 3), "wilson95": wilson(count[verdict], total)}
+            verdict: {
+                "count": count[verdict],
+                "share": round(count[verdict] / total, 3),
+                "wilson95": wilson(count[verdict], total),
+            }
             for verdict in VERDICTS
         } | {"total": total}
     return rows
@@ -90,10 +95,14 @@ def main() -> None:
         for (name, line), (prompt, outcome) in found.items():
             print(f"{name} {line} {digest(outcome)} {prompt}\n{described(outcome)}")
         return
-    verdicts = json.loads((RESULTS / "rubric.json").read_text(encoding="utf-8"))["verdicts"]
+    verdicts = json.loads(RESULTS.read_text(encoding="utf-8"))["verdicts"]
     for name, row in table(verdicts).items():
         print(f"{name:20} {row['total']:3}  " + "  ".join(f"{verdict} {row[verdict]['count']}" for verdict in VERDICTS))
-    stale = [f"{name} {line}" for (name, line), (_, outcome) in found.items() if verdicts[name][str(line)][1] != digest(outcome)]
+    stale = [
+        f"{name} {line}"
+        for (name, line), (_, outcome) in found.items()
+        if verdicts[name][str(line)].split()[1] != digest(outcome)
+    ]
     if stale:
         sys.exit(f"these layouts are not the judged ones any more: {', '.join(stale)}")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from experiments.planning.__main__ import count_is_right, motion_is_right, relation_is_right
+from experiments.planning.scoring import count_is_right, motion_is_right, relation_is_right
 from ttom.emojiworld.captions import caption, captioned_scene, full_caption, vague_caption
 from ttom.emojiworld.colors import COLORS
 from ttom.emojiworld.editions import FIRST, SECOND, Edition

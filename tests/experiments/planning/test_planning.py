@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.planning import __main__ as planning
+from experiments.planning import scoring
 from experiments.planning.measures import iou, overlap, roughness
 from tests.chat_server import ChatServer
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
@@ -30,43 +31,43 @@ COUNT = {"prompt": "Two hens and three old crates", "objects": "hen, crate", "nu
 def test_matching_rule() -> None:
     (item,) = plan("a beach umbrella", aspect=1.5).objects
     for name in ("umbrella", "umbrellas", "beach umbrella", "big beach umbrella"):
-        assert planning.matches(name, item)
+        assert scoring.matches(name, item)
     for name in ("beach", "brella", "umbrella stand"):
-        assert not planning.matches(name, item)
+        assert not scoring.matches(name, item)
 
 
 def test_motion_rule() -> None:
     layout = plan(MOTION["prompt"], aspect=1.5)
-    assert planning.motion_is_right(layout, MOTION)
+    assert scoring.motion_is_right(layout, MOTION)
     for wrong in ({"d_1": "right"}, {"d_1": "up"}, {"object_1": "hen"}, {"object_2": "hen", "d_2": "left"}):
-        assert not planning.motion_is_right(layout, MOTION | wrong)
+        assert not scoring.motion_is_right(layout, MOTION | wrong)
     layout = plan(BOTH["prompt"], aspect=1.5)
-    assert planning.motion_is_right(layout, BOTH)
-    assert not planning.motion_is_right(layout, BOTH | {"d_2": "down"})
+    assert scoring.motion_is_right(layout, BOTH)
+    assert not scoring.motion_is_right(layout, BOTH | {"d_2": "down"})
     still = plan("a kite", aspect=1.5)
-    assert not planning.motion_is_right(still, MOTION)
+    assert not scoring.motion_is_right(still, MOTION)
 
 
 def test_relation_rule() -> None:
     layout = plan(RELATION["prompt"], aspect=1.5)
     for name in ("on", "above"):
-        assert planning.relation_is_right(layout, RELATION | {"spatial": name})
+        assert scoring.relation_is_right(layout, RELATION | {"spatial": name})
     for name in ("under", "below", "left", "right"):
-        assert not planning.relation_is_right(layout, RELATION | {"spatial": name})
-    assert not planning.relation_is_right(layout, RELATION | {"object_2": "cart"})
+        assert not scoring.relation_is_right(layout, RELATION | {"spatial": name})
+    assert not scoring.relation_is_right(layout, RELATION | {"object_2": "cart"})
 
 
 def test_count_rule() -> None:
     layout = plan(COUNT["prompt"], aspect=1.5)
-    assert planning.count_is_right(layout, COUNT)
-    assert not planning.count_is_right(layout, COUNT | {"numbers": "2, 2"})
-    assert not planning.count_is_right(layout, COUNT | {"objects": "hen, cart"})
+    assert scoring.count_is_right(layout, COUNT)
+    assert not scoring.count_is_right(layout, COUNT | {"numbers": "2, 2"})
+    assert not scoring.count_is_right(layout, COUNT | {"objects": "hen, cart"})
 
 
 def test_wilson_interval() -> None:
-    assert planning.wilson(9, 10) == pytest.approx([0.5958, 0.9821], abs=1e-4)
-    assert planning.wilson(10, 10)[1] == 1.0
-    assert planning.wilson(0, 0) == [0.0, 1.0]
+    assert scoring.wilson(9, 10) == pytest.approx([0.5958, 0.9821], abs=1e-4)
+    assert scoring.wilson(10, 10)[1] == 1.0
+    assert scoring.wilson(0, 0) == [0.0, 1.0]
 
 
 def test_command_keeps_odd_and_even_lines_apart(
@@ -120,7 +121,7 @@ def test_an_object_that_leaves_is_judged_by_where_it_was() -> None:
     gone = moving("1", 0.0, 0.8).model_copy(update={"visible": (0.0, 0.45)})
     layout = Layout(prompt="a hen", objects=(gone,))
     item = {"object_1": "hen", "d_1": "right", "object_2": "", "d_2": ""}
-    assert planning.motion_is_right(layout, item)
+    assert scoring.motion_is_right(layout, item)
 
 
 def metadata(folder: Path) -> str:
