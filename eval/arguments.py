@@ -24,8 +24,6 @@ class Replay(Run):
     attention picture. One set of settings is one run; another set needs another folder.
     """
 
-    method: str = "ttom"  # type: ignore[assignment]
-    """"ttom" steers attention towards the layout; "base" is the plain model."""
     suite: str
     """Name of the suite: compbench, vbench, emojiworld (emojiworld-tune to choose settings by), prompts (a file of your
     own), or what EmojiWorld's vocabulary covers: compbench-emojiworld, vbench-emojiworld."""
@@ -51,10 +49,13 @@ class Replay(Run):
     """Make only part I of N, counted from 1, in this process: for job arrays without Ray. All parts share --out."""
     streaming: FlagCreatePairsOff[bool] = False
     """Replay in the suite's order with a memory that learns on the way. Otherwise a memory is only read, and its digest
-    is compared before and after."""
+    is compared before and after. A case that is interrupted and made again never matches what it inserted itself; an
+    entry that it had updated keeps that update."""
     window: int | None = None
     """With --streaming: prompts under way at a time, by default the number of workers. A prompt learns from those that
     lie at least so many before it."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import first, here and in every worker: they may register suites and methods."""
     pictures: bool = True
     """Draw the attention maps of each case."""
 

@@ -17,6 +17,7 @@ from ttom import provenance
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import Settings
 from ttom.errors import SetupError
+from ttom.guidance.registry import find_method
 from ttom.result import settings_hash
 
 
@@ -28,7 +29,8 @@ def run_settings(command: Replay) -> Settings:
     """
     settings = resolve_blocks(command.settings, command.model)
     memory = settings.memory
-    if command.streaming and not (memory.active and command.method != "base"):
+    learns = find_method(command.method).learns
+    if command.streaming and not (memory.active and learns):
         raise SetupError(
             "streaming needs a memory",
             expected="a method that optimizes, with the folder of its memory",
@@ -36,8 +38,8 @@ def run_settings(command: Replay) -> Settings:
         )
     if command.window is not None and (not command.streaming or command.window < 1):
         raise SetupError(f"window is {command.window}", expected="with streaming, a whole number of at least 1")
-    if command.method == "base":
-        memory = replace(memory, path=None)  # the plain model has no use for one
+    if not learns:
+        memory = replace(memory, path=None)  # such a method has no use for one
     elif memory.active:
         memory = replace(memory, mode="readwrite" if command.streaming else "read")
     return replace(settings, memory=memory)

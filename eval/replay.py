@@ -7,6 +7,7 @@ may be on other hosts, may die, and there may be any number of them: the videos 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ from ttom.cli.commands import hush_libraries
 from ttom.cli.flags import with_flags
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
+from ttom.guidance.registry import find_method
 from ttom.memory.memory import Lookup
 from ttom.parallel import Devices, Lost, MakeWorker, Workers, open_workers
 from ttom.result import MemoryReport, PlannerReport, Report, layout_digest
@@ -77,6 +79,8 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
     Raises:
         UserError: For input, settings or an environment that cannot work; what was made until then is kept.
     """
+    for module in command.plugin:
+        import_plugin(module)
     part, settings = command.part, run_settings(command)
     devices = Devices(command.devices, command.per_device, command.device)
     manifest.check_free(command.out)
@@ -121,7 +125,7 @@ class Replayer:
         """The cases that can be made; notes the others as refused."""
         same_file = collisions(item.case for item in everything) if self.folder.ignores_case else {}
         for item in todo:
-            if item.problem is not None and self.command.method != "base":  # the plain model needs no layout
+            if item.problem is not None and find_method(self.command.method).needs_layout:
                 self._refuse(item, item.problem)
             elif item.case.id in same_file:
                 other = same_file[item.case.id].video
@@ -152,7 +156,7 @@ class Replayer:
         for item in todo:
             lookup = None
             if memory is not None and item.layout is not None:
-                lookup = memory.look_up(item.prompt, item.layout)
+                lookup = memory.look_up(item.prompt, item.layout, item.identity(self.folder.header.identity))
             self._open[item.case.id] = item, lookup
             wanted = self.command.streaming and lookup is not None
             yield Job(item.case, item.prompt, item.layout, lookup.state if lookup else None, wanted)
@@ -221,6 +225,16 @@ class Replayer:
         self.counts[status] += 1
 
 
+def import_plugin(name: str) -> None:
+    """Import a module that registers suites or methods. Raises SetupError if there is none."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # of what the module itself imports
+        raise SetupError(f"there is no module {name!r}", expected="a module that Python can import here") from None
+
+
 def _make_videos(command: Replay, settings: Settings) -> MakeVideos:
     return MakeVideos(
         command.model,
@@ -230,6 +244,7 @@ def _make_videos(command: Replay, settings: Settings) -> MakeVideos:
         command.method,
         without_memory(settings),
         command.pictures,
+        command.plugin,
     )
 
 

@@ -48,9 +48,13 @@ class RunMemory:
             self.memory.close()
             raise
 
-    def look_up(self, prompt: str, layout: Layout) -> Lookup:
-        """What the memory holds for a prompt now."""
-        return self.memory.look_up(prompt, layout)
+    def look_up(self, prompt: str, layout: Layout, origin: str | None = None) -> Lookup:
+        """What the memory holds for a prompt now.
+
+        Args:
+            origin: Identity of the case that asks: what it inserted before it was interrupted is no match for it.
+        """
+        return self.memory.look_up(prompt, layout, origin=origin, exclude_origin=origin)
 
     def __enter__(self) -> RunMemory:
         return self

@@ -6,6 +6,7 @@ with its report.
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -99,6 +100,7 @@ class MakeVideos:
 
     Attributes:
         settings: As resolved; its memory belongs to the driver.
+        plugins: Modules to import first, which may register methods.
         pictures: Whether attention maps are drawn.
     """
 
@@ -109,6 +111,7 @@ class MakeVideos:
     method: str
     settings: Settings
     pictures: bool = True
+    plugins: tuple[str, ...] = ()
 
     def __call__(self, device: str) -> VideoWorker:
         return VideoWorker(self, device)
@@ -119,6 +122,8 @@ class VideoWorker:
 
     def __init__(self, run: MakeVideos, device: str) -> None:
         hush_libraries()
+        for module in run.plugins:
+            importlib.import_module(module)
         import torch
 
         from ttom.pipeline import TTOM
@@ -152,7 +157,7 @@ class VideoWorker:
         try:
             result = self._ttom.generate(
                 job.prompt,
-                method=self._run.method,  # type: ignore[arg-type]
+                method=self._run.method,
                 seed=job.case.seed,
                 layout=job.layout,
                 settings=settings,

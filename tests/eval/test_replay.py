@@ -18,6 +18,7 @@ from eval.manifest import read_header, read_rows
 from eval.replay import main
 from eval.types import ManifestRow
 from tests.eval.fake_worker import FakeVideos, toy_suite
+from ttom.guidance.registry import METHODS, Method
 from ttom.memory.store import Store
 
 
@@ -140,11 +141,30 @@ def test_facts_that_changed_are_taken_over_without_a_new_video(toy: Callable, re
     assert [tries(tmp_path, number) for number in range(2)] == [1, 1]
 
 
-def test_a_toy_method_needs_no_change(toy: Callable, replay: Callable, tmp_path: Path) -> None:
+def test_a_toy_method_needs_no_change(
+    toy: Callable, replay: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     toy(1)
+    assert replay(method="toy-method") == 2
+    assert "toy-method" in capsys.readouterr().err
+    monkeypatch.setitem(METHODS, "toy-method", Method("toy-method", lambda inputs: []))
     assert replay(method="toy-method") == 0
     assert read_header(tmp_path / "run").label == "toy-method"
     assert b"toy-method" in next(iter(videos(tmp_path / "run").values()))
+
+
+def test_plugins_register_suites_and_methods(
+    toy: Callable, replay: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    toy(1)
+    monkeypatch.setitem(METHODS, "other", METHODS["base"])  # so that what the plugin registers is forgotten again
+    monkeypatch.delitem(METHODS, "other")
+    lines = ["from ttom.guidance import Method, register_method", "register_method(Method('other', lambda inputs: []))"]
+    (tmp_path / "ttom_test_plugin.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert replay("--plugin", "ttom_test_plugin", method="other") == 0
+    assert replay("--plugin", "ttom_no_plugin") == 2
+    assert "there is no module 'ttom_no_plugin'" in capsys.readouterr().err
 
 
 def test_prompts_without_a_layout(toy: Callable, replay: Callable, tmp_path: Path) -> None:
@@ -298,6 +318,20 @@ def test_streaming_goes_on(toy: Callable, replay: Callable, tmp_path: Path) -> N
     assert stream(replay, tmp_path, "parts") == 0
     assert videos(tmp_path / "parts") == videos(tmp_path / "whole")
     assert stream(replay, tmp_path, "parts", "--window", "2") == 2
+
+
+def test_a_case_that_was_interrupted_does_not_learn_from_itself(
+    toy: Callable, replay: Callable, tmp_path: Path
+) -> None:
+    """Killed after its adapter went into the memory and before its row was written."""
+    toy(3)
+    assert stream(replay, tmp_path, "whole") == 0
+    assert stream(replay, tmp_path, "killed", "--limit", "1") == 0
+    (tmp_path / "killed/manifest.jsonl").unlink()
+    assert stream(replay, tmp_path, "killed") == 0
+    assert videos(tmp_path / "killed") == videos(tmp_path / "whole")
+    with Store(tmp_path / "memory-killed", read_only=True) as store:
+        assert len(store) == 1
 
 
 def test_a_frozen_memory_is_read_and_not_changed(

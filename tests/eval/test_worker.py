@@ -61,7 +61,7 @@ def test_an_adapter_goes_in_and_comes_out(worker: VideoWorker) -> None:
 
 def test_what_a_memory_must_fit(worker: VideoWorker) -> None:
     terms = worker.memory_terms()
-    assert "rank 2" in terms.signature and worker.embed(["<object A> moves left"]).shape == (1, terms.dimension)
+    assert terms.signature.rank == 2 and worker.embed(["<object A> moves left"]).shape == (1, terms.dimension)
 
 
 def test_a_prompt_that_cannot_work_is_refused(worker: VideoWorker) -> None:
