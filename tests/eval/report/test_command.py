@@ -120,6 +120,7 @@ def test_mistakes_are_one_clear_error(
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.slow
 def test_ten_thousand_cases(tmp_path: Path) -> None:
     """Ten times the cases are ten times the page, and its skeleton stays small."""
     sizes = []
