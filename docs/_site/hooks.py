@@ -33,10 +33,12 @@ COMMANDS = {
     "python -m eval.judge": "eval.judge",
     "python -m eval.score": "eval.score",
     "python -m eval.report": "eval.report.__main__",
+    "python -m eval.study": "eval.study",
+    "python -m eval.toolkits": "eval.toolkits.__main__",
 }
 """Commands and the modules whose `main` takes their arguments."""
 PACKAGES = ("ttom", "eval", "probes")
-LEFT_OUT = {"ttom.__main__", "ttom.cli", "eval.report.__main__", "eval.toolkits"}
+LEFT_OUT = {"ttom.__main__", "ttom.cli", "eval.report.__main__", "eval.toolkits.vbench_worker"}
 """Modules without an interface for Python callers."""
 PROJECT_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", "log.md": "experiments/LOG.md"}
 NOTEBOOKS = {"tutorials/notebook.md": "docs/notebooks/first-steps.ipynb"}
@@ -127,8 +129,8 @@ def _help_text(main: Callable[[list[str]], int], arguments: list[str]) -> str:
 
 
 def _subcommands(text: str) -> list[str]:
-    _, _, listed = text.partition("─ subcommands ─")
-    return re.findall(r"^│\s+• (\S+)", listed, re.MULTILINE)
+    _, _, listed = text.partition(" subcommands")
+    return re.findall(r"^│?\s+• (\S+)", listed, re.MULTILINE)
 
 
 def _slug(name: str) -> str:
