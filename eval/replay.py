@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -30,6 +28,7 @@ from ttom import files
 from ttom.cli.app import BAD_INPUT, INTERRUPTED
 from ttom.cli.commands import hush_libraries
 from ttom.cli.flags import with_flags
+from ttom.cli.signals import stop_signals
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
 from ttom.guidance.registry import find_method
@@ -49,19 +48,15 @@ def main(argv: Sequence[str] | None = None, make_worker: MakeWorker | None = Non
     Returns the exit code: 0 done, 1 some cases failed, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    here = threading.current_thread() is threading.main_thread()  # where signals can be handled
-    handler = signal.signal(signal.SIGTERM, _stop) if here else None
     try:
-        counts = run(parse(arguments), arguments, make_worker)
+        with stop_signals():
+            counts = run(parse(arguments), arguments, make_worker)
     except UserError as error:
         print(f"eval.replay: {with_flags(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("eval.replay: interrupted; call it again to go on", file=sys.stderr)
         return INTERRUPTED
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGTERM, handler)
     return FAILED if counts["failed"] else 0
 
 
@@ -105,6 +100,9 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
                 replayer.replay(todo, workers)
         _check_frozen(folder, header, settings)
         _say_done(replayer.counts, suite, folder)
+        commits = [made_by.provenance.get("commit") for made_by in (folder.header, header)]
+        if replayer.counts["made"] and commits[0] != commits[1]:
+            print(f"note: earlier videos of this run were made by commit {commits[0]}", file=sys.stderr)
     return replayer.counts
 
 
@@ -263,9 +261,8 @@ def _check_frozen(folder: RunFolder, header: RunHeader, settings: Settings) -> N
         return
     after = memory_digest(memory_folder(settings))
     changed = not header.streaming and after != header.memory_digest
-    noted = header.model_copy(update={"provenance": header.provenance | {"memory_digest_after": after}})
-    if header.streaming:
-        noted = noted.model_copy(update={"memory_digest": folder.header.memory_digest})
+    there = folder.header
+    noted = there.model_copy(update={"provenance": there.provenance | {"memory_digest_after": after}})
     with files.disk_errors(folder.path):
         files.write_text(folder.path / manifest.HEADER, noted.model_dump_json(indent=1) + "\n")
     if changed:
@@ -293,11 +290,6 @@ def _say_done(counts: Counter[str], suite: Suite, folder: RunFolder) -> None:
         print(f"note: {len(suite.dropped)} prompts are not in the suite {suite.name} (run.json says why)")
     if counts["failed"]:
         print("note: call it again to try the failed cases again (manifest.jsonl says why)", file=sys.stderr)
-
-
-def _stop(_signal: int, _frame: object) -> None:
-    """What a job scheduler or `timeout` asks for ends like Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
