@@ -215,7 +215,7 @@ def prepare(request: Request, plan: Plan, backbone: Backbone) -> Prepared:
 def _tokens_and_masks(
     plan: Plan, size: VideoSize, settings: Settings, backbone: Backbone
 ) -> tuple[list[list[int]], ObjectMasks | None]:
-    from ttom.layout.raster import rasterise
+    from ttom.layout.raster import rasterize
 
     if plan.layout is None:
         return [], None
@@ -223,7 +223,7 @@ def _tokens_and_masks(
     tokens = [backbone.vocabulary.phrase_tokens(plan.text, group.phrase, length) for group in plan.layout.groups()]
     grid = backbone.token_grid(size).reduced(settings.tto.downsample)
     compression = backbone.temporal_compression
-    return tokens, rasterise(plan.layout, grid, frames=size.frames, temporal_compression=compression)
+    return tokens, rasterize(plan.layout, grid, frames=size.frames, temporal_compression=compression)
 
 
 def check_prompt(prompt: str) -> None:

@@ -31,7 +31,7 @@ def overlap(layout: Layout) -> float | None:
 
 
 def roughness(layout: Layout) -> float:
-    """Mean length of the second difference of the centres over the times, in pictures; 0 is even motion."""
+    """Mean length of the second difference of the centers over the times, in pictures; 0 is even motion."""
     bends = []
     for item in layout.objects:
         boxes = [item.box_at(time) for time in TIMES]

@@ -2,11 +2,11 @@
 
 A prompt counts as right when
 
-- motion: each object of the metadata has a layout object whose box centre moves in the metadata's direction from the
+- motion: each object of the metadata has a layout object whose box center moves in the metadata's direction from the
   first to the last moment at which it is in the picture: the net displacement on that axis has the right sign, is at
   least 0.1 of the picture and larger than on the other axis;
 - 2D relations (left, right, above, on, below, under; the benchmark's rule): on the dominant axis of the difference of
-  the two groups' mean box centres, in normalised coordinates at time 0.5, object_1 lies on the said side of object_2;
+  the two groups' mean box centers, in normalized coordinates at time 0.5, object_1 lies on the said side of object_2;
 - counts: for each object, exactly as many layout objects match as the metadata says.
 
 A prompt that the planner refuses is wrong. "in front of" and "behind" have no 2D rule; it is only counted how many were
@@ -51,7 +51,7 @@ def _points(difference: tuple[float, float], axis: tuple[int, int]) -> bool:
 
 
 def _center(items: list[LayoutObject], time: float) -> tuple[float, float]:
-    """Mean centre at the time; that of all objects' nearest visible moments where none is in the picture then."""
+    """Mean center at the time; that of all objects' nearest visible moments where none is in the picture then."""
     boxes = [box for box in (item.box_at(time) for item in items) if box is not None]
     nearest = [item.box_at(min(max(time, item.visible[0]), item.visible[1])) for item in items]
     boxes = boxes or [box for box in nearest if box is not None]

@@ -178,7 +178,7 @@ def test_bad_usage(tmp_path: Path, fails: Callable[..., str], monkeypatch: pytes
         (tmp_path / name).write_text(text)
         option = "--prompts" if name.endswith("l") else "--import"
         assert "no Unicode text" in fails("plan", option, str(tmp_path / name), *out)
-    assert "no Unicode text" in fails("plan", "a cat \udcff")
+    assert "not valid Unicode" in fails("plan", "a cat \udcff")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     assert "OPENAI_API_KEY is not set" in fails("plan", PROMPT, "--planner", "llm")

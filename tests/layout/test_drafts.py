@@ -43,7 +43,7 @@ def test_clamped_and_enlarged() -> None:
     assert checked.out_of_bounds == 1
     assert checked.changes == (
         "dog (1): cut off at the edge of the picture",
-        "dog (1): enlarged to the least size",
+        "dog (1): enlarged to the minimum size",
     )
 
 
@@ -69,7 +69,7 @@ def test_a_gap_is_bridged() -> None:
     box = checked.layout.objects[0].box_at(0.5)
     assert box is not None
     assert box.x0 == pytest.approx(0.5)
-    assert "goes on in a straight line" in checked.changes[0]
+    assert "continues in a straight line" in checked.changes[0]
 
 
 def test_speed_counts_the_time_between_and_ignores_what_clamping_does() -> None:

@@ -22,7 +22,7 @@ from ttom.layout.rules import planner as rules
         ("", "is empty"),
         (" \n\t", "is empty"),
         ("a cat " * 200_000, "has 1200000 characters"),
-        ("a cat \ud800", "is no Unicode text"),
+        ("a cat \ud800", "is not valid Unicode"),
         ("a cat\x00", r"U\+0000"),
         ("a cat \x1b]0;title\x07", r"U\+001B"),
         ("a cat \x9b31m", r"U\+009B"),
@@ -54,7 +54,11 @@ def test_files_are_read_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name, problem in (("pipe", "it is no file"), ("none", "does not exist"), ("a\x00b", "cannot be read")):
+    for name, problem in (
+        ("pipe", "it is not a regular file"),
+        ("none", "does not exist"),
+        ("a\x00b", "cannot be read"),
+    ):
         with pytest.raises(UserError, match=problem):
             read_text(tmp_path / name, "file", expected="text")
     (tmp_path / "latin").write_bytes("é".encode("latin-1"))

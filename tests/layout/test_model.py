@@ -158,10 +158,13 @@ _BAD = {
     ),
     "long phrase": (_with("objects.0.phrase", "x" * 201), r"objects\[0\]\.phrase is too long\nexpected: at most 200"),
     "long prompt": (_with("prompt", "x" * 20_001), r"prompt is too long\nexpected: at most 20000"),
-    "escape sequence": (_with("objects.0.phrase", "red\x1b[31m kite"), r"phrase holds the control character U\+001B"),
-    "NUL": (_with("objects.0.id", "a\x00"), r"id holds the control character U\+0000"),
+    "escape sequence": (
+        _with("objects.0.phrase", "red\x1b[31m kite"),
+        r"phrase contains the control character U\+001B",
+    ),
+    "NUL": (_with("objects.0.id", "a\x00"), r"id contains the control character U\+0000"),
     "half a character": (_with("prompt", "A red kite \ud800"), "expected: Unicode text"),
-    "bad note": (_with("notes", ["\x07"]), r"notes\[0\] holds the control character U\+0007"),
+    "bad note": (_with("notes", ["\x07"]), r"notes\[0\] contains the control character U\+0007"),
     "list for a text": (_with("left_out", [["x"]]), r"left_out\[0\] is \[\"x\"\]"),
     "long field": (_with("k" * 5000, 1), "k{77}... is not a field of a layout"),
 }

@@ -9,7 +9,7 @@ import torch
 
 from ttom.errors import UserError
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
-from ttom.layout.raster import latent_times, rasterise
+from ttom.layout.raster import latent_times, rasterize
 from ttom.types import TokenGrid
 
 
@@ -30,7 +30,7 @@ def _brute_times(latent_frames: int, frames: int, compression: int) -> list[floa
 @pytest.mark.parametrize(
     ("latent_frames", "frames", "compression"), [(5, 17, 4), (21, 81, 4), (9, 17, 2), (7, 7, 1), (1, 1, 4)]
 )
-def test_latent_times_are_the_centres_of_their_picture_frames(
+def test_latent_times_are_the_centers_of_their_picture_frames(
     latent_frames: int, frames: int, compression: int
 ) -> None:
     times = latent_times(latent_frames, frames, compression)
@@ -79,7 +79,7 @@ def test_masks_equal_explicit_loops() -> None:
         ),
     )
     grid = TokenGrid(5, 7, 11)
-    result = rasterise(layout, grid, frames=17, temporal_compression=4, sigma=0.3)
+    result = rasterize(layout, grid, frames=17, temporal_compression=4, sigma=0.3)
     assert result.masks.shape == (2, 5, 7, 11)
     assert result.masks.dtype == torch.float32
     torch.testing.assert_close(result.masks, _brute_masks(layout, grid, 17, 4, 0.3).float(), rtol=1e-5, atol=1e-7)
@@ -89,17 +89,17 @@ def test_masks_equal_explicit_loops() -> None:
 
 def test_the_peak_follows_the_box() -> None:
     layout = Layout(prompt="a cat", objects=(_mover("a", "cat", 0.0, 0.7),))
-    masks = rasterise(layout, TokenGrid(5, 16, 24), frames=17, temporal_compression=4).masks[0]
+    masks = rasterize(layout, TokenGrid(5, 16, 24), frames=17, temporal_compression=4).masks[0]
     columns = masks.sum(dim=1).argmax(dim=1).tolist()
     assert columns == sorted(columns)
-    assert columns[0] in (3, 4)  # centre 0.15 of 24 columns
-    assert columns[-1] in (18, 19)  # centre 0.15 + 0.7 * 14.5 / 16
+    assert columns[0] in (3, 4)  # center 0.15 of 24 columns
+    assert columns[-1] in (18, 19)  # center 0.15 + 0.7 * 14.5 / 16
 
 
-def test_a_tiny_box_between_cell_centres_still_has_a_mask() -> None:
+def test_a_tiny_box_between_cell_centers_still_has_a_mask() -> None:
     box = Box(x0=0.4999, y0=0.4999, x1=0.5001, y1=0.5001)
     item = LayoutObject(id="a", phrase="ant", noun="ant", key_frames=(KeyFrame(time=0.0, box=box),))
-    masks = rasterise(Layout(prompt="an ant", objects=(item,)), TokenGrid(5, 4, 4), frames=17, temporal_compression=4)
+    masks = rasterize(Layout(prompt="an ant", objects=(item,)), TokenGrid(5, 4, 4), frames=17, temporal_compression=4)
     assert torch.isfinite(masks.masks).all()
     torch.testing.assert_close(masks.masks.sum(dim=(2, 3)), torch.ones(1, 5))
     assert masks.masks[0, 0, 1:3, 1:3].sum() > 0.5
@@ -107,5 +107,5 @@ def test_a_tiny_box_between_cell_centres_still_has_a_mask() -> None:
 
 def test_an_object_seen_in_no_latent_frame_is_refused() -> None:
     layout = Layout(prompt="a cat", objects=(_mover("a", "cat", 0.0, 0.7, visible=(0.01, 0.02)),))
-    with pytest.raises(UserError, match="'cat' is visible at the centre of none of the 5 latent frames"):
-        rasterise(layout, TokenGrid(5, 4, 4), frames=17, temporal_compression=4)
+    with pytest.raises(UserError, match="'cat' is visible at the center of none of the 5 latent frames"):
+        rasterize(layout, TokenGrid(5, 4, 4), frames=17, temporal_compression=4)

@@ -1,4 +1,4 @@
-"""`ttom plan`: layouts without a video model, of one prompt or of many, planned or imported."""
+"""`ttom plan`: layouts of one prompt or many, planned or imported, without loading a video model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ttom.types import VideoSize
 
 RECORD, STREAM = "plan.jsonl", "prompts.jsonl"
 _SUMMED = ("requests", "input_tokens", "output_tokens")
-_NAMED_REFUSALS = 5  # on standard error; the record has all
+_NAMED_REFUSALS = 5  # printed on standard error; the record has all
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A prompt with what came of it."""
+    """A prompt and its plan, or the error that it ended with."""
 
     prompt: StreamPrompt
     outcome: Outcome
@@ -40,7 +40,7 @@ def plan(command: Plan) -> None:
     """Run `ttom plan`.
 
     Raises:
-        UserError: usage that fits nothing, files that cannot be read or written, or nothing that could be planned.
+        UserError: options that do not go together, files that cannot be read or written, or no plan at all.
     """
     size = _size(command)
     _check_usage(command)
@@ -70,7 +70,8 @@ def _check_usage(command: Plan) -> None:
         raise UserError("there is nothing to plan", expected="PROMPT, --prompts FILE or --import FILE")
     if command.canvas is not None and (command.import_ is None or min(command.canvas) < 1):
         raise UserError(
-            "--canvas tells the pixels of imported boxes", expected="two numbers of at least 1, with --import FILE"
+            "--canvas is the size in pixels that imported boxes were drawn on",
+            expected="two numbers of at least 1, with --import FILE",
         )
     if several and command.out is None:
         raise UserError("several layouts need a folder", expected="--out DIR")
@@ -121,7 +122,7 @@ def _planned(command: Plan, size: VideoSize) -> list[_Job]:
     with _bar(len(set(texts)), command) as bar:
         outcomes = iter(plan_prompts(texts, size.width / size.height, command.planner, bar.update))
     jobs = []
-    for prompt in prompts:  # those with a layout of their own keep it
+    for prompt in prompts:  # prompts with a layout file keep it
         jobs.append(_Job(prompt, next(outcomes) if prompt.layout is None else _own_layout(prompt.layout)))
     return jobs
 
@@ -156,7 +157,7 @@ def _imported(command: Plan) -> list[_Job]:
 
 
 def _save_all(jobs: list[_Job], command: Plan, size: VideoSize) -> None:
-    """Write a layout file a prompt, the record, and the file for `ttom stream`; say what became of them."""
+    """Write one layout file per prompt, the record, and the prompts file for `ttom stream`; print a summary."""
     assert command.out is not None
     folder = command.out
     record, stream, planned = [], [], []
@@ -187,7 +188,7 @@ def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _draw_all(jobs: list[_Job], folder: Path, sheet: Path, size: VideoSize) -> None:
-    """A GIF beside each layout, and the contact sheet's pages: sheet.png, sheet-2.png, ..."""
+    """A GIF next to each layout, and the pages of the contact sheet: sheet.png, sheet-2.png, ..."""
     from ttom.layout.draw import PAGE_ROWS, layouts_page, save_animation
 
     layouts = []
@@ -206,27 +207,27 @@ def _say_done(jobs: list[_Job], command: Plan) -> None:
     planned = [job.outcome for job in jobs if isinstance(job.outcome, Planned)]
     fallbacks = sum(bool(outcome.report.get("fallback")) for outcome in planned)
     verb = "imported" if command.import_ is not None else "planned"
-    rules = f", {fallbacks} of them by the rules instead of the LLM" if fallbacks else ""
+    rules = f", {fallbacks} of them by the rules planner instead of the LLM" if fallbacks else ""
     print(f"{len(planned)} of {len(jobs)} {verb}{rules}; record: {Path(command.out or '.') / RECORD}")
     if command.planner.kind == "llm" and command.import_ is None:
         print(_spent([job.outcome for job in jobs]))
     for job, error in refused[:_NAMED_REFUSALS]:
         print(f"note: {job.prompt.folder} was refused: {with_flags(error.problem.splitlines()[0])}", file=sys.stderr)
     if len(refused) > _NAMED_REFUSALS:
-        print(f"note: {len(refused) - _NAMED_REFUSALS} more were refused, see the record", file=sys.stderr)
+        print(f"note: {len(refused) - _NAMED_REFUSALS} more were refused; see the record", file=sys.stderr)
     if not planned:
-        raise UserError(f"no prompt could be {verb}, the first one so: {refused[0][1]}")
+        raise UserError(f"no prompt could be {verb}; the first error: {refused[0][1]}")
     if command.draw is not None:
-        print(f"pictures: {command.draw} and GIFs beside the layouts")
+        print(f"pictures: {command.draw}, and GIFs next to the layouts")
 
 
 def _report(outcome: Outcome) -> dict[str, Any]:
-    """What is known of the planning; nothing of prompts that were refused before they cost anything."""
+    """The report on planning; empty for prompts that were refused before they cost anything."""
     return outcome.report if isinstance(outcome, Planned | FailedPlan) else {}
 
 
 def _spent(outcomes: Sequence[Outcome]) -> str:
-    """What the LLM planner took, failed plans included: requests, tokens, dollars where the prices are known."""
+    """What the LLM planner used, failed plans included: requests, tokens, and dollars if the prices are known."""
     reports = [report for report in map(_report, outcomes) if report.get("planner") == "llm"]
     requests, sent, received = (sum(report[name] for report in reports) for name in _SUMMED)
     costs = [report["cost_usd"] for report in reports]

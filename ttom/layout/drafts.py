@@ -1,7 +1,7 @@
-"""A layout that somebody else planned (a language model, a file of another project), checked and put right.
+"""A layout planned elsewhere (by a language model, in a file of another project), checked and repaired.
 
-What has one obvious remedy is mended and noted: boxes beyond the canvas, too small boxes, phrases that are not quite
-the prompt's, objects that leave or come in. The rest is a problem, in words that its planner can act on.
+What has one obvious fix is fixed and noted: boxes beyond the canvas, boxes that are too small, phrases that are not
+quite the prompt's, objects that enter or leave. Everything else is a problem, worded so that its planner can act on it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
 from ttom.layout.phrases import count_problems, nearest_phrase
 
 MAX_PHRASE_WORDS = 8
-_SMALLEST = 0.001  # of the picture: a box keeps an area whatever the limit
-_LEFT = 0.1  # an object of which less than this share is inside the picture has left it
+_SMALLEST = 0.001  # of the picture: a box keeps some area whatever the limit
+_LEFT = 0.1  # an object with a smaller share inside the picture has left it
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom in shares of the picture; unchecked, so perhaps outside of it or without area."""
@@ -41,7 +41,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Limits:
-    """Least side of a box in shares of the picture, and fastest centre in pictures per video."""
+    """Minimum side of a box in shares of the picture, and maximum speed of its center in pictures per video."""
 
     min_size: float
     max_speed: float
@@ -53,8 +53,8 @@ class Checked:
 
     Attributes:
         layout: None if there are problems.
-        problems: What only its planner can mend.
-        changes: What was mended.
+        problems: What only its planner can fix.
+        changes: What was fixed.
         boxes: Boxes of the draft.
         out_of_bounds: How many of them were not wholly inside the picture.
     """
@@ -99,20 +99,20 @@ def check_objects(
         return [], ["no object is listed"], []
     if len(objects) > MAX_OBJECTS:
         return [], [f"{len(objects)} objects are listed; at most {MAX_OBJECTS} fit a picture"], []
-    problems, changes, mended = [], [], []
+    problems, changes, fixed = [], [], []
     ids = [item.id for item in objects]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     problems += [f"the id {_short(name)} is given to more than one object" for name in twice]
     if any(not name.strip() for name in ids):
         problems.append("an object has no id")
     problems += [
-        f"the id {_short(item.id)} or the noun {_short(item.noun)} is no plain text of at most {MAX_NAME} characters"
+        f"the id {_short(item.id)} or the noun {_short(item.noun)} is not plain text of at most {MAX_NAME} characters"
         for item in objects
         if max(len(item.id), len(item.noun)) > MAX_NAME or text_problem(item.id + item.noun)
     ]
     for item in objects:
         if len(item.phrase.split()) > MAX_PHRASE_WORDS or len(item.phrase) > MAX_NAME:
-            problems.append(f"the phrase {_short(item.phrase)} is no name of a thing but a whole clause")
+            problems.append(f"the phrase {_short(item.phrase)} is a whole clause, not the name of a thing")
             continue
         phrase = nearest_phrase(prompt, item.phrase, item.noun)
         if phrase is None or len(phrase) > MAX_NAME:
@@ -120,10 +120,10 @@ def check_objects(
             continue
         if not item.phrase.strip() or english.singular(phrase) != english.singular(item.phrase):
             changes.append(f"{item.phrase or item.id}: called {phrase!r}, the prompt's words")
-        mended.append(DraftObject(item.id, phrase, _noun(phrase, item.noun)))
+        fixed.append(DraftObject(item.id, phrase, _noun(phrase, item.noun)))
     if not problems:
-        problems += count_problems(counted or prompt, [(item.phrase, item.noun) for item in mended])
-    return mended, problems, list(dict.fromkeys(changes))
+        problems += count_problems(counted or prompt, [(item.phrase, item.noun) for item in fixed])
+    return fixed, problems, list(dict.fromkeys(changes))
 
 
 def _noun(phrase: str, noun: str) -> str:
@@ -149,7 +149,7 @@ def _frame_problems(draft: Draft) -> list[str]:
             elif ids.count(name) > 1:
                 problems.append(f"frame {number} has {ids.count(name)} boxes with the id {_short(name)}")
         if any(not math.isfinite(side) for _, rectangle in frame for side in rectangle):
-            problems.append(f"frame {number} has a box with a side that is no finite number")
+            problems.append(f"frame {number} has a box with a side that is not finite")
     return problems
 
 
@@ -173,9 +173,9 @@ def _seen_share(rectangle: Rectangle) -> float:
     return (right - left) / (rectangle[2] - rectangle[0]) * ((bottom - top) / (rectangle[3] - rectangle[1]))
 
 
-def _grown(low: float, high: float, least: float) -> tuple[float, float]:
-    """The interval, if need be grown about its middle to the least length and moved into [0, 1]."""
-    length = max(high - low, least)
+def _grown(low: float, high: float, minimum: float) -> tuple[float, float]:
+    """The interval, grown around its middle to the minimum length if need be, and moved into [0, 1]."""
+    length = max(high - low, minimum)
     start = min(max((low + high - length) / 2, 0.0), 1.0 - length)
     return start, start + length
 
@@ -200,10 +200,10 @@ class _Track:
             return
         self._check_speed()
         if self.present != list(range(self.present[0], self.present[-1] + 1)):
-            self.changes.append(f"{self.name}: missing in frames between others, where it goes on in a straight line")
+            self.changes.append(f"{self.name}: missing in frames between others, where it continues in a straight line")
 
     def _check_speed(self) -> None:
-        """Speed by the centres as planned: what clamping does to them is not the planner's mistake."""
+        """Check speed by the centers as planned: what clamping does to them is not the planner's mistake."""
         for before, after in zip(self.present, self.present[1:], strict=False):
             a, b = self.rectangles[before], self.rectangles[after]
             assert a is not None and b is not None
@@ -227,9 +227,9 @@ class _Track:
             self._note("cut off at the edge of the picture")
         left, top, right, bottom = _clamped(rectangle)
         if min(right - left, bottom - top) < self.limits.min_size - 1e-9:
-            self._note("enlarged to the least size")
-        least = max(self.limits.min_size, _SMALLEST)
-        (left, right), (top, bottom) = _grown(left, right, least), _grown(top, bottom, least)
+            self._note("enlarged to the minimum size")
+        minimum = max(self.limits.min_size, _SMALLEST)
+        (left, right), (top, bottom) = _grown(left, right, minimum), _grown(top, bottom, minimum)
         return Box(x0=round(left, 4), y0=round(top, 4), x1=round(right, 4), y1=round(bottom, 4))
 
     def _note(self, text: str) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ttom.layout.model import Layout
 from ttom.types import VideoSize
 
-if TYPE_CHECKING:  # a drawing without a video shall not wait for torch
+if TYPE_CHECKING:  # drawings without a video should not wait for torch
     from torch import Tensor
 
 _SHEET_TIMES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -29,11 +29,11 @@ _ANIMATION_MILLISECONDS = 80
 _EMPTY = (48, 48, 52)
 PAGE_ROWS = 20
 """Layouts on a page of `layouts_page`."""
-_GOLDEN_ANGLE = 0.381966  # of a turn: neighbouring objects get hues far apart, for any number of objects
+_GOLDEN_ANGLE = 0.381966  # of a turn: neighboring objects get distant hues, however many there are
 
 
 def object_colors(count: int) -> list[tuple[int, int, int]]:
-    """One bright RGB colour an object, different for any count."""
+    """One bright RGB color per object, all different."""
     colors = []
     for index in range(count):
         red, green, blue = colorsys.hsv_to_rgb((index * _GOLDEN_ANGLE) % 1.0, 0.85, 1.0)
@@ -82,7 +82,7 @@ def draw_boxes(video: Tensor, layout: Layout) -> Tensor:
 
 
 def layout_sheet(layout: Layout, size: VideoSize) -> Image.Image:
-    """A contact sheet of the boxes at six even times, three a row, each cell in the video's proportions."""
+    """A contact sheet of the boxes at six evenly spaced times, three to a row, each cell in the video's proportions."""
     scale = max(1, -(-_SHEET_MIN_WIDTH // size.width))
     width, height = size.width * scale, size.height * scale
     rows = -(-len(_SHEET_TIMES) // _SHEET_COLUMNS)
@@ -100,7 +100,7 @@ def layout_sheet(layout: Layout, size: VideoSize) -> Image.Image:
 
 
 def layouts_page(layouts: Sequence[Layout], size: VideoSize) -> Image.Image:
-    """A contact sheet of many layouts for looking through: a row each, its prompt above its boxes at six even times."""
+    """A contact sheet of many layouts one row each: the prompt above the boxes at six evenly spaced times."""
     cell = _PAGE_CELL_WIDTH, max(1, round(_PAGE_CELL_WIDTH * size.height / size.width))
     step = cell[0] + _SHEET_GAP, _PAGE_LABEL + cell[1] + _SHEET_GAP
     page = Image.new("RGB", (len(_SHEET_TIMES) * step[0] - _SHEET_GAP, len(layouts) * step[1]), (255, 255, 255))

@@ -1,8 +1,8 @@
-"""Layouts that users already have: the caches of TTOM's authors and of LVD, and a language model's raw text.
+"""Importers for existing layouts: the caches of TTOM's authors and of LVD, and a language model's raw answer.
 
 All of them list six frames of ``{'id': 0, 'name': 'cat', 'box': [x, y, width, height]}`` in pixels. The raw text is
-taken apart with regular expressions and never evaluated; what was taken from it goes through the checks of every
-foreign plan (see drafts.py).
+parsed with regular expressions and never evaluated; the result goes through the same checks as every plan from outside
+(see drafts.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Entry = tuple[str, str, Rectangle]
 
 
 class _Unreadable(Exception):
-    """An answer that is not in the format; says why."""
+    """An answer that does not follow the format; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ImportedPrompt:
 
     Attributes:
         prompt: The text that the layout belongs to.
-        checked: The first answer that passes the checks; if none does, the first one, with its problems.
+        checked: The first answer that passes the checks; if none does, the first answer, with its problems.
         answers: Answers that the file has for the prompt.
         taken: Number of the answer in ``checked``, from 1.
     """
@@ -84,7 +84,7 @@ def import_file(
 
     Args:
         path: The file.
-        limits: As for every foreign plan.
+        limits: Limits on boxes, as for every plan from outside.
         prompt: The prompt of a file that is one raw answer, which does not hold it.
         canvas: Width and height in pixels that the boxes were drawn on; by default 720 x 480 for TTOM's format, and
             512 x 512 for LVD's. A raw answer needs it.
@@ -103,7 +103,7 @@ def import_file(
         if prompt is None or canvas is None:
             raise UserError(
                 f"{path} holds one raw answer",
-                expected="its prompt and the size of its canvas besides",
+                expected="also its prompt and the size of its canvas",
                 remedy=f'ttom plan "PROMPT" --import {path} --canvas 720 480',
             ) from None
         return [_imported(_Source(prompt, prompt, (content,), canvas), limits)]
@@ -162,7 +162,7 @@ def _checked(answer: Any, source: _Source, limits: Limits) -> Checked:
 
 
 def _draft(frames: list[list[Entry]], canvas: tuple[int, int]) -> Draft:
-    """The frames in shares of the canvas. Ids that two things of one frame share are told apart by the names."""
+    """The frames in shares of the canvas. Ids that two things in one frame share are made unique by their names."""
     shared = any(len({name for name, _, _ in frame}) < len(frame) for frame in frames)
     objects: dict[str, DraftObject] = {}
     placed = []
@@ -192,7 +192,7 @@ def _json_frames(layout: Any) -> list[list[Entry]]:
 
 def _list(number: int, frame: Any) -> list[Any]:
     if not isinstance(frame, list):
-        raise _Unreadable(f"frame {number} is no list")
+        raise _Unreadable(f"frame {number} is not a list")
     return frame
 
 
@@ -203,7 +203,7 @@ def _json_entry(number: int, item: Any) -> Entry:
         if named and isinstance(box, list) and len(box) == 4 and all(type(side) in (int, float) for side in box):
             x, y, width, height = (min(max(float(side), -1e9), 1e9) for side in box)
             return str(identity), str(name).strip(), (x, y, width, height)
-    raise _Unreadable(f"frame {number}: {json.dumps(item)[:80]} is no object with id, name and box")
+    raise _Unreadable(f"frame {number}: {json.dumps(item)[:80]} is not an object with id, name and box")
 
 
 # -- raw text ----------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def _closing(number: int, text: str) -> int:
 def _text_entry(number: int, text: str) -> Entry:
     identity, name, box = _ID.search(text), _NAME.search(text), _BOX.search(text)
     if not (identity and name and box):
-        raise _Unreadable(f"frame {number}: {text[:80]} is no object with id, name and box")
+        raise _Unreadable(f"frame {number}: {text[:80]} is not an object with id, name and box")
     x, y, width, height = (float(side) for side in box.group(1).split(","))
     label = _unquoted(name.group(1))
     if not label:

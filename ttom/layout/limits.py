@@ -1,6 +1,6 @@
 """The limits on prompts and layouts from outside, in one place, and the checks that hold them.
 
-They are far above what a video model can use, and low enough that anything beyond is refused within a second.
+They are far above what a video model can use, and low enough that anything larger is refused within a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_DEPTH = 32
 
 
 def check_prompt(prompt: str) -> None:
-    """Raise UserError for a prompt that is empty, too long, or holds what is no text (control characters)."""
+    """Raise UserError for a prompt that is empty, too long, or contains control characters or invalid Unicode."""
     if not prompt.strip():
         raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')
     if len(prompt) > MAX_PROMPT:
@@ -44,16 +44,16 @@ def check_prompt(prompt: str) -> None:
 
 
 def text_problem(text: str) -> str | None:
-    """Why this is no plain text, or None: half characters, or control characters other than tabs and line ends.
+    """Why this is not plain text, or None: lone surrogates, or control characters other than tabs and line breaks.
 
-    A terminal would obey an escape sequence in a phrase that is printed, and C libraries stop at NUL.
+    A terminal would execute an escape sequence in a printed phrase, and C libraries stop at NUL.
     """
     for character in text:
         category = unicodedata.category(character)
         if category == "Cs":
-            return "is no Unicode text"
+            return "is not valid Unicode"
         if category == "Cc" and character not in "\t\n\r":
-            return f"holds the control character U+{ord(character):04X}"
+            return f"contains the control character U+{ord(character):04X}"
     return None
 
 
@@ -61,11 +61,11 @@ def read_text(path: Path, what: str, *, expected: str, remedy: str | None = None
     """The text of a UTF-8 file of at most `MAX_FILE` bytes, with or without a byte order mark.
 
     Raises:
-        UserError: the file is missing, no regular file, unreadable, too large, or not UTF-8.
+        UserError: the file is missing, not a regular file, unreadable, too large, or not UTF-8.
     """
     try:
         if path.exists() and not path.is_file():  # a named pipe would be waited for
-            raise UserError(f"{what} {path} cannot be read: it is no file", expected=expected, remedy=remedy)
+            raise UserError(f"{what} {path} cannot be read: it is not a regular file", expected=expected, remedy=remedy)
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
         if len(data) > MAX_FILE:

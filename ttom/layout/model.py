@@ -93,7 +93,8 @@ class LayoutObject(_Frozen):
         id: Unique in the layout.
         phrase: The words as they occur in the prompt ("red balloon", "dogs").
         noun: Head noun in the singular ("balloon", "dog").
-        key_frames: At least one, times ascending; linear in between, held before the first and after the last.
+        key_frames: At least one, in ascending time. Boxes are interpolated linearly, and held before the first and
+            after the last.
         visible: First and last time at which the object is in the picture.
     """
 

@@ -1,4 +1,4 @@
-"""An object's words as somebody else wrote them, found in the prompt, and its counts held against the prompt's."""
+"""Finding the prompt's own words for an object of a plan, and comparing the plan's counts with the prompt's."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def _most_alike(prompt: str, phrase: str) -> str | None:
 
 
 def count_problems(prompt: str, objects: Iterable[tuple[str, str]]) -> list[str]:
-    """What is wrong with the number of objects, in words for whoever planned them; empty if nothing is.
+    """What is wrong with the number of objects, worded for their planner; empty if nothing is.
 
     Args:
-        prompt: Its number words are read as the rules planner reads them; other languages mostly have none to read.
+        prompt: Its number words are read as by the rules planner; prompts in other languages mostly contain none.
         objects: (phrase, noun) of each object.
 
     A counted thing that is missing altogether is a mistake only where its noun is known as a thing: "for five
@@ -77,7 +77,7 @@ def count_problems(prompt: str, objects: Iterable[tuple[str, str]]) -> list[str]
     planned = list(objects)
     try:
         mentions = [mention for mention in find_mentions(prompt, tokenize(prompt)) if is_object(mention)]
-    except UserError:  # a number too large for the rules, often a year
+    except UserError:  # a number too large for the rules planner, often a year
         return []
     problems = []
     for noun in dict.fromkeys(mention.noun for mention in mentions):
@@ -93,15 +93,15 @@ def _noun_problems(noun: str, mentions: list[Mention], found: list[str], *, open
     counted = [mention for mention in mentions if mention.kind == "number" and not _refers_back(mention, mentions)]
     if not counted or not (found or noun in english.KNOWN_NOUNS or noun in words.COMPOUNDS):
         return []
-    least = sum(2 if _is_open(mention) else mention.count for mention in counted)
+    fewest = sum(2 if _is_open(mention) else mention.count for mention in counted)
     most = sum(mention.count if mention.kind == "number" else 1 for mention in mentions)
     said = " and ".join(f'"{mention.determiner} {mention.phrase}"' for mention in counted)
-    if len(found) < least or (len(found) > most and not open_ended):
+    if len(found) < fewest or (len(found) > most and not open_ended):
         return [f"the prompt says {said}, but {len(found)} objects of that name are listed"]
     if len(counted) < len(mentions):
         return []
     problems = []
-    for mention in counted:  # "two red cars and three blue cars": each kind by itself, if the phrases tell them apart
+    for mention in counted:  # "two red cars and three blue cars": each kind separately, if the phrases distinguish them
         exact = [phrase for phrase in found if english.singular(phrase) == english.singular(mention.phrase)]
         alone = sum(english.singular(other.phrase) == english.singular(mention.phrase) for other in counted) == 1
         if exact and alone and len(exact) < len(found) and len(exact) != mention.count and not _is_open(mention):

@@ -1,4 +1,4 @@
-"""Prompts -> layouts by whichever planner the settings name; the LLM planner's failures fall to the rules."""
+"""Prompts to layouts, with the planner that the settings name; failures of the LLM planner fall back to the rules."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Planned:
-    """A layout, whose prompt is the text to make the video from, and what a report says of its planning."""
+    """A layout, whose prompt is the text to make the video from, and what the report says about planning it."""
 
     layout: Layout
     report: dict[str, Any]
 
 
 class FailedPlan(UserError):
-    """A prompt that the language model could not plan, and the rules could or should not.
+    """A prompt that the language model could not plan, and that the rules could not, or were not allowed to, plan.
 
     Attributes:
-        report: As of a `Planned`: what was spent in vain.
+        report: As in `Planned`: what the failed attempt cost.
     """
 
     report: dict[str, Any]
@@ -87,7 +87,7 @@ def _by_rules(prompt: str, aspect: float, config: PlannerConfig) -> Outcome:
 
 
 def _run(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
-    """Run to the end, also where an event loop runs already (a notebook)."""
+    """Run to completion, also inside a running event loop (a notebook)."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -124,7 +124,7 @@ async def _plan_all(
             tasks = [asyncio.create_task(plan(prompt, chat)) for prompt in missing]
             try:
                 await asyncio.gather(*tasks)
-            finally:  # after a SetupError, or Ctrl-C, the others need not go on
+            finally:  # after a SetupError or Ctrl-C the others need not continue
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -132,7 +132,7 @@ async def _plan_all(
 
 
 def _without_network(prompt: str, planner: LLMPlanner, config: PlannerConfig) -> Outcome | None:
-    """The cache's plan, or an error; None if the model must be asked."""
+    """The cached plan or an error; None if the model must be asked."""
     try:
         check_prompt(prompt)
     except UserError as error:
@@ -164,7 +164,7 @@ async def _plan_one(prompt: str, aspect: float, planner: LLMPlanner, chat: Chat)
 
 
 def _fall_back(prompt: str, aspect: float, config: PlannerConfig, failure: PlanFailure) -> Outcome:
-    """The plan of the rules with a warning; an error if the settings are strict, or the rules fail as well."""
+    """The rules' plan with a warning; an error if the settings are strict or the rules fail too."""
     reason = f"the LLM planner ({config.model}) failed for the prompt {_shortened(prompt)}: {failure}"
     if config.strict:
         remedy = "another model, or leave out `planner.strict`"

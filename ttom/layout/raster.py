@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ttom.errors import UserError
@@ -10,8 +11,8 @@ from ttom.layout.model import Layout
 from ttom.types import ObjectMasks, TokenGrid
 
 
-def latent_times(latent_frames: int, frames: int, temporal_compression: int) -> Tensor:
-    """Centre time of each latent frame of a causal video VAE.
+def latent_times(latent_frames: int, frames: int, temporal_compression: int) -> Float[Tensor, " F"]:
+    """Center time of each latent frame of a causal video VAE.
 
     The first latent frame is picture frame 0 alone; latent frame k >= 1 holds the picture frames c(k-1)+1 .. ck.
 
@@ -38,14 +39,14 @@ def latent_times(latent_frames: int, frames: int, temporal_compression: int) -> 
     return center / max(frames - 1, 1)
 
 
-def rasterise(
+def rasterize(
     layout: Layout, grid: TokenGrid, *, frames: int, temporal_compression: int, sigma: float = 0.25
 ) -> ObjectMasks:
     """Gaussian soft masks of the layout's object groups (section 3.2 of the paper).
 
-    Each object is a gaussian of peak 1 at its box centre with standard deviation ``sigma`` times the box size per
-    axis, but at least half a grid cell (a smaller one could miss every cell centre). Objects of one group are summed;
-    then each visible frame is scaled to sum 1. A latent frame takes the boxes at its centre time.
+    Each object is a gaussian of peak 1 at its box center with standard deviation ``sigma`` times the box size per
+    axis, but at least half a grid cell (a smaller one could miss every cell center). Objects of one group are summed;
+    then each visible frame is scaled to sum 1. A latent frame takes the boxes at its center time.
 
     Args:
         layout: The plan.
@@ -58,7 +59,7 @@ def rasterise(
         Masks ``(N, F, H, W)`` float32 and visibility ``(N, F)``, in the order of ``layout.groups()``.
 
     Raises:
-        UserError: a group is visible at the centre of no latent frame.
+        UserError: a group is visible at the center of no latent frame.
     """
     times = latent_times(grid.frames, frames, temporal_compression).tolist()
     rows = (torch.arange(grid.height, dtype=torch.float64) + 0.5) / grid.height
@@ -79,7 +80,7 @@ def rasterise(
                 visible[n, f] = True
         if not visible[n].any():
             raise UserError(
-                f"{group.phrase!r} is visible at the centre of none of the {grid.frames} latent frames",
+                f"{group.phrase!r} is visible at the center of none of the {grid.frames} latent frames",
                 expected=f"a visible interval that holds one of the times {[round(time, 3) for time in times]}",
                 remedy="widen the object's visible interval in the layout",
             )
@@ -88,5 +89,5 @@ def rasterise(
     return ObjectMasks(masks.float(), visible)
 
 
-def _bell(positions: Tensor, center: float, deviation: float) -> Tensor:
+def _bell(positions: Float[Tensor, " S"], center: float, deviation: float) -> Float[Tensor, " S"]:
     return torch.exp(-0.5 * ((positions - center) / deviation) ** 2)

@@ -78,7 +78,7 @@ def test_the_largest_object_that_fits_is_taken() -> None:
         ("no object", "no complete JSON object"),
         ('{"prompt": "cut', "no complete JSON object"),
         ('{"prompt": 3.5, "x": []}', ""),
-        ('{"prompt": "\\ud800"}', "no Unicode text"),
+        ('{"prompt": "\\ud800"}', "invalid Unicode"),
         ("x" * 200_001, "200001 characters"),
         ('{"prompt": []}', "prompt: "),
     ],

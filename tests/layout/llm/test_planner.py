@@ -114,7 +114,7 @@ BROKEN = {
     "id twice": (one_call(frames=[{"boxes": row["boxes"] * 2} for row in moved({})]), "2 boxes with the id '1'"),
     "same id for two": (one_call(objects=GOOD["objects"] * 2), "given to more than one object"),
     "not finite": (json.dumps(one_call()).replace('"x": 0.0', '"x": NaN'), "finite number"),
-    "huge": (one_call(frames=moved({"x": 1e308, "width": 1e308}, 2, 2)), "finite number"),
+    "huge": (one_call(frames=moved({"x": 1e308, "width": 1e308}, 2, 2)), "not finite"),
     "no area": (one_call(frames=moved({"width": 0})), "no box with an area"),
     "outside": (one_call(frames=moved({"x": 900})), "no box with an area inside the picture"),
     "foreign phrase": (
@@ -277,7 +277,7 @@ def test_half_characters_in_an_answer(server: ChatServer, settings: Settings) ->
 def test_bad_prompts_cost_no_request(server: ChatServer, settings: Settings) -> None:
     bad = (
         (" \n", "is empty"),
-        ("A cat \udcff", "no Unicode text"),
+        ("A cat \udcff", "not valid Unicode"),
         ("A cat\x00", "U\\+0000"),
         ("A cat\x1b[31m", "U\\+001B"),
     )

@@ -52,7 +52,7 @@ def test_notes_and_what_is_left_out() -> None:
     ("prompt", "message"),
     [
         ("A dog runs left, to the right", "move both left"),
-        ("A dog runs left then right then left then right", "4 straight pieces"),
+        ("A dog runs left then right then left then right", "4 legs"),
         ("In the garden dogs run left", "cannot tell what moves left"),
     ],
 )

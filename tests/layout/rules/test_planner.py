@@ -256,7 +256,7 @@ def test_ids_phrases_and_source() -> None:
         ("A cat is not quickly running left", "cannot plan what is negated: 'not running'"),
         ("A dog runs left. The dog runs right.", "move both left .* and right"),
         ("A bird flies diagonally", "cannot plan a motion 'diagonally'"),
-        ("A drone flies right, then up, then left, then down", "moves along 4 straight pieces"),
+        ("A drone flies right, then up, then left, then down", "moves along 4 legs"),
         ("Mage conjures fireball in a red house with a cat", "cannot tell whether 'conjures' is what 'Mage' does"),
         ("The sky is turning dark", "names no object .* scenery and styles get no box"),
         ("A watercolor of a mountain lake", "names no object"),

@@ -11,7 +11,7 @@ _MOST = 1_930  # entries; a planner that needs another word is wrong, not short 
 
 
 def test_the_lists_do_not_grow() -> None:
-    derived = {"DETERMINERS", "MOVING", "VERBS", "WARDS", "FLYING", "PLACES", "OPENERS", "_FORMS"}
+    derived = {"DETERMINERS", "MOVING", "VERBS", "WARDS", "FLYING", "PLACES", "OPENERS", "_FORMS", "_LISTED"}
     lists = {
         name: value
         for module in (english, words)

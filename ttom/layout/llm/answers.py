@@ -20,11 +20,11 @@ CANVAS_HEIGHT = 480
 """Pixels; the width follows from the video's proportions, 720 for 3:2 as in the paper."""
 _MAX_PROBLEMS = 6  # of a schema violation: the first ones tell enough
 _MAX_LENGTH = 200_000  # characters of an answer: far more than 48 objects in six frames take
-_MAX_STARTS = 100  # braces that begin no JSON object; then the text is no answer
+_MAX_STARTS = 100  # braces that do not start a JSON object, after which the text is given up
 
 
 class AnswerError(Exception):
-    """An answer that is not what was asked for; its text tells the model why."""
+    """An answer that is not what was asked for; its text explains why to the model."""
 
 
 class _Answer(BaseModel):
@@ -37,7 +37,7 @@ class _Answer(BaseModel):
 
 def _finite(number: float) -> float:
     if not math.isfinite(number):
-        raise ValueError("is no finite number")
+        raise ValueError("is not a finite number")
     return number
 
 
@@ -51,7 +51,7 @@ Pixels = Annotated[float, AfterValidator(_finite)]
 
 
 class EnrichAnswer(_Answer):
-    """Stage "enrich": the prompt, told in more detail."""
+    """Stage "enrich": the prompt in more detail."""
 
     prompt: str
 
@@ -127,10 +127,10 @@ _THINK, _END_THINK = "<think>", "</think>"
 def read_answer(text: str, model: type[A]) -> A:
     """The answer in a model's text: the whole text, or the JSON object in it (in a code fence, after some words).
 
-    What a reasoning model thinks aloud first (``<think>...</think>``) is left out, to the end where it never closes.
+    Reasoning that the model writes first (``<think>...</think>``) is dropped, up to the end if it never closes.
 
     Raises:
-        AnswerError: there is no such object, it is cut off, or it breaks the schema.
+        AnswerError: there is no such object, or it is cut off or breaks the schema.
     """
     text = without_thoughts(text)
     if len(text) > _MAX_LENGTH:
@@ -144,7 +144,7 @@ def read_answer(text: str, model: type[A]) -> A:
         except ValidationError as error:
             problem = problem or _schema_problem(error)
         except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
-            problem = problem or "the answer holds characters that are no Unicode text"
+            problem = problem or "the answer contains invalid Unicode"
     if cut_off or not found:
         raise AnswerError("the answer holds no complete JSON object; it may have been cut off")
     raise AnswerError(problem)

@@ -30,7 +30,7 @@ class PlanCache:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The entry; None if there is none, or none that can be read (it will be planned and written anew)."""
+        """The entry; None if there is none that can be read (then it is planned and written again)."""
         try:
             entry = json.loads(self._path(key).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):

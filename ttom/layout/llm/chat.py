@@ -1,4 +1,4 @@
-"""Chat completions of any OpenAI-compatible endpoint, with what goes wrong there sorted into two kinds of error."""
+"""Chat completions of any OpenAI-compatible endpoint, with failures sorted into two kinds of error."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def endpoint(config: PlannerConfig) -> tuple[str, str | None]:
         raise SetupError(
             f"the key in {config.key_variable} has characters that no key has",
             expected="printable ASCII characters",
-            remedy=f"export {config.key_variable} anew",
+            remedy=f"export {config.key_variable} again",
         )
     return url, key
 

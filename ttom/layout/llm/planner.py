@@ -40,14 +40,14 @@ from ttom.layout.model import Layout
 PROMPTS = "v1"
 """Folder of the stage texts; a change of meaning gets a new one. Reports and the cache name it."""
 _MAX_ENRICHED = 3_000
-_MAX_SENT_BACK = 50_000  # characters of a wrong answer that the model gets to see again
-_MAX_SILENCES = 10  # time for one prompt's plan in time-outs of a request: 10 minutes by default
+_MAX_SENT_BACK = 50_000  # characters of a wrong answer that are sent back to the model
+_MAX_SILENCES = 10  # time limit of one plan, in timeouts of a request: 10 minutes by default
 A = TypeVar("A", bound=BaseModel)
 
 
 @cache
 def stage_text(stage: str) -> str:
-    """What the model is told in a stage, with what holds in all of them."""
+    """The system message of a stage: its own text and the text common to all stages."""
     folder = Path(__file__).with_name("prompts") / PROMPTS
     return "\n".join((folder / f"{name}.md").read_text(encoding="utf-8") for name in (stage, "common"))
 
@@ -63,7 +63,7 @@ def data_message(data: dict[str, Any]) -> Message:
 
 @dataclass
 class _Run:
-    """One prompt on its way through the stages."""
+    """The state of one prompt on its way through the stages."""
 
     prompt: str
     chat: Chat
@@ -75,14 +75,14 @@ class _Run:
 
 @dataclass(frozen=True)
 class LLMPlan:
-    """A layout and what the report says about how it came about."""
+    """A layout and what the report says about planning it."""
 
     layout: Layout
     report: dict[str, Any]
 
 
 class LLMPlanner:
-    """Plans single prompts; see ttom/layout/planning.py for files of prompts and the way back to the rules.
+    """Plans single prompts; see ttom/layout/planning.py for files of prompts and the fallback to the rules planner.
 
     Args:
         config: The planner's settings.
@@ -130,13 +130,13 @@ class LLMPlanner:
         limit = _MAX_SILENCES * self.config.timeout
         try:
             try:
-                # The client's own time-out starts anew with every byte: a server may send one now and then for ever.
+                # The client's own timeout restarts with every byte, so a server could trickle bytes forever.
                 async with asyncio.timeout(limit):
                     checked = await self._stages(run)
             except TimeoutError:
                 raise PlanFailure(f"the plan took more than {limit:g} s, all requests and waits included") from None
         except PlanFailure as failure:
-            failure.report = self._report(run, time.perf_counter() - start)  # what was spent in vain
+            failure.report = self._report(run, time.perf_counter() - start)  # what the failed attempt cost
             raise
         assert checked.layout is not None
         notes = tuple(run.notes) + checked.changes
@@ -159,7 +159,7 @@ class LLMPlanner:
             text = run.enriched
         data: dict[str, Any] = {"prompt": text}
         if run.enriched is not None:
-            # The planner reads both: one names the things, the other tells of their motion or looks.
+            # The model reads both: one names the objects, the other describes their motion or looks.
             data["description"] = run.enriched if text == run.prompt else run.prompt
         width, height = self.canvas
         scene = {**data, "canvas": {"width": width, "height": height}}
@@ -185,7 +185,7 @@ class LLMPlanner:
         """Stages metadata and check-metadata: the objects, with phrases of the text."""
 
         def problems(answer: MetadataAnswer) -> list[str]:
-            if not answer.objects:  # nothing to mend: most likely it is so
+            if not answer.objects:  # nothing to repair: most likely there is none
                 raise PlanFailure("the model found no object in the prompt")
             return check_objects(tuple(item.draft() for item in answer.objects), text, run.prompt)[1]
 
@@ -228,7 +228,7 @@ class LLMPlanner:
         problems: Callable[[A], list[str]],
         rounds: int | None = None,
     ) -> A:
-        """An answer without problems. Those of an earlier answer are told to the model, so many times."""
+        """An answer without problems. The model is told the problems of a wrong answer, up to `rounds` times."""
         messages: list[Message] = [{"role": "system", "content": stage_text(stage)}, data_message(data)]
         found: list[str] = []
         for repair in range((self.config.repair_rounds if rounds is None else rounds) + 1):

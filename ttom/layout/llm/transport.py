@@ -1,4 +1,4 @@
-"""An HTTP client for servers that nobody vouches for: bounded bodies, no compression, no redirects.
+"""An HTTP client for untrusted servers: bounded bodies, no compression, no redirects.
 
 Needs the package openai, so import it only where that one is used.
 """

@@ -1,4 +1,4 @@
-"""Several relations at once: each object gets a cell of a grid, so that all relations hold."""
+"""Several relations at once: each object gets a cell of a grid such that all relations hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ttom.layout.rules.reading import REMEDY
 from ttom.layout.rules.relations import Place, Relation
 
 Cell = tuple[int, int]
-"""Column from left to right, row from top to bottom; negative too."""
+"""Column from left to right and row from top to bottom; both may be negative."""
 
 _STEPS: dict[str, Cell] = {  # from the reference to the subject; what is nearer to the viewer stands lower
     "left": (-1, 0), "right": (1, 0), "beside": (-1, 0), "above": (0, -1), "on": (0, -1), "below": (0, 1),
@@ -24,8 +24,8 @@ def arrange(
     others: Sequence[Mention],
     high: Collection[Mention] = (),
 ) -> dict[Mention, Cell]:
-    """A cell for each object: of the relations, of the places, and others, which stand where there is room; what is
-    high among these stands above all.
+    """A cell for each object of the relations, the places and the others. Others go where there is room, and above
+    everything else if they are high.
 
     Raises:
         UserError: the relations do not hold together ("a cat is left of a dog, and the dog is left of the cat").
@@ -52,7 +52,7 @@ def arrange(
 
 
 def _by_relations(relations: Sequence[Relation]) -> dict[Mention, Cell]:
-    """Each related thing beside one that has a cell already; further on where another is in the way."""
+    """Each related thing next to one that already has a cell, or further along if that cell is taken."""
     cells: dict[Mention, Cell] = {}
     pending = list(relations)
     while pending:
@@ -71,14 +71,14 @@ def _by_relations(relations: Sequence[Relation]) -> dict[Mention, Cell]:
 
 
 def _beyond(cells: dict[Mention, Cell], place: Place) -> Cell:
-    """The cell at the middle of the place's side, further out than all others."""
+    """The middle cell on the side that the place names, beyond all other cells."""
     columns, rows = zip(*cells.values(), strict=True)
     column = {-1: min(columns) - 1, 0: 0, 1: max(columns) + 1}[place.column]
     return column, {-1: min(rows) - 1, 0: 0, 1: max(rows) + 1}[place.row]
 
 
 def _free(cells: dict[Mention, Cell], start: Cell, step: Cell) -> Cell:
-    """The first free cell from the start on."""
+    """The first free cell, starting from `start`."""
     column, row = start
     while (column, row) in cells.values():
         column, row = column + step[0], row + step[1]
@@ -90,13 +90,13 @@ def _at_right(cells: dict[Mention, Cell]) -> Cell:
 
 
 def _without_gaps(cells: dict[Mention, Cell]) -> dict[Mention, Cell]:
-    """Columns and rows that nobody is in are taken out; the rest are numbered from 0."""
+    """The cells renumbered from 0, without empty columns and rows."""
     columns, rows = sorted({column for column, _ in cells.values()}), sorted({row for _, row in cells.values()})
     return {mention: (columns.index(column), rows.index(row)) for mention, (column, row) in cells.items()}
 
 
 def _check(relations: Sequence[Relation], cells: dict[Mention, Cell]) -> None:
-    """Each relation must show: its objects lie further apart along its axis, in shares of the picture, than across."""
+    """Raise UserError unless the objects of each relation are further apart along its axis than across it."""
     width, height = (1 + max(cell[axis] for cell in cells.values()) for axis in (0, 1))
     for relation in relations:
         x, y = _STEPS[relation.kind]

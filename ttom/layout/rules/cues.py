@@ -1,7 +1,6 @@
-"""Words of a prompt that tell a direction: paths, sides and corners, "-wards" words, and what verbs imply.
+"""Words of a prompt that give a direction: paths, sides and corners, "-wards" words, and verbs that imply one.
 
-A direction is believed only of a verb of motion or of a path that is said outright: "cleans up", "burning down" and
-"looks left" move nothing.
+A direction needs a verb of motion or an explicit path: "cleans up", "burning down" and "looks left" move nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +23,14 @@ STEPS: dict[str, Step] = {
     "bottom": (0, 1), "lower": (0, 1), "down": (0, 1),
 }  # fmt: skip
 BACK: Step = (0, 0)
-"""The step of "back" in "left and then back": the reverse of the step before."""
+"""The step of "back" in "left and then back": the previous step reversed."""
 _INTENSIFIED = frozenset(  # "right next to"
     "next above below beside under behind in at by on near outside inside after before when as".split()
 )
 _WAY = frozenset("past over through into onto off along around toward towards".split())  # "down, right past a tree"
-_PHRASAL = frozenset("blow hurry pull speed throw turn".split())  # "speeds up", "turns down": no way up or down
+_PHRASAL = frozenset(
+    "blow hurry pull speed throw turn".split()
+)  # "speeds up" and "turns down" are not motion upward or downward
 _PART = rf"(?:{CORNER}(?:[- ]hand)?(?:\s+corner)?|{SIDE})"
 _FORTH = r"(up|down)(?:wards?)?"
 _SIDEWAYS = r"(?:to\s+the\s+)?(left|right)(?:wards?)?"
@@ -51,7 +52,7 @@ _OFF_EDGE = re.compile(
     r"\boff\s+(?:of\s+)?(?:a|an|the)\s+(?:\w+\s+)?(?:shelf|table|desk|cliff|ledge|roof|branch|wall|counter|bridge|tree|edge)\b"
     r"|\b(?:on)?to\s+the\s+(?:ground|floor)\b"
 )
-_CHANGES = re.compile(r"\bfrom\b[^.;]*\binto\b")  # "the dough rises from a ball into a loaf" goes nowhere
+_CHANGES = re.compile(r"\bfrom\b[^.;]*\binto\b")  # "the dough rises from a ball into a loaf" is a change, not motion
 _ALONG = frozenset(
     "street road highway path track corridor hallway aisle runway river stream lane trail avenue".split()
 )
@@ -59,15 +60,15 @@ _ALONG = frozenset(
 
 @dataclass(frozen=True)
 class Cue:
-    """Words that tell a direction.
+    """Words that give a direction.
 
     Attributes:
         step: The direction, or `BACK`.
         token: Index of the first of the words.
         end: Index after the last of them.
         text: The words.
-        strength: 2 = said outright, 1 = implied by a place, 0 = by the verb alone.
-        mover: Who moves so, where the words themselves tell ("a falling leaf").
+        strength: 2 = stated, 1 = implied by a place, 0 = implied by the verb alone.
+        mover: What moves, where the words themselves say it ("a falling leaf").
     """
 
     step: Step
@@ -79,7 +80,7 @@ class Cue:
 
 
 def find_cues(reading: Reading) -> list[Cue]:
-    """All direction words in order, no word read twice, then what the verbs alone imply."""
+    """All direction words in order, each word used once, then directions implied by verbs."""
     cues: list[Cue] = []
     taken: list[tuple[int, int]] = []
     for match, step, strength in _matches(reading):
@@ -91,7 +92,7 @@ def find_cues(reading: Reading) -> list[Cue]:
 
 
 def _matches(reading: Reading) -> Iterator[tuple[re.Match[str], Step, int]]:
-    """Matches that tell a direction, the most telling patterns first."""
+    """Matches that give a direction, the most specific patterns first."""
     for match in _FROM_TO.finditer(reading.text):
         step = _between(_place(match.groups()[:3]), _place(match.groups()[3:]))
         if step != (0, 0):
@@ -129,14 +130,14 @@ def _place(names: tuple[str | None, ...]) -> Step:
 
 
 def _between(start: Step, end: Step) -> Step:
-    """The way from one side or corner to another; 0 on an axis of which only one of them tells, unless they tell of
+    """The step from one side or corner to another. An axis that only one of them names counts only if they name
     different axes ("from the left to the top")."""
     common = any(a and b for a, b in zip(start, end, strict=True))
     x, y = ((b > a) - (b < a) if (a and b) or not common else 0 for a, b in zip(start, end, strict=True))
     return x, y
 
 
-# -- what is no direction ---------------------------------------------------------------------------------------------
+# -- words that are not directions ------------------------------------------------------------------------------------
 
 
 def _is_place_of_object(reading: Reading, offset: int) -> bool:
@@ -163,7 +164,7 @@ def _says_where(reading: Reading, match: re.Match[str]) -> bool:
 
 
 def _is_direction(reading: Reading, index: int) -> bool:
-    """Whether the bare "left", "right", "up" or "down" at index is where something goes."""
+    """Whether the bare "left", "right", "up" or "down" at index says where something goes."""
     word, before, after = (reading.word(index + k) for k in (0, -1, 1))
     if reading.in_mention(index) or after == "of" or before in ("top", "upper", "bottom", "lower"):
         return False
@@ -180,7 +181,7 @@ def _is_direction(reading: Reading, index: int) -> bool:
 
 
 def _is_vertical(reading: Reading, index: int) -> bool:
-    """Whether "up" or "down" is a way: after a verb of motion, or in a row of directions ("right and then up")."""
+    """Whether "up" or "down" is motion: after a verb of motion, or in a sequence ("right and then up")."""
     place = reading.mention_from(index + 1)
     if place is not None and place.head in _ALONG:  # "walks down the road"
         return False
@@ -206,7 +207,7 @@ def _is_vertical(reading: Reading, index: int) -> bool:
 
 
 def _follows_motion(reading: Reading, match: re.Match[str]) -> bool:
-    """Whether the verb right before is one of motion ('soars high into the sky', 'takes off')."""
+    """Whether the last verb before the match is a verb of motion ('soars high into the sky', 'takes off')."""
     first = reading.token_at(match.start())
     if "off" in match.group() and not match.group().startswith("off"):  # "takes off" is a verb itself
         return True

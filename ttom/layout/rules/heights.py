@@ -1,4 +1,4 @@
-"""A small prior of common sense: what flies is above what does not, where the prompt says nothing else."""
+"""A small common-sense prior: things that fly are above things that do not, unless the prompt says otherwise."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SKY = frozenset("sky skies air heavens clouds".split())
 
 
 def high_things(reading: Reading, things: Collection[Mention]) -> frozenset[Mention]:
-    """Those of the things that are overhead or in the sky, that others are below, or that fly; none if all of them are.
+    """The things that are overhead or in the sky, that others are below, or that fly; none if that holds for all.
 
-    What is said of a place goes before what a verb implies.
+    Stated places take precedence over what a verb implies.
     """
     said = {mention: _said_height(reading, mention) for mention in things}
     high = {mention for mention, height in said.items() if height > 0}
@@ -27,7 +27,7 @@ def high_things(reading: Reading, things: Collection[Mention]) -> frozenset[Ment
 
 
 def _clause(reading: Reading, mention: Mention) -> range:
-    """Indices of the tokens from the phrase to the next subject or mark."""
+    """Indices of the tokens from the phrase to the next subject or punctuation mark."""
     starts = {subject.first for subject in reading.subjects}
     end = mention.end
     while end < len(reading.tokens) and end not in starts:
@@ -38,7 +38,7 @@ def _clause(reading: Reading, mention: Mention) -> range:
 
 
 def _said_height(reading: Reading, mention: Mention) -> int:
-    """1 for "overhead", "above" or "in the sky", -1 for "below", 0 where nothing is said."""
+    """1 for "overhead", "above" or "in the sky", -1 for "below", 0 otherwise."""
     for index in _clause(reading, mention):
         word, place = reading.word(index), reading.mention_from(index + 1)
         in_sky = word in ("in", "through", "across") and place is not None and place.head in _SKY

@@ -1,4 +1,4 @@
-"""Boxes of scenes with motion: each mover and each still object in a lane of its own, so that nothing ever overlaps."""
+"""Boxes of scenes with motion. Each mover and each still object has a lane of its own, so boxes never overlap."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ttom.layout.rules.squares import JITTER, PICTURE, Path, Region, Squares, sh
 from ttom.layout.rules.still import Placed
 
 _MARGIN_X, _MARGIN_Y = 0.04, 0.015
-_BLOCK = 0.6  # share of its lane that a mover, or a group that moves as one, may take: the rest is its way
-_REFERENCE_BAND = 0.38  # share of the height for a thing that something rises above or sinks below
-_FREE = 0.6  # share of the picture for what moves on both axes, where other things need room as well
+_BLOCK = 0.6  # share of its lane that a mover, or a group that moves together, may fill; the rest is room to move
+_REFERENCE_BAND = 0.38  # share of the height for the thing that something rises above or sinks below
+_FREE = 0.6  # share of the picture for movers on both axes where other things need room too
 
 Kinds = dict[Mention, RelationKind]
 """How a mover is related to each still object."""
@@ -26,14 +26,14 @@ Kinds = dict[Mention, RelationKind]
 
 @dataclass(frozen=True)
 class _Lane:
-    """A part of the picture for one thing, or for two of which one chases the other; still without a mover."""
+    """A part of the picture for one thing, or for two if one chases the other. Without a mover it is still."""
 
     mover: Mover | None
     mentions: tuple[Mention, ...]
     region: Region
 
     def cells(self, squares: Squares) -> list[list[Region]]:
-        """A cell for each object of each mention, at the start of the lane; the first mention is behind."""
+        """A cell for each object of each mention, at the start of the lane; the first mention is the one behind."""
         if self.mover is None:
             block = self.region
         else:
@@ -61,7 +61,7 @@ def moving(squares: Squares, scene: Scene) -> Placed:
     kinds = {relation.reference: relation.kind for relation in reversed(scene.relations)}  # the strongest stays
     if free:
         return _fill(squares, _free_lanes(free, across, along, scene, kinds))
-    if across and along:  # risers get columns at the right, the others rows in what remains
+    if across and along:  # vertical movers get columns on the right, the others rows in what remains
         share = min(0.5, 0.3 * len(along))
         rest, columns = PICTURE.split([1 - share, share], rows=False)
         return _fill(squares, _lanes(rest, across, scene, kinds) + _lanes(columns, along, None, {}))
@@ -72,13 +72,13 @@ def moving(squares: Squares, scene: Scene) -> Placed:
 
 
 def _with_chased(movers: Sequence[Mover]) -> list[Mover]:
-    """The movers without those that another one chases on the same path: these share its lane."""
+    """The movers without those that another mover chases along the same path, which share its lane."""
     chased = {mover.behind: mover.legs for mover in movers if mover.behind is not None and mover.axis != "xy"}
     return [mover for mover in movers if chased.get(mover.mention) != mover.legs]
 
 
 def _stacked(movers: list[Mover], scene: Scene) -> list[Mover]:
-    """Movers to the side from top to bottom: what flies first, else in reading order, but one that passes below another
+    """Sideways movers from top to bottom: flying ones first, then in reading order, except that a mover below another
     comes after it."""
     ordered = sorted(movers, key=lambda mover: mover.mention not in scene.high)
     for relation in scene.relations:
@@ -94,7 +94,7 @@ def _stacked(movers: list[Mover], scene: Scene) -> list[Mover]:
 
 
 def _lanes(region: Region, movers: Sequence[Mover], scene: Scene | None, kinds: Kinds) -> list[_Lane]:
-    """Rows for movers to the side, columns for risers; what is above or left of another gets the earlier lane."""
+    """Rows for sideways movers, columns for vertical ones; things above or left of others get the earlier lane."""
     rows = movers[0].axis == "x"
     order: list[tuple[Mover | None, Mention]] = [(mover, mover.mention) for mover in movers]
     first = ("below",) if rows else ("right",)
@@ -127,7 +127,7 @@ def _lane(mover: Mover | None, mention: Mention, region: Region) -> _Lane:
 def _free_lanes(
     free: Sequence[Mover], across: Sequence[Mover], along: Sequence[Mover], scene: Scene, kinds: Kinds
 ) -> list[_Lane]:
-    """Movers on both axes side by side, risers beside them, and all other things in rows above or below."""
+    """Movers on both axes and vertical movers side by side, and everything else in rows above or below them."""
     related = {kinds[thing] for thing in scene.statics if thing in kinds}
     if not across and not scene.statics:
         return _beside(PICTURE, [*free, *along])
@@ -148,7 +148,7 @@ def _beside(region: Region, movers: Sequence[Mover]) -> list[_Lane]:
 
 
 def _banded(mover: Mover, thing: Mention, *, above: bool) -> list[_Lane]:
-    """What rises above or sinks below a thing has the larger part of the height."""
+    """The thing that something rises above or sinks below gets the smaller part of the height."""
     still, room = PICTURE.split([_REFERENCE_BAND, 1 - _REFERENCE_BAND], rows=True)
     if above:
         room, still = PICTURE.split([1 - _REFERENCE_BAND, _REFERENCE_BAND], rows=True)
@@ -176,7 +176,7 @@ def _fill(squares: Squares, lanes: Sequence[_Lane]) -> Placed:
 
 
 def _travel(squares: Squares, groups: list[list[Path]], lane: Region, legs: Sequence[Step]) -> list[list[Path]]:
-    """Move the boxes together through the lane, keeping their places among each other; each leg takes the same time."""
+    """Move the boxes through the lane, keeping their relative positions; each leg takes the same time."""
     boxes = [path[0].box for paths in groups for path in paths]
     slack = squares.rng.uniform(0, JITTER), squares.rng.uniform(0, JITTER)
     room = (
@@ -199,7 +199,7 @@ def _travel(squares: Squares, groups: list[list[Path]], lane: Region, legs: Sequ
 def _shifts(signs: list[int], low: float, high: float, slack: tuple[float, float]) -> list[float]:
     """Shifts along one axis before the first leg and after each: from end to end where the leg's sign says so.
 
-    The last end is not quite reached, by the second slack, and the others by the first.
+    The last end is missed by the second slack, the others by the first.
     """
     first = next((sign for sign in signs if sign), 0)
     if first == 0:

@@ -1,4 +1,4 @@
-"""Which objects a prompt moves, and along which path."""
+"""Which objects move, and along which path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.reading import REMEDY, Reading, is_object
 
 MAX_LEGS = 3
-"""Straight pieces of a path: "right, then up, then left"."""
+"""Legs of a path: "right, then up, then left" has three."""
 _TOGETHER = frozenset("push pull drag carry tow drive ride chase follow".split())  # both move
 _CHASE = frozenset("chase follow".split())
 _NAMES = {(-1, 0): "left", (1, 0): "right", (0, -1): "up", (0, 1): "down"}
@@ -21,12 +21,12 @@ _NAMES = {(-1, 0): "left", (1, 0): "right", (0, -1): "up", (0, 1): "down"}
 
 @dataclass(frozen=True)
 class Mover:
-    """An object, or several of a kind, with the straight pieces of its path in order.
+    """An object, or several of a kind, with the legs of its path in order.
 
     Attributes:
         mention: The object.
         legs: At least one step; each is a direction from one side of its part of the picture to the other.
-        behind: Whom it chases; None mostly.
+        behind: The object it chases, if any.
     """
 
     mention: Mention
@@ -43,13 +43,13 @@ class Mover:
 
 @dataclass(frozen=True)
 class Motion:
-    """What was read of motion.
+    """The motion in a prompt.
 
     Attributes:
         movers: The objects that move, in reading order.
         notes: For each of them the words of its direction.
-        left_out: Directions that nothing with a box follows.
-        cues: All words of a direction, followed or not.
+        left_out: Directions of things without a box.
+        cues: All direction words, followed or not.
     """
 
     movers: tuple[Mover, ...]
@@ -99,10 +99,10 @@ def find_motion(reading: Reading) -> Motion:
 
 
 def _legs(reading: Reading, mention: Mention, cues: list[Cue]) -> tuple[list[tuple[Step, Cue]], list[Cue]]:
-    """The pieces of the object's path with the words of each, and words that were not followed.
+    """The legs of the object's path with the words of each, and words that were not followed.
 
-    Words of one piece ("climbs downwards", "takes off to the left") agree on the one said most outright. A new piece
-    starts at "then", or at a verb of its own after "and".
+    Of the words of one leg ("climbs downwards", "takes off to the left") the most explicit decide. A new leg starts at
+    "then", or at "and" with a verb of its own.
     """
     pieces: list[list[Cue]] = []
     for cue in cues:
@@ -124,7 +124,7 @@ def _legs(reading: Reading, mention: Mention, cues: list[Cue]) -> tuple[list[tup
             legs.append((step, best))
     if len(legs) > MAX_LEGS:
         raise UserError(
-            f"{mention.phrase!r} moves along {len(legs)} straight pieces, {', '.join(cue.text for _, cue in legs)}",
+            f"{mention.phrase!r} moves along {len(legs)} legs, {', '.join(cue.text for _, cue in legs)}",
             expected=f"at most {MAX_LEGS}",
             remedy=REMEDY,
         )
@@ -132,12 +132,12 @@ def _legs(reading: Reading, mention: Mention, cues: list[Cue]) -> tuple[list[tup
 
 
 def _adds(step: Step, best: Step) -> bool:
-    """Whether a step says something beside the best one; "climbs downwards" is one direction, though its verb is up."""
+    """Whether a step adds to the best one; "climbs downwards" is one direction although its verb implies up."""
     return step not in ((-best[0], -best[1]), (best[0], 0), (0, best[1]))
 
 
 def _outright(mention: Mention, piece: list[Cue]) -> Cue:
-    """The cue of one piece of the path that is said most outright, the first of these."""
+    """The most explicit cue of one leg; the first of several."""
     best = max(piece, key=lambda cue: cue.strength)
     for cue in piece:
         if cue.strength == 2 == best.strength and cue.step != best.step and BACK not in (cue.step, best.step):
@@ -168,7 +168,7 @@ def _starts_leg(reading: Reading, before: Cue, cue: Cue) -> bool:
 
 
 def _moved_by(reading: Reading, cue: Cue) -> list[Mention]:
-    """Whom a cue moves: the clause's subject with those joined to it, or what the subject throws or carries."""
+    """What a cue moves: the clause's subject and the things joined to it, or what the subject throws or carries."""
     if cue.mover is not None:
         return [cue.mover] if is_object(cue.mover) else []
     around = next((m for m in reading.mentions if m.first <= cue.token < m.end), None)
@@ -217,7 +217,7 @@ def _unmoved(reading: Reading, cue: Cue) -> str:
 
 
 def _check_unmoved(reading: Reading, cues: list[Cue]) -> None:
-    """Refuse a direction that nothing follows; the camera and the wind may go their way without a box."""
+    """Raise UserError for a direction without a mover; the camera and the wind may move without a box."""
     lost = next((cue for cue in cues if reading.subject_before(cue.token) is None and cue.step != BACK), None)
     if lost is not None and any(is_object(mention) for mention in reading.mentions):
         raise UserError(

@@ -18,7 +18,7 @@ _CLAUSE_ENDS = frozenset(".,;:!?") | {"while", "when", "as", "whereas", "but", "
 
 @dataclass(frozen=True)
 class Context:
-    """What is known of a phrase from its start.
+    """What the start of a phrase says about it.
 
     Attributes:
         plural: It starts with a number above 1.
@@ -88,7 +88,7 @@ def head_noun(texts: list[str]) -> str:
 
 
 def noun_ahead(tokens: list[Token], index: int) -> bool:
-    """Whether a known noun that is no verb stands here, after adjectives and participles ("big flying bird")."""
+    """Whether a known noun that is not a verb comes here, after adjectives and participles ("big flying bird")."""
     for i in range(index, min(index + 4, len(tokens))):
         text = tokens[i].text
         if compound_length(tokens, i):

@@ -10,14 +10,14 @@ from ttom.layout import english
 from ttom.layout.rules import words
 from ttom.layout.rules.cells import Cell, arrange
 from ttom.layout.rules.heights import high_things
-from ttom.layout.rules.leftout import things_left_out, words_left_out
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.motion import Mover, find_chases, find_motion
+from ttom.layout.rules.omissions import things_left_out, words_left_out
 from ttom.layout.rules.reading import REMEDY, Reading, is_object
 from ttom.layout.rules.relations import Place, Relation, RelationKind, find_between, find_places, find_relations
 
 _EXAMPLE = 'an English sentence, such as "A balloon moves to the left"'
-_KNOWN_SHARE = 1 / 3  # of the words: with fewer, what is read is guesswork, or another language
+_KNOWN_SHARE = 1 / 3  # of the words: with fewer, reading is guesswork, or the prompt is in another language
 _SHORT = 5  # words of a prompt that need no article: "dog above cat"
 _TO_AND_FRO = re.compile(r"\bback and forth\b|\bup and down\b|\bside to side\b|\b(?:left and right|right and left)\b")
 _NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor)\b|\b\w+n['’]t\b")
@@ -58,8 +58,8 @@ def parse(prompt: str) -> Scene:
     """Read a prompt.
 
     Raises:
-        UserError: hardly a known word, no object, too many objects, a negated thing, motion or place, relations that
-            contradict each other, or a motion that no path of a few straight pieces shows.
+        UserError: too few known words, no object, too many objects, a negated thing, motion or place, relations that
+            contradict each other, or a motion that a path of a few legs cannot show.
     """
     reading = Reading(prompt)
     _refuse_unknown(reading)

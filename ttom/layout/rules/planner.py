@@ -27,7 +27,7 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
 
     Raises:
         UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negated thing, motion
-            or place, relations that contradict each other, or an aspect that is no positive number.
+            or place, relations that contradict each other, or an aspect that is not a positive number.
     """
     check_prompt(prompt)
     if not (math.isfinite(aspect) and aspect > 0):

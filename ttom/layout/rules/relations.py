@@ -165,7 +165,7 @@ def find_between(reading: Reading, subjects: list[Mention]) -> list[Relation]:
         ends = _and_others(reading, first)
         subject = reading.subject_before(reading.token_at(match.start()), after=ends[-1].end)
         if first.kind == "number" and first.count == 2 and len(ends) == 1:
-            # Two objects of one phrase; each gets a position of its own by which it is told from the other.
+            # Two objects of one phrase; each gets a position of its own to tell it from the other.
             ends = [replace(first, count=1, determiner="", first=start) for start in (first.first, first.words_first)]
         if subject is None or reading.first_of(subject) not in subjects or len(ends) != 2:
             continue

@@ -1,4 +1,4 @@
-"""Parts of the picture, and boxes that are square in pixels in them. Lengths are shares of the picture."""
+"""Regions of the picture, and boxes in them that are square in pixels. Lengths are shares of the picture."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from ttom.layout.model import Box, KeyFrame
 
-_SIDE = 0.327  # side of a single square: root of its share of the picture; 0.27 wide and 0.40 high at aspect 1.5
-_CROWDING = 0.067  # each further object makes all of them this much smaller: six are 0.30 high at aspect 1.5
-_FILL = 0.8  # share of its cell that a box may take; the rest keeps neighbours apart
+_SIDE = (
+    0.327  # side of a single square, the square root of its share of the picture; 0.27 wide and 0.40 high at aspect 1.5
+)
+_CROWDING = 0.067  # each additional object makes all of them this much smaller: six are 0.30 high at aspect 1.5
+_FILL = 0.8  # share of its cell that a box may fill; the rest separates neighbors
 JITTER = 0.015
 
 Path = tuple[KeyFrame, ...]
@@ -35,7 +37,7 @@ class Region:
         return self.y1 - self.y0
 
     def split(self, weights: Sequence[float], *, rows: bool) -> list[Region]:
-        """Bands from top to bottom (rows) or from left to right, as thick as the weights say."""
+        """Bands from top to bottom (rows) or from left to right, with thickness in proportion to the weights."""
         bands, start = [], 0.0
         for weight in weights:
             end = start + weight / sum(weights)
@@ -51,11 +53,11 @@ PICTURE = Region(0.0, 0.0, 1.0, 1.0)
 
 
 class Squares:
-    """Boxes in cells of regions, a little away from the middle by a seeded chance.
+    """Boxes in cells of regions, slightly off the middle at random (seeded).
 
     Args:
         aspect: Picture width / height.
-        rng: The chance; drawn from in the order of the boxes.
+        rng: The random generator; used in the order of the boxes.
     """
 
     def __init__(self, aspect: float, rng: random.Random) -> None:

@@ -1,4 +1,4 @@
-"""Boxes of scenes in which nothing moves: counted things, grids of related things, one thing before another."""
+"""Boxes of still scenes: counted things, grids of related things, one thing in front of another."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Placed = list[tuple[Mention, list[Path]]]
 
 
 def counted(squares: Squares, mentions: Sequence[Mention], high: Collection[Mention] = ()) -> Placed:
-    """Each kind in its own part of the picture, all boxes of one size, whichever split allows larger ones.
+    """Each kind in its own part of the picture, all boxes of one size; the split that allows larger boxes wins.
 
-    What is high goes into the upper half, and the others into the lower one.
+    High things go into the upper half, the others into the lower half.
     """
     counts = [mention.count for mention in mentions]
     size = squares.size(sum(counts))

@@ -45,7 +45,7 @@ def tokenize(prompt: str) -> list[Token]:
 
 
 def text_at(tokens: list[Token], index: int) -> str:
-    """The token's text; a full stop beyond either end."""
+    """The token's text; a period beyond either end."""
     return tokens[index].text if 0 <= index < len(tokens) else "."
 
 

@@ -1,6 +1,6 @@
 """English for the rules planner: closed word classes, and morphology where a list would never end.
 
-The lists hold common words only. An unknown noun, adjective or verb is recognised by its place and its ending
+The lists hold common words only. An unknown noun, adjective or verb is recognized by its place and its ending
 (see mentions.py), so a list needs a word only where the ending misleads ("bus", "red", "building") or where the
 meaning matters ("ascends" is upwards, "meadow" is scenery).
 """
@@ -190,7 +190,7 @@ def is_adverb(word: str) -> bool:
 
 
 def is_participle(word: str) -> bool:
-    """Whether the word ends like a participle ("slinking", "parked", "strung") and is no noun of that ending."""
+    """Whether the word ends like a participle ("slinking", "parked", "strung") and is not a noun with that ending."""
     if word.endswith("ing"):
         return word not in ING_NOUNS and len(word) > 4
     if word.endswith("ed"):
@@ -210,7 +210,9 @@ def is_content(word: str) -> bool:
     return word[-1:].isalpha() and not any(word in group for group in closed) and not is_adverb(word)
 
 
+_LISTED = KNOWN_NOUNS | SCENERY | SIDE_WORDS | FRAME_WORDS | ADJECTIVES | ADVERBS
+
+
 def is_known(word: str) -> bool:
-    """Whether the word is on any list of this file: a prompt without such a word is hardly English."""
-    listed = KNOWN_NOUNS | SCENERY | SIDE_WORDS | FRAME_WORDS | ADJECTIVES | ADVERBS
-    return not is_content(word) or singular(word) in listed or verb_base(word) is not None or word in NOUNS_IN_S
+    """Whether the word is on any list of this file: a prompt without such words is hardly English."""
+    return not is_content(word) or singular(word) in _LISTED or verb_base(word) is not None or word in NOUNS_IN_S

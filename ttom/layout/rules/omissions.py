@@ -1,4 +1,4 @@
-"""What of a prompt its layout does not show, so that nothing is left out without a word."""
+"""What a layout leaves out of its prompt, so that nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_QUOTE = 80
 
 
 def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
-    """Each thing without a box; none for scenery, a background, or what no box can hold ("a scent")."""
+    """Each thing without a box, except scenery, backgrounds and things that no box can hold ("a scent")."""
     named = {reading.first_of(mention).noun for mention in shown if mention.kind != "number"}
     firsts = {mention.first for mention in shown}
     phrases = []
@@ -31,7 +31,7 @@ def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
 
 
 def words_left_out(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> list[str]:
-    """Motion of things that stay in place, and words that the planner does not know."""
+    """Motion of things that stay in place, and words that the planner does not know, quoted."""
     unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading)]
     return list(dict.fromkeys([*_unplanned_motion(reading, motion, shown), *unread]))
 
@@ -64,7 +64,7 @@ def _bare_things(reading: Reading) -> list[str]:
 
 
 def _unplanned_motion(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> Iterator[str]:
-    """Verbs of motion whose subject stays in place, as the prompt gives no direction: "circles around a tree"."""
+    """Verbs of motion whose subject stays in place because the prompt gives no direction: "circles around a tree"."""
     moving = {mover.mention for mover in motion.movers}
     still = set(shown) - moving
     for index, token in enumerate(reading.tokens):
@@ -99,7 +99,7 @@ def _with_way(reading: Reading, index: int) -> str:
 
 
 def _unread(reading: Reading) -> Iterator[str]:
-    """Runs of words that no list knows and no phrase holds, as the prompt spells them."""
+    """Runs of words that are on no list and in no phrase."""
     run: list[int] = []
     for index in range(len(reading.tokens) + 1):
         if index < len(reading.tokens) and _is_unread(reading, index):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ttom.layout.rules.leftout import things_left_out, words_left_out
 from ttom.layout.rules.motion import find_motion
+from ttom.layout.rules.omissions import things_left_out, words_left_out
 from ttom.layout.rules.reading import Reading
 
 
