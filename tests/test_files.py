@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ttom import files
-from ttom.errors import SetupError, UserError
+from ttom.errors import SetupError
 
 
 def old(path: Path) -> Path:
@@ -66,12 +66,37 @@ def test_staged_moves_all_or_nothing(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["a"]
 
 
-def test_a_full_disk_is_said_so_and_ends_a_whole_run(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="disk full.*No space left"), files.staged(tmp_path):
-        raise OSError(28, os.strerror(28))
-    with pytest.raises(UserError, match="Permission denied") as error, files.staged(tmp_path):
-        raise OSError(13, os.strerror(13))
-    assert not isinstance(error.value, SetupError)
+@pytest.mark.parametrize(("number", "words"), [(28, "disk full.*No space left"), (13, "^cannot write.*Permission")])
+def test_what_the_disk_refuses_ends_a_whole_run(tmp_path: Path, number: int, words: str) -> None:
+    with pytest.raises(SetupError, match=words), files.staged(tmp_path):
+        raise OSError(number, os.strerror(number))
+
+
+def test_only_one_process_writes_to_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with files.only_writer(folder):
+        with pytest.raises(SetupError, match="another process writes"), files.only_writer(folder):
+            pass
+        with files.only_writer(tmp_path / "other"):
+            pass
+    assert list(folder.iterdir()) == []
+    with files.only_writer(folder):
+        pass
+
+
+def test_a_killed_writer_holds_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\nfrom ttom import files\n"
+        "with files.only_writer(pathlib.Path(sys.argv[1])):\n    print('in', flush=True)\n    sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "in\n"
+        with pytest.raises(SetupError), files.only_writer(tmp_path):
+            pass
+        process.kill()
+    with files.only_writer(tmp_path):
+        pass
 
 
 def test_checking_a_folder_leaves_nothing(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ except ImportError:  # Windows: nothing is locked, so nothing is ever taken for 
 
 _TEMPORARY = re.compile(r"\.ttom-[0-9a-f]{16}")
 """What the names of our temporary files and folders look like."""
+LOCK = ".ttom-lock"
+"""Name of the file in a folder that its only writer holds."""
 _GRACE_SECONDS = 60.0
 """A younger temporary may belong to a process that is just about to lock it."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -89,8 +91,7 @@ def disk_errors(path: str | Path, remedy: str = "name another folder") -> Iterat
     """Within the block an OSError becomes an error message about this file or folder.
 
     Raises:
-        SetupError: If the disk is full; every later write would fail too.
-        UserError: For anything else that the system refuses.
+        SetupError: The disk is full, or the system refuses the place: every later write would fail too.
     """
     try:
         yield
@@ -98,7 +99,7 @@ def disk_errors(path: str | Path, remedy: str = "name another folder") -> Iterat
         reason = error.strerror or str(error)
         if error.errno in _FULL:
             raise SetupError(f"disk full: cannot write to {path}: {reason}", remedy="free space there") from error
-        raise UserError(f"cannot write to {path}: {reason}", remedy=remedy) from error
+        raise SetupError(f"cannot write to {path}: {reason}", remedy=remedy) from error
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def staged(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into ``folder`` when the block ends well and vanish when it does not.
 
     Raises:
-        UserError: If the folder cannot be written; SetupError if the disk is full.
+        SetupError: The folder cannot be written.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,45 @@ def staged(folder: Path) -> Iterator[Path]:
             shutil.rmtree(stage, ignore_errors=True)
             if descriptor is not None:
                 os.close(descriptor)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Within the block no other process gets into this block for the same folder. The folder is made if need be.
+
+    A lock that ends with its process, whatever kills that; on file systems without locks the block is entered anyway.
+
+    Raises:
+        SetupError: Another process is in the block, or the folder cannot be written.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock_file(folder / LOCK)
+    if descriptor is None:
+        remedy = "wait until it ends, or name another folder"
+        raise SetupError(f"another process writes to {folder}", expected="one at a time", remedy=remedy)
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock_file(path: Path) -> int | None:
+    """An open and locked file; None if another process holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(descriptor)
+                return None
+        with suppress(FileNotFoundError):  # its last holder may have removed it between opening and locking
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        os.close(descriptor)
 
 
 def check_folder(folder: Path) -> None:

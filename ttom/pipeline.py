@@ -159,6 +159,21 @@ class TTOM:
             self._digest = provenance.model_digest(self.model) if pipe is None else provenance.pipeline_digest(pipe)
         return self._digest
 
+    def identity(
+        self,
+        prompt: str,
+        method: str | Method = "ttom",
+        seed: int = 0,
+        layout: Layout | None = None,
+        settings: Settings | None = None,
+    ) -> str:
+        """What `generate` would report as the identity of a case; arguments as there. Loads a model that has no files
+        on this machine yet."""
+        settings = resolve_blocks(settings or self.settings, self.model)
+        if self.model_digest is None:
+            self.load()
+        return identity(Request(prompt, seed, find_method(method).name, layout, settings), self.model_digest)
+
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
         request = Request(prompt, 0, "ttom", None, settings or self.settings)
@@ -190,6 +205,7 @@ class TTOM:
         out: str | Path | None = None,
         save_lora: str | Path | None = None,
         recollection: Recollection | None = None,
+        origin: str | None = None,
     ) -> Result:
         """Make the video of a prompt.
 
@@ -206,6 +222,8 @@ class TTOM:
             save_lora: Folder to write the optimized LoRA to, in diffusers' format, with a README.
             recollection: What a memory holds for the prompt, and the way back in; looked up in the memory of the
                 settings if None.
+            origin: Name of the job that this call does, such as a row of a stream. A job that is done again does not
+                find in the memory what it inserted before.
 
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model, or files that cannot be
@@ -219,7 +237,7 @@ class TTOM:
             remedy = "`memory.path=DIR`, or leave `memory.use` out"
             raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
         run = self._start(prompt, found, seed, layout, settings, progress)
-        lookup = recollection or self._look_up(run)
+        lookup = recollection or self._look_up(run, origin)
         sampled = self._denoise(run, lookup, logger)
         with _latents_kept(sampled, out), self._stage(run, "decode"):
             video = run.prepared.backbone.decode(sampled.latents).numpy()
@@ -285,7 +303,7 @@ class TTOM:
             tell("load", 1, 1, None)
         return _Run(request, method, planned, prepare(request, planned, backbone), watch, tell)
 
-    def _look_up(self, run: _Run) -> Lookup | None:
+    def _look_up(self, run: _Run, origin: str | None = None) -> Lookup | None:
         """What the memory of these settings, opened once, holds for the prompt; None without a memory.
 
         Its key takes the objects from the layout: what the LLM planner named, where that one planned.
@@ -303,7 +321,7 @@ class TTOM:
         known = (config, signature)
         if known not in self._memories:
             self._memories[known] = Memory.open(config, load_embedder(config.embedder, backbone), signature)
-        lookup = self._memories[known].look_up(prepared.prompt, prepared.layout)
+        lookup = self._memories[known].look_up(prepared.prompt, prepared.layout, origin=origin, exclude_origin=origin)
         run.memory = _read_report(lookup)
         return lookup
 
@@ -419,16 +437,18 @@ def _save_lora(run: _Run, sampled: Sampled, folder: str | Path) -> None:
 
 def _read_report(lookup: Lookup) -> MemoryReport:
     """What a report says of the memory before it is updated."""
-    config, matches = lookup.memory.config, lookup.recalled.matches if lookup.recalled is not None else ()
+    config, recalled = lookup.memory.config, lookup.recalled
+    best = round(recalled.similarity, 6) if recalled.similarity is not None else None
     found = tuple(
-        MemoryMatch(id=match.entry.id, key=match.entry.key, similarity=round(match.similarity, 6)) for match in matches
+        MemoryMatch(id=match.entry.id, key=match.entry.key, similarity=round(match.similarity, 6))
+        for match in recalled.matches
     )
     return MemoryReport(
         mode=config.mode,
         key=lookup.key,
         hit=bool(found),
         used=config.use if found else None,
-        similarity=found[0].similarity if found else None,
+        similarity=best,
         matches=found,
     )
 

@@ -39,12 +39,17 @@ class StreamPrompt:
     layout: Path | None = None
 
     @property
-    def folder(self) -> str:
-        """Name of its folder: "0001-a-cat-moves-left", with the id in place of the prompt if there is one."""
+    def slug(self) -> str:
+        """A short name for files: "a-cat-moves-left", with the id in place of the prompt if there is one."""
         words = re.sub(r"[\W_]+", "-", (self.id or self.text).lower()).strip("-")
         if len(words) > SLUG_LENGTH:
             words = words[: SLUG_LENGTH + 1].rpartition("-")[0] or words[:SLUG_LENGTH]
-        return f"{self.number:04d}-{words or 'prompt'}"
+        return words or "prompt"
+
+    @property
+    def folder(self) -> str:
+        """The slug with the prompt's place in front: "0001-a-cat-moves-left"."""
+        return f"{self.number:04d}-{self.slug}"
 
 
 def read_prompts(path: Path) -> list[StreamPrompt]:

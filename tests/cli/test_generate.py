@@ -185,7 +185,7 @@ def test_progress_shows_every_stage_and_the_loss(
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     assert main(["generate", PROMPT, "--out", str(tmp_path), *small]) == 0
-    for words in ("planning", "loading", "optimising", "sampling", "decoding", "loss 0.", " 4/4 ", " 1/1 "):
+    for words in ("planning", "loading", "optimizing", "sampling", "decoding", "loss 0.", "4/4", "1/1"):
         assert words in screen.getvalue(), words
 
 

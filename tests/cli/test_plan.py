@@ -100,7 +100,7 @@ def test_a_file_of_prompts_then_its_stream(
     assert "0002-slowly-and-beautifully was refused" in printed.err
     done = main(["stream", str(out / "prompts.jsonl"), "--method", "base", "--out", str(tmp_path / "videos"), *small])
     assert done == 0
-    assert (tmp_path / "videos" / "0001-one" / "layout.json").is_file()
+    assert sorted(path.parent.name[:4] for path in (tmp_path / "videos").glob("*/layout.json")) == ["a-re", "one-"]
 
 
 def test_generate_reports_how_the_layout_came_about(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import ttom
 from tests.cli.conftest import PROMPT
-from ttom import TTOM
+from ttom import TTOM, files
 from ttom.cli import main
 from ttom.cli.app import parse
 from ttom.cli.arguments import Stream
+from ttom.errors import SetupError
 from ttom.presets import released
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.result import FILES, Report
@@ -25,11 +28,7 @@ from ttom.result import FILES, Report
 ROOT = Path(ttom.__file__).parents[1]
 OTHER = "A dog moves up"
 REFUSED = "slowly and beautifully"
-FIRST, SECOND, THIRD = (
-    "0001-a-red-balloon-moves-from-left-to-right-above-a",
-    "0002-a-dog-moves-up",
-    "0003-a-dog-moves-up",
-)
+FIRST, SECOND = "a-red-balloon-moves-from-left-to-right-above-a", "a-dog-moves-up"
 
 
 @pytest.fixture
@@ -71,19 +70,24 @@ def test_a_stream_learns_and_a_second_call_makes_nothing(
     assert main(["stream", prompts, *options, "--memory.threshold", "1", "--memory.dtype", "float32"]) == 0
     out, printed = tmp_path / "run", capsys.readouterr()
     assert printed.err == ""
-    assert sorted(path.name for path in out.iterdir()) == [FIRST, SECOND, THIRD, "stream.jsonl"]
-    for name in (FIRST, SECOND, THIRD):
-        assert sorted(path.name for path in (out / name).iterdir()) == sorted(FILES)
     rows = record(out)
+    folders = [row["folder"] for row in rows]
+    cases = [row["identity"] for row in rows]
+    assert folders == [f"{FIRST}-{cases[0][:8]}", f"{SECOND}-{cases[1][:8]}", f"{SECOND}-{cases[1][:8]}-2"]
+    assert cases[1] == cases[2] != cases[0]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*folders, "stream.jsonl"])
+    for name in folders:
+        assert sorted(path.name for path in (out / name).iterdir()) == sorted(FILES)
+        assert Report.load(out / name / "report.json").identity == cases[folders.index(name)]
     assert [row["number"] for row in rows] == [1, 2, 3]
-    assert [row["folder"] for row in rows] == [FIRST, SECOND, THIRD]
     assert {row["status"] for row in rows} == {"made"}
     assert [row["hit"] for row in rows[:2]] == [False, False]
-    assert rows[1]["similarity"] is None and rows[1]["loss_first"] > 0
+    # An empty memory has nothing to be similar to; later the best match is shown, also where it does not suffice.
+    assert rows[0]["similarity"] is None and -1 < rows[1]["similarity"] < 1 and rows[1]["loss_first"] > 0
     lines = printed.out.splitlines()
     assert lines[0].split() == ["memory", "similarity", "loss", "seconds", "folder"]
-    assert lines[2].split()[:5] == ["2", "miss", "-", f"{rows[1]['loss_first']:.3f}", "->"]
-    assert lines[2].endswith(str(out / SECOND))
+    assert lines[2].split()[:5] == ["2", "miss", f"{rows[1]['similarity']:.4f}", f"{rows[1]['loss_first']:.3f}", "->"]
+    assert lines[2].endswith(str(out / folders[1]))
     assert lines[4].startswith("3 made, 0 kept from an earlier run, 0 refused")
 
     monkeypatch.setattr("ttom.backbones.load_backbone", _not_again)
@@ -114,41 +118,111 @@ def test_the_same_prompt_again_is_a_hit(
     assert len({id(runner) for runner in loads}) == 1
 
 
-def test_other_settings_keep_the_videos_and_say_so(
-    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("change", ["seed", "prompt", "method", "setting", "layout", "model"])
+def test_what_decides_a_video_makes_it_anew_and_keeps_the_old_one(
+    options: list[str], tmp_path: Path, change: str, tiny_folder: Path
 ) -> None:
-    prompts, out = written(tmp_path, f"{OTHER}\n{PROMPT}"), tmp_path / "run"
-    assert main(["stream", prompts, *options, "--method", "base"]) == 0
+    out, more = tmp_path / "run", ["--method", "base"]
+    assert main(["plan", OTHER, "--out", str(tmp_path / "l.json")]) == 0
+    row: dict[str, Any] = {"prompt": OTHER, "id": "x", "layout": "l.json"}
+    assert main(["stream", written(tmp_path, json.dumps(row), "p.jsonl"), *options, *more]) == 0
+    (folder,) = out.glob("x-*")
     before = times(out)
-    assert main(["stream", prompts, *options]) == 0
-    assert "2 of 2 videos" in capsys.readouterr().err
-    assert times(out) == before
-
-
-@pytest.mark.parametrize("change", ["seed", "prompt", "report", "video"])
-def test_a_folder_of_another_prompt_or_seed_or_half_of_one_is_made_again(
-    options: list[str], tmp_path: Path, change: str
-) -> None:
-    out = tmp_path / "run"
-    same = ["--method", "base", *options]
-    assert main(["stream", written(tmp_path, '{"prompt": "A dog moves up", "id": "x"}', "p.jsonl"), *same]) == 0
-    (folder,) = out.glob("0001-*")
-    assert folder.name == "0001-x"
-    seed, text = 0, "A dog moves up"
     if change == "seed":
-        seed = 5
+        row["seed"] = 5
     elif change == "prompt":
-        text = "A cat moves up"
-    elif change == "report":
-        (folder / "report.json").write_text('{"prompt": "A dog moves up"')
+        row["prompt"] = "The dog moves up"
+    elif change == "method":
+        more = []
+    elif change == "setting":
+        more += ["--sampler.guidance-scale", "1.5"]
+    elif change == "layout":  # edited in its place
+        path = tmp_path / "l.json"
+        path.write_text(path.read_text().replace('"x0": 0.', '"x0": 0.0', 1))
     else:
-        (folder / "video.mp4").unlink()
-    row = json.dumps({"prompt": text, "id": "x", "seed": seed})
-    assert main(["stream", written(tmp_path, row, "p.jsonl"), *same]) == 0
+        copy = shutil.copytree(tiny_folder, tmp_path / "other")
+        weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
+        state = load_file(weights)
+        state["proj_out.bias"] += 1
+        save_file(state, weights, metadata={"format": "pt"})
+        more += ["--model", str(copy)]
+    assert main(["stream", written(tmp_path, json.dumps(row), "p.jsonl"), *options, *more]) == 0
     assert record(out)[0]["status"] == "made"
-    assert (folder / "video.mp4").is_file()
-    report = json.loads((folder / "report.json").read_text())
-    assert (report["prompt"], report["seed"]) == (text, seed)
+    assert len(list(out.glob("x-*"))) == 2
+    assert {name: time for name, time in times(out).items() if name.startswith(folder.name)} == before
+
+
+@pytest.mark.parametrize("change", ["report", "no video", "empty video", "other video"])
+def test_half_a_folder_is_made_again(options: list[str], tmp_path: Path, change: str) -> None:
+    out, same = tmp_path / "run", ["--method", "base", *options]
+    prompts = written(tmp_path, OTHER)
+    assert main(["stream", prompts, *same]) == 0
+    (folder,) = out.glob("a-dog*")
+    video = (folder / "video.mp4").read_bytes()
+    if change == "report":
+        (folder / "report.json").write_text('{"prompt": "A dog moves up"')
+    elif change == "no video":
+        (folder / "video.mp4").unlink()
+    else:
+        (folder / "video.mp4").write_bytes(b"" if change == "empty video" else video[:-1] + b"x")
+    assert main(["stream", prompts, *same]) == 0
+    assert record(out)[0]["status"] == "made"
+    assert (folder / "video.mp4").read_bytes() == video
+
+
+def test_a_prompt_inserted_in_front_makes_nothing_else_anew(options: list[str], tmp_path: Path) -> None:
+    out, same = tmp_path / "run", ["--method", "base", *options]
+    assert main(["stream", written(tmp_path, f"{OTHER}\n{PROMPT}"), *same]) == 0
+    before = times(out)
+    assert main(["stream", written(tmp_path, f"The dog moves up\n{PROMPT}\n{OTHER}"), *same]) == 0
+    assert [row["status"] for row in record(out)] == ["made", "kept", "kept"]
+    assert before.items() <= times(out).items()
+
+
+def test_a_second_stream_into_the_same_folder_is_refused(
+    fails: Callable[..., str], options: list[str], tmp_path: Path
+) -> None:
+    with files.only_writer(tmp_path / "run"):
+        assert "another process writes to" in fails("stream", written(tmp_path, OTHER), *options)
+    assert main(["stream", written(tmp_path, OTHER), *options, "--method", "base"]) == 0
+
+
+def test_a_killed_prompt_does_not_find_its_own_entry(options: list[str], tmp_path: Path) -> None:
+    """Its video is damaged after the memory took the adapter in; a prompt that comes twice still learns."""
+    prompts, out = written(tmp_path, f"{OTHER}\n{OTHER}"), tmp_path / "run"
+    assert main(["stream", prompts, *options]) == 0
+    first = record(out)
+    for row in first:
+        (out / row["folder"] / "video.mp4").write_bytes(b"")
+    assert main(["stream", prompts, *options]) == 0
+    again = record(out)
+    assert [row["hit"] for row in first] == [row["hit"] for row in again] == [False, True]
+    assert first[0]["loss_first"] == again[0]["loss_first"]
+
+
+def test_a_full_disk_ends_the_stream(
+    fails: Callable[..., str], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    prompts, out = written(tmp_path, f"{OTHER}\n{PROMPT}\n"), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr("ttom.video.write_video", full)
+        message = fails("stream", prompts, "--method", "base", *options)
+    assert "disk full" in message and "latents" in message
+    assert not (out / "stream.jsonl").exists()  # nothing is noted as refused
+    with monkeypatch.context() as patched:
+        patched.setattr("ttom.memory.memory.Memory.insert", lambda *_: _full_memory())
+        message = fails("stream", prompts, *options)
+    assert "the video was made, but the memory was not updated: disk full" in message
+    assert [row["status"] for row in record(out)] == ["made"]
+    assert main(["stream", prompts, *options]) == 0
+    assert [row["status"] for row in record(out)] == ["kept", "made"]
+
+
+def _full_memory() -> None:
+    raise SetupError("disk full: cannot write to the memory")
 
 
 def test_a_refused_prompt_does_not_stop_the_others(
@@ -161,8 +235,8 @@ def test_a_refused_prompt_does_not_stop_the_others(
     assert "object" in rows[1]["error"]
     assert "2 made, 0 kept from an earlier run, 1 refused" in printed.out
     assert printed.out.splitlines()[2].split() == ["2", "refused", "-", "-", "-", "-"]
-    assert printed.err.startswith("note: 0002-slowly-and-beautifully was refused: ")
-    assert not (tmp_path / "run" / "0002-slowly-and-beautifully").exists()
+    assert printed.err.startswith("note: prompt 2 was refused: ")
+    assert not list((tmp_path / "run").glob("slowly*"))
 
 
 def test_a_memory_of_another_adapter_stops_the_stream_and_refuses_no_prompt(
@@ -189,7 +263,7 @@ def test_a_layout_lies_beside_the_prompts_file(options: list[str], tmp_path: Pat
     assert main(["plan", PROMPT, "--out", str(tmp_path / "plan.json")]) == 0
     row = json.dumps({"prompt": PROMPT, "layout": "plan.json", "seed": 3})
     assert main(["stream", written(tmp_path, row, "p.jsonl"), *options]) == 0
-    report = json.loads((tmp_path / "run" / FIRST / "report.json").read_text())
+    report = json.loads((next((tmp_path / "run").glob(f"{FIRST}-*")) / "report.json").read_text())
     assert (report["layout_source"], report["seed"]) == ("file", 3)
 
 
@@ -209,7 +283,7 @@ def test_ctrl_c_then_going_on(
     assert main(["stream", prompts, *options]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert [row["status"] for row in record(out)] == ["made"]
-    assert sorted(path.name for path in out.iterdir()) == [FIRST, "stream.jsonl"]
+    assert [path.name[:-9] for path in out.glob("*-*")] == [FIRST]
     assert main(["stream", prompts, *options]) == 0
     assert calls == [PROMPT, OTHER, OTHER, OTHER]
     assert [row["status"] for row in record(out)] == ["kept", "made", "made"]
@@ -246,7 +320,7 @@ def test_progress_shows_prompts_and_stages(
     if quiet:
         assert screen.getvalue() == ""
         return
-    for words in ("prompts", " 1/1 ", "loading", "optimising", " 4/4 ", "sampling", "decoding", "loss 0."):
+    for words in ("prompts", "1/1", "loading", "optimizing", "4/4", "sampling", "decoding", "loss 0."):
         assert words in screen.getvalue(), words
 
 

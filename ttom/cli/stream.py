@@ -1,244 +1,237 @@
-"""`ttom stream`: the prompts of a file one after the other, with one model and one memory."""
+"""`ttom stream`: the prompts of a file one after the other, with one model and one memory.
+
+A prompt's folder carries its identity in its name: it is finished if its report has this identity and its video this
+report's digest. So a prompt that is inserted, moved or edited, or a setting that changes, makes again what depends on
+it and nothing else.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
-from tqdm import tqdm
+from rich.table import Table
 
 from ttom.cli.arguments import Stream
-from ttom.cli.commands import file_layout, hush_libraries, out_of_memory_errors
+from ttom.cli.commands import (
+    check_out,
+    file_layout,
+    hush_libraries,
+    open_model,
+    out_of_memory_errors,
+    warn_of_settings,
+)
 from ttom.cli.flags import with_flags
-from ttom.cli.progress import LABELS
+from ttom.cli.progress import ProgressDisplay, print_table
 from ttom.errors import SetupError, UserError
-from ttom.files import check_folder, disk_errors, write_text
-from ttom.pipeline import TTOM
+from ttom.files import disk_errors, only_writer, remove_stale, write_text
+from ttom.guidance import find_method
+from ttom.layout.model import Layout
+from ttom.pipeline import TTOM, MemoryUpdateError
 from ttom.prompts import StreamPrompt, read_prompts
-from ttom.result import Report, Result
-from ttom.types import Stage
+from ttom.result import Report, sha256
 
 RECORD = "stream.jsonl"
-NEEDED = ("report.json", "video.mp4")
-"""Files without which a folder is not finished."""
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A prompt with its seed and its folder."""
+class Job:
+    """A prompt of the file.
+
+    Attributes:
+        prompt: As the file has it.
+        seed: Its own, or the command's.
+        layout: Read from its file; None to plan one.
+        problem: Why it cannot be made: its layout file is none.
+        identity: See `ttom.result.identity`; None if it cannot be made.
+        folder: Where its files are.
+    """
 
     prompt: StreamPrompt
     seed: int
+    layout: Layout | None
+    problem: str | None
+    identity: str | None
     folder: Path
+
+    @property
+    def origin(self) -> str:
+        """Its name in the memory. A prompt that occurs twice is two jobs: the second one finds what the first left."""
+        return hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+
+    def finished_report(self) -> Report | None:
+        """The report in its folder, if that holds this very case with its video."""
+        try:
+            report = Report.load(self.folder / "report.json")
+            same = report.identity == self.identity and report.video_sha256 == sha256(self.folder / "video.mp4")
+        except (UserError, OSError):
+            return None
+        return report if same else None
+
+    def row(self, report: Report, status: str) -> Row:
+        """What the record says of a prompt that has a video; hit is None without a memory."""
+        memory, tto = report.memory, report.tto
+        return {
+            **self._name(status),
+            "hit": memory.hit if memory is not None else None,
+            "similarity": memory.similarity if memory is not None else None,
+            "loss_first": tto.loss_first if tto is not None else None,
+            "loss_last": tto.loss_last if tto is not None else None,
+            "seconds": report.seconds.total,
+            "unknown_words": list(report.unknown_words),
+            "cut_off": report.cut_off,
+            "left_out": list(report.left_out),
+        }
+
+    def refused(self, error: str) -> Row:
+        """What the record says of a prompt that cannot be made."""
+        return {**self._name("refused"), "error": error}
+
+    def _name(self, status: str) -> Row:
+        prompt = self.prompt
+        names = {"number": prompt.number, "id": prompt.id, "prompt": prompt.text, "seed": self.seed}
+        return {**names, "identity": self.identity, "folder": self.folder.name, "status": status}
 
 
 def stream(command: Stream) -> None:
-    """Run `ttom stream`. The file is read and the model loaded before the first prompt.
-
-    An interrupted run keeps what is done; the one prompt in the works may have entered the memory already, in which
-    case it finds itself there when it is made again.
+    """Run `ttom stream`. The file is read before the model is loaded; an interrupted run keeps what is done.
 
     Raises:
-        UserError: If the file, the folder or the model cannot be used, or if every prompt was refused.
+        UserError: If the file, the folder or the model cannot be used, the disk is full, another stream writes to the
+            folder, or every prompt was refused.
     """
     prompts = read_prompts(command.prompts)
-    check_folder(command.out)
+    find_method(command.method)
+    check_out(command.out)
+    warn_of_settings(command.settings)
     hush_libraries()
-    runner = TTOM(
-        command.model, device=command.device, dtype=command.dtype, preset=command.preset, runtime=command.runtime
-    )
-    jobs = [
-        _Job(prompt, command.seed if prompt.seed is None else prompt.seed, command.out / prompt.folder)
-        for prompt in prompts
-    ]
-    rows = _finished_rows(jobs, command)
-    with _Display(len(jobs), quiet=command.quiet) as display:
-        todo = [job.prompt.text for job in jobs if job.prompt.number not in rows and job.prompt.layout is None]
-        if command.settings.planner.kind == "llm" and todo:  # together, so that requests overlap
-            display("plan", 0, len(set(todo)))
-            runner.plan_ahead(todo, command.settings, done=display.one_more)
-        if len(rows) < len(jobs):
-            display("load", 0, 1)
-            runner.load()
-        for job in jobs:
-            if job.prompt.number not in rows:
+    with open_model(command) as runner:
+        jobs = list(_jobs(prompts, runner, command))
+        with only_writer(command.out), ProgressDisplay(prompts=len(jobs), quiet=command.quiet) as display:
+            remove_stale(command.out)
+            found = ((job, job.finished_report()) for job in jobs)
+            rows = {job.prompt.number: job.row(report, "kept") for job, report in found if report is not None}
+            _make_all(jobs, rows, runner, command, display)
+            _record(rows, command.out)
+    _say_done([rows[job.prompt.number] for job in jobs], command)
+
+
+def _jobs(prompts: list[StreamPrompt], runner: TTOM, command: Stream) -> Iterator[Job]:
+    seen: Counter[str] = Counter()
+    for prompt in prompts:
+        seed = command.seed if prompt.seed is None else prompt.seed
+        layout, problem, case = None, None, None
+        try:
+            layout = file_layout(prompt.layout) if prompt.layout is not None else None
+            case = runner.identity(prompt.text, command.method, seed, layout, command.settings)
+        except SetupError:
+            raise
+        except UserError as error:
+            problem = str(error)
+        name = f"{prompt.slug}-{case[:8]}" if case is not None else f"{prompt.slug}-refused"
+        seen[name] += 1
+        again = f"-{seen[name]}" if seen[name] > 1 else ""
+        yield Job(prompt, seed, layout, problem, case, command.out / f"{name}{again}")
+
+
+def _make_all(jobs: list[Job], rows: dict[int, Row], runner: TTOM, command: Stream, display: ProgressDisplay) -> None:
+    """Make what has no row yet, in the file's order; the record is written after each prompt."""
+    todo = [job for job in jobs if job.prompt.number not in rows and job.problem is None]
+    planned = list(dict.fromkeys(job.prompt.text for job in todo if job.layout is None))
+    if command.settings.planner.kind == "llm" and planned:  # together, so that requests overlap
+        display("plan", 0, len(planned))
+        runner.plan_ahead(planned, command.settings, done=lambda: display.advance("plan"))
+    if todo:
+        display("load", 0, 1)
+        runner.load()
+    for job in jobs:
+        if job.prompt.number not in rows:
+            try:
                 rows[job.prompt.number] = _make(job, runner, command, display)
+            except MemoryUpdateError as error:  # no other prompt would get into the memory either
+                rows[job.prompt.number] = job.row(error.result.report, "made")
                 _record(rows, command.out)
-            display.next()
-    _record(rows, command.out)
-    _say_done(jobs, rows, command)
+                raise
+            _record(rows, command.out)
+        display.next_prompt()
 
 
-def _make(job: _Job, runner: TTOM, command: Stream, display: _Display) -> dict[str, Any]:
+def _make(job: Job, runner: TTOM, command: Stream, display: ProgressDisplay) -> Row:
     """Make the video of a prompt, or learn why it cannot be made; what the record says of it."""
+    if job.problem is not None:
+        return job.refused(job.problem)
     try:
         with out_of_memory_errors(command.dtype, command.runtime):
             result = runner.generate(
                 job.prompt.text,
                 method=command.method,
                 seed=job.seed,
-                layout=file_layout(job.prompt.layout) if job.prompt.layout is not None else None,
+                layout=job.layout,
                 settings=command.settings,
                 progress=display,
+                out=job.folder,
+                origin=job.origin,
             )
-    except SetupError:  # it would meet all the others too
+    except SetupError:  # all the others would meet it too
         raise
     except UserError as error:
-        return {**_name(job), "status": "refused", "error": str(error)}
-    _save(result, job.folder)
-    return _row(job, result.report, "made")
+        return job.refused(str(error))
+    return job.row(result.report, "made")
 
 
-def _save(result: Result, folder: Path) -> None:
-    # Files move into the folder one by one: beside those of another prompt, a kill between two would mix them.
-    for name in NEEDED:
-        (folder / name).unlink(missing_ok=True)
-    result.save(folder)
-
-
-def _finished_rows(jobs: list[_Job], command: Stream) -> dict[int, dict[str, Any]]:
-    """Rows, by number, of the prompts whose folders are finished; notes those that other settings made."""
-    rows, others = {}, []
-    for job in jobs:
-        report = _finished_report(job)
-        if report is None:
-            continue
-        rows[job.prompt.number] = _row(job, report, "kept")
-        settings = report.provenance.settings.resolved
-        if (report.model, report.method, settings) != (command.model, command.method, command.settings):
-            others.append(job.folder.name)
-    if others:
-        names = others[0] if len(others) == 1 else f"{others[0]} to {others[-1]}"
-        print(
-            f"note: {len(others)} of {len(jobs)} videos ({names}) are kept although they were made with another model, "
-            "method or other settings; remove their folders to make them again",
-            file=sys.stderr,
-        )
-    return rows
-
-
-def _finished_report(job: _Job) -> Report | None:
-    """The report of a finished folder of this very prompt and seed; None if it must be made."""
-    try:
-        report = Report.load(job.folder / "report.json")
-    except UserError:
-        return None
-    same = (report.prompt, report.seed) == (job.prompt.text, job.seed)
-    return report if same and all((job.folder / name).is_file() for name in NEEDED) else None
-
-
-def _name(job: _Job) -> dict[str, Any]:
-    names = {"number": job.prompt.number, "id": job.prompt.id, "prompt": job.prompt.text, "seed": job.seed}
-    return {**names, "folder": job.folder.name}
-
-
-def _row(job: _Job, report: Report, status: str) -> dict[str, Any]:
-    """What the record says of a prompt that has a video; hit is None without a memory."""
-    memory, tto = report.memory, report.tto
-    return {
-        **_name(job),
-        "status": status,
-        "hit": memory.hit if memory is not None else None,
-        "similarity": memory.similarity if memory is not None else None,
-        "loss_first": tto.loss_first if tto is not None else None,
-        "loss_last": tto.loss_last if tto is not None else None,
-        "seconds": report.seconds.total,
-        "unknown_words": list(report.unknown_words),
-        "cut_off": report.cut_off,
-        "left_out": list(report.left_out),
-    }
-
-
-def _record(rows: dict[int, dict[str, Any]], out: Path) -> None:
+def _record(rows: dict[int, Row], out: Path) -> None:
     """Write all rows anew, in the file's order: the record is whole at any moment, and has one line a prompt."""
     lines = [json.dumps(rows[number], ensure_ascii=False, allow_nan=False) for number in sorted(rows)]
     with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
         write_text(out / RECORD, "".join(f"{line}\n" for line in lines))
 
 
-def _say_done(jobs: list[_Job], rows: dict[int, dict[str, Any]], command: Stream) -> None:
-    ordered = [rows[job.prompt.number] for job in jobs]
-    print(table(ordered, command.out))
-    refused = [row for row in ordered if row["status"] == "refused"]
-    kept = sum(row["status"] == "kept" for row in ordered)
-    made = len(ordered) - len(refused) - kept
+def _say_done(rows: list[Row], command: Stream) -> None:
+    print_table(_table(rows, command.out))
+    refused = [row for row in rows if row["status"] == "refused"]
+    kept = sum(row["status"] == "kept" for row in rows)
+    made = len(rows) - len(refused) - kept
     print(f"{made} made, {kept} kept from an earlier run, {len(refused)} refused; record: {command.out / RECORD}")
-    if len(refused) == len(ordered):
+    if len(refused) == len(rows):
         raise UserError(f"every prompt of {command.prompts} was refused, the first one so: {refused[0]['error']}")
+    for note in _notes(rows, refused, command):
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _notes(rows: list[Row], refused: list[Row], command: Stream) -> Iterator[str]:
     for row in refused:
-        problem = with_flags(row["error"].splitlines()[0])
-        print(f"note: {row['folder']} was refused: {problem}", file=sys.stderr)
-    unknown = list(dict.fromkeys(word for row in ordered for word in row.get("unknown_words", ())))
+        yield f"prompt {row['number']} was refused: {with_flags(row['error'].splitlines()[0])}"
+    unknown = list(dict.fromkeys(word for row in rows for word in row.get("unknown_words", ())))
     if unknown:
-        words = ", ".join(map(repr, unknown))
-        print(f"note: the model does not know {words}; nothing in the videos comes of it", file=sys.stderr)
+        yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the videos comes of it"
     for field, what in (("left_out", "things without a box"), ("cut_off", "an end that the model does not read")):
-        count = sum(bool(row.get(field)) for row in ordered)
+        count = sum(bool(row.get(field)) for row in rows)
         if count:
-            print(f"note: {count} of {len(ordered)} prompts have {what} ({field} in the record)", file=sys.stderr)
-    if command.settings.memory.path is None and command.method == "ttom":
-        print("note: without --memory.path no video learned from another", file=sys.stderr)
+            yield f"{count} of {len(rows)} prompts have {what} ({field} in the record)"
+    if command.settings.memory.path is None and find_method(command.method).learns:
+        yield "without --memory.path no video learned from another"
 
 
-def table(rows: list[dict[str, Any]], out: Path) -> str:
+def _table(rows: list[Row], out: Path) -> Table:
     """A line a prompt: what the memory held, the loss at the first and the last iteration, seconds, and the folder."""
-    lines = [f"{'':>4}  {'memory':<8}{'similarity':>10}  {'loss':<16}{'seconds':>8}  folder"]
+    table = Table(box=None, pad_edge=False)
+    for name, side in (("", "right"), ("memory", "left"), ("similarity", "right"), ("loss", "left"),
+                       ("seconds", "right"), ("folder", "left")):  # fmt: skip
+        table.add_column(name, justify=side, no_wrap=name != "folder", overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         if row["status"] == "refused":
-            cells = "refused", "-", "-", "-", "-"
+            cells = ["refused", "-", "-", "-", "-"]
         else:
             loss = "-" if row["loss_first"] is None else f"{row['loss_first']:.3f} -> {row['loss_last']:.3f}"
             similarity = "-" if row["similarity"] is None else f"{row['similarity']:.4f}"
             memory = {True: "hit", False: "miss", None: "-"}[row["hit"]]
-            cells = memory, similarity, loss, f"{row['seconds']:.1f}", str(out / row["folder"])
-        lines.append("{:>4}  {:<8}{:>10}  {:<16}{:>8}  {}".format(row["number"], *cells))
-    return "\n".join(lines)
-
-
-class _Display:
-    """Two bars on a terminal's standard error, the prompts and the stage of the present one; else nothing.
-
-    Hand it to `TTOM.generate` as ``progress``; `next` counts a prompt.
-    """
-
-    def __init__(self, prompts: int, *, quiet: bool, screen: TextIO | None = None) -> None:
-        screen = screen or sys.stderr
-        size = shutil.get_terminal_size()  # as in ProgressDisplay: some terminals hide their size from tqdm
-        form = "{desc:<11}{bar:30} {n_fmt}/{total_fmt}  {elapsed}{postfix}"
-        common = {"file": screen, "disable": quiet or not screen.isatty(), "ncols": size.columns, "nrows": size.lines}
-        self._prompts = tqdm(desc="prompts", total=prompts, bar_format=form, position=0, **common)
-        self._stage = tqdm(total=1, bar_format=form, position=1, leave=False, **common)
-        self._shown: str | None = None
-
-    def __enter__(self) -> _Display:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stage.close()
-        self._prompts.close()
-
-    def next(self) -> None:
-        self._prompts.update()
-
-    def one_more(self) -> None:
-        """Count a part of the present stage."""
-        self._stage.update()
-
-    def __call__(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
-        if self._stage.disable:
-            return
-        if stage != self._shown:
-            self._shown = stage
-            self._stage.set_description_str(LABELS[stage], refresh=False)
-            self._stage.set_postfix_str("", refresh=False)
-            self._stage.reset(total)
-        if loss is not None:
-            self._stage.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-        self._stage.n = done
-        self._stage.refresh()
+            cells = [memory, similarity, loss, f"{row['seconds']:.1f}", str(out / row["folder"])]
+        table.add_row(str(row["number"]), *cells)
+    return table
