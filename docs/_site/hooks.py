@@ -55,6 +55,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     commands = [{name.removeprefix("python -m "): f"reference/cli/{_slug(name)}.md"} for name in _commands()]
     api = [{name: f"reference/api/{name}.md"} for name in _rooms()]
     reference[1:1] = [{"Command line": commands}, {"Models": "reference/models.md"}]
+    if (ROOT / "docs/memory.md").exists():
+        reference.append({"Memory": "memory.md"})
     reference.append({"Python API": api})
     return config
 

@@ -98,6 +98,13 @@ def test_every_printed_command_is_one(program: str, arguments: list[str], monkey
         importlib.import_module(name).main(arguments)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_program_that_a_page_names_exists(page: Path) -> None:
+    for module in re.findall(r"python -m ((?:experiments|eval|probes)[a-z_.]*[a-z])", page.read_text(encoding="utf-8")):
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
 def test_the_commands_were_found() -> None:
     assert len(list(commands())) > 40
 
