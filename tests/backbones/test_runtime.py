@@ -112,7 +112,7 @@ def test_tiled_decoding_is_near(plain: tuple[str, Any, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("family", SAMPLES)
 def test_compiled_blocks_agree(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a back end that runs the traced graphs as they are; the tracing is what could go wrong, or end too early."""
+    """With a backend that runs the traced graphs as they are; the tracing is what could go wrong, or end too early."""
     graphs: list[Any] = []
 
     def count(graph: Any, inputs: Any) -> Any:

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ttom.attention.bias import TokenBias
+
 MapObserver = Callable[[int, Tensor], None]
 """Called with a block's index and its object maps ``(B, N, S)``."""
 
@@ -24,10 +26,15 @@ class MapReader:
     """Base class of attention processors that read object maps ``(B, N, S)``.
 
     Args:
-        tokens: Text positions of each of the N objects.
+        tokens: Text positions of each of the N objects; empty to read nothing.
         stop: End the forward as soon as the maps are read.
         observer: Called with the maps; without one they are kept as ``maps`` until the next call.
+
+    Attributes:
+        bias: Added to the scores of the attention, but not to those of the maps.
     """
+
+    bias: TokenBias | None = None
 
     def __init__(
         self, tokens: list[list[int]], *, stop: bool, observer: Callable[[Tensor], None] | None = None
@@ -36,7 +43,8 @@ class MapReader:
         self.maps: Float[Tensor, "B N S"] | None = None
 
     def adopt_settings(self, original: Any) -> None:
-        """Copy what the user has set on the processor that this one replaces."""
+        """Copy what has been set on the processor that this one replaces: the bias, and what the user may set."""
+        self.bias = getattr(original, "bias", None)
 
     def read(self, maps: Float[Tensor, "B N S"]) -> None:
         """Deliver the maps; raises StopForward if nothing else is needed of this forward."""
@@ -189,3 +197,33 @@ def _reading(
 def _all_but(last: nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
     """diffusers' function that runs a block with gradient checkpointing, except for the last block."""
     return lambda block, *inputs: block(*inputs) if block is last else checkpoint(block, *inputs)
+
+
+@contextmanager
+def biased(
+    transformer: nn.Module, name: str, reader: type[MapReader], bias: TokenBias, blocks: tuple[int, ...]
+) -> Iterator[None]:
+    """Within the context, forwards of the transformer have the bias in these blocks.
+
+    Maps that are read within it are those of the scores without the bias. The backward of a forward
+    with gradient checkpointing must run within the context too.
+
+    Args:
+        transformer: A diffusers model.
+        name: Where a block's text-to-video attention is, such as "blocks.{}.attn2".
+        reader: The family's processor.
+        bias: On the transformer's device.
+        blocks: Blocks that get the bias.
+    """
+    modules: list[Any] = [transformer.get_submodule(name.format(b)) for b in blocks]
+    originals = [module.processor for module in modules]
+    try:
+        for module, original in zip(modules, originals, strict=True):
+            processor = reader([], stop=False)
+            processor.adopt_settings(original)
+            processor.bias = bias
+            module.processor = processor
+        yield
+    finally:
+        for module, original in zip(modules, originals, strict=True):
+            module.processor = original

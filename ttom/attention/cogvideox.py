@@ -8,6 +8,7 @@ from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 from torch.nn import functional
 
+from ttom.attention.bias import TokenBias, biased_attention
 from ttom.attention.capture import MapReader
 from ttom.attention.joint import joint_object_attention
 
@@ -36,10 +37,28 @@ class CaptureProcessor(MapReader):
             _rotated(norm(_heads(linear(states), attn.heads)), length, image_rotary_emb)
             for linear, norm in ((attn.to_q, attn.norm_q), (attn.to_k, attn.norm_k))
         )
-        self.read(joint_object_attention(query[:, :, length:], key, self.tokens))
-        output = functional.scaled_dot_product_attention(query, key, _heads(attn.to_v(states), attn.heads))
+        if self.tokens:
+            self.read(joint_object_attention(query[:, :, length:], key, self.tokens))
+        value = _heads(attn.to_v(states), attn.heads)
+        if self.bias is None:
+            output = functional.scaled_dot_product_attention(query, key, value)
+        else:
+            output = self._biased(query, key, value, self.bias, length)
         output = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2, 3)))
         return output[:, length:], output[:, :length]
+
+    def _biased(self, query: Tensor, key: Tensor, value: Tensor, bias: TokenBias, length: int) -> Tensor:
+        """``(B, h, J, d)`` each: the bias is on the scores of video queries for text keys; text comes first."""
+        video = query.shape[2] - length
+        rows = functional.pad(bias.rows(query.transpose(1, 2)), (0, 0, length, 0))
+        columns = functional.pad(bias.tokens, (0, video))
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+            query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+            return functional.scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2)
+
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        return biased_attention(query, key, value, rows, columns, attend).transpose(1, 2)
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
+from ttom.attention.bias import biased_attention
 from ttom.attention.capture import MapReader
 from ttom.attention.maps import object_attention
 
@@ -26,6 +28,7 @@ class CaptureProcessor(MapReader):
     _attention_backend: object = None
 
     def adopt_settings(self, original: Any) -> None:
+        super().adopt_settings(original)
         self._attention_backend = original._attention_backend
 
     @torch.compiler.disable  # even in a compiled block: it keeps maps, and may end the forward
@@ -39,7 +42,13 @@ class CaptureProcessor(MapReader):
     ) -> Tensor:
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
         key = attn.norm_k(attn.to_k(encoder_hidden_states)).unflatten(2, (attn.heads, -1))
-        self.read(object_attention(query, key, self.tokens))
+        if self.tokens:
+            self.read(object_attention(query, key, self.tokens))
         value = attn.to_v(encoder_hidden_states).unflatten(2, (attn.heads, -1))
-        output = dispatch_attention_fn(query, key, value, attn_mask=attention_mask, backend=self._attention_backend)
+        attend = partial(dispatch_attention_fn, attn_mask=attention_mask, backend=self._attention_backend)
+        if self.bias is None:
+            output = attend(query, key, value)
+        else:
+            rows, columns = self.bias.rows(query), self.bias.tokens
+            output = biased_attention(query, key, value, rows, columns, attend)
         return attn.to_out[1](attn.to_out[0](output.flatten(2, 3).type_as(query)))

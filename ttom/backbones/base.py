@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ttom.attention.capture import MapObserver, MapReader, Prefix, captured_maps
+from ttom.attention.bias import TokenBias
+from ttom.attention.capture import MapObserver, MapReader, Prefix, biased, captured_maps
 from ttom.backbones.vocabulary import CLEANERS, Vocabulary
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError
@@ -108,6 +109,10 @@ class PipelineBackbone(ABC):
         self, tokens: list[list[int]], blocks: tuple[int, ...], observer: MapObserver
     ) -> AbstractContextManager[object]:
         return self._captured(blocks, tokens, observer=observer)
+
+    def biased(self, bias: TokenBias, blocks: tuple[int, ...] | None = None) -> AbstractContextManager[None]:
+        """Within the context, every ``denoise`` has the bias on its text-to-video attention (all blocks if None)."""
+        return biased(self.transformer, self.attention, self.reader, bias, blocks or tuple(range(self.num_blocks)))
 
     def reduced(self, latents: Tensor, factor: int) -> Tensor:
         full = self._grid(latents)
