@@ -32,7 +32,7 @@ class Family:
         prepare_vae: Makes a VAE ready for `encode` and `decode`; returns it.
         encode: (VAE, video in -1..1) -> mean and log variance of the latents, not normalized.
         decode: (VAE, such latents) -> video, not clamped.
-        normalization: Latents as `encode` gives them -> the entries of the VAE's configuration that normalise them.
+        normalization: Latents as `encode` gives them -> the entries of the VAE's configuration that normalize them.
         normalized_by: Names of these entries.
         statistics: Such a configuration -> (mean, deviation), each a number or one a channel.
         embed: (text encoder, token ids ``(B, 64)``, length) -> ``(B, length, D)`` as the stock pipeline has it.

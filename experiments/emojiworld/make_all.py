@@ -4,7 +4,7 @@ Stages in order: vae, detector, transformer (each resumes where an earlier call 
 stage whose result exists and is newer than what it is made from is skipped; --from STAGE makes it and all later ones
 again, from scratch. Several GPUs share the two long trainings, which then take that much less time.
 
-A call may be short: --stop-after MINUTES ends it in time, and the same command goes on. With --carry DIR it goes on on
+A call can be short: --stop-after MINUTES ends it in time, and the same command resumes. With --carry DIR it resumes on
 another machine, too: at its end a call leaves there all that the next one needs, in at most eight files of less than 16
 MiB each, and a call that finds such a folder starts from it. --trial runs everything at a tiny size, on a CPU too.
 """
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results")
 MINUTES = {"vae": 14.0, "detector": 5.0, "transformer": 40.0}
 """Training time of each model, in minutes of one GPU (an H100 or better)."""
-START_MINUTES = 1.0
+START_MINUTES = 1.5
 """What a training takes before its clock starts: imports, and the measurement of latents."""
 LEAST_MINUTES = 1.0
 """No stage is begun with less time than this."""
@@ -211,7 +211,7 @@ def make(
         left = clock.left()
         needed = LEAST_MINUTES + (START_MINUTES if stage.minutes is not None else 0)
         if left is not None and left < needed:
-            print(f"{stage.name}: not begun, {left:.1f} minutes are left; run the same command to go on", flush=True)
+            print(f"{stage.name}: not begun, {left:.1f} minutes are left; run the same command to resume", flush=True)
             break
         stage.prepare(redo)
         print(f"{stage.name}: {shlex.join(stage.command)}", flush=True)
@@ -219,7 +219,7 @@ def make(
         run(stage, None if left is None else left - START_MINUTES)
         minutes = f"{(time.monotonic() - started) / 60:.1f} min"
         if not stage.is_trained():
-            print(f"{stage.name}: {minutes}, not complete; run the same command to go on", flush=True)
+            print(f"{stage.name}: {minutes}, not complete; run the same command to resume", flush=True)
             break
         _install(stage)
         made.append(stage.name)
@@ -243,7 +243,7 @@ def carry(todo: Sequence[Stage], recipe: Recipe, folder: Path) -> None:
     if gates.is_done():
         files.append(Path(shutil.copyfile(gates.result, folder / gates.result.name)))
     size = sum(file.stat().st_size for file in files)
-    print(f"{folder}: {len(files)} files, {size / 2**20:.1f} MiB, to go on with elsewhere", flush=True)
+    print(f"{folder}: {len(files)} files, {size / 2**20:.1f} MiB, to resume from elsewhere", flush=True)
 
 
 def _short(path: Path) -> Path:

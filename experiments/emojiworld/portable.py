@@ -1,8 +1,8 @@
-"""The state of unfinished and finished trainings as a few small files, to go on with on another machine.
+"""The state of unfinished and finished trainings as a few small files, to resume from on another machine.
 
 A folder holds carry.json and shards of at most SHARD_BYTES: of a finished training its result, of an unfinished one its
 weights and their average, in half precision; and the small JSON files of both. Optimizer states stay behind: a run that
-goes on without them warms up its learning rate again. Eight files hold a whole family.
+resumes without them warms up its learning rate again. Eight files hold a whole family.
 """
 
 from __future__ import annotations

@@ -110,14 +110,14 @@ def _facts(layout: Layout) -> str:
     moves = sorted((thing.noun, _move(thing)) for thing in things)
     side = ""
     if len(things) == 2 and "" in (move for _, move in moves):
-        (ax, ay), (bx, by) = (_centre(thing, 0.5) for thing in things)
+        (ax, ay), (bx, by) = (_center(thing, 0.5) for thing in things)
         across = abs(ax - bx) >= abs(ay - by)
         side = ("left" if ax < bx else "right") if across else ("above" if ay < by else "below")
     return json.dumps([moves, side])
 
 
 def _move(thing: LayoutObject) -> str:
-    (ax, ay), (bx, by) = _centre(thing, thing.visible[0]), _centre(thing, thing.visible[1])
+    (ax, ay), (bx, by) = _center(thing, thing.visible[0]), _center(thing, thing.visible[1])
     dx, dy = bx - ax, by - ay
     if max(abs(dx), abs(dy)) < LEAST_MOVE:
         return ""
@@ -126,7 +126,7 @@ def _move(thing: LayoutObject) -> str:
     return "up" if dy < 0 else "down"
 
 
-def _centre(thing: LayoutObject, time: float) -> tuple[float, float]:
+def _center(thing: LayoutObject, time: float) -> tuple[float, float]:
     box = thing.box_at(time)
     assert box is not None
     return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2

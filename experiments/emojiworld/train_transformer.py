@@ -82,7 +82,7 @@ def load_vae(folder: Path, family: Family = FAMILIES["wan"]) -> nn.Module:
 
 
 class LatentEncoder:
-    """Renders scenes and encodes them with the trained VAE, normalised as the pipeline normalises.
+    """Renders scenes and encodes them with the trained VAE, normalized as the pipeline normalizes.
 
     ``normalization`` holds those entries of the VAE's configuration: as an exported pipeline states them, else measured
     on 256 clips.

@@ -24,7 +24,7 @@ from experiments.emojiworld.muon import StackedMuon
 SAVE_SECONDS = 60.0
 """How much training a killed run can lose."""
 WARM_UP = 200
-"""Steps until the learning rate is at its peak, at the start and where a run goes on without its optimizer state."""
+"""Steps until the learning rate is at its peak, at the start and after a run resumes without its optimizer state."""
 
 
 def join_processes() -> str:

@@ -40,5 +40,5 @@ def encode(vae: AutoencoderKLWan, video: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decode(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
-    """Latents (as `encode` gives them, not normalised) -> video, not clamped."""
+    """Latents (as `encode` gives them, not normalized) -> video, not clamped."""
     return vae.decoder(vae.post_quant_conv(latents), first_chunk=True)

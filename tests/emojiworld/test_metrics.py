@@ -61,7 +61,7 @@ def test_displacement_is_the_net_move_of_the_likeliest() -> None:
     frames = moving(CAT, (0.2, 0.5), (0.6, 0.4))
     for frame in frames:
         frame.append(at(CAT, 0.9, 0.9, score=0.4))  # a second, less likely cat changes nothing
-    # The means of the first and last two of five centres.
+    # The means of the first and last two of five centers.
     assert metrics.displacement(frames, CAT) == pytest.approx((0.3, -0.075))
 
 

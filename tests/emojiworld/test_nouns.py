@@ -42,7 +42,7 @@ def test_every_sprite_has_ink_in_its_middle_and_differs_from_the_others() -> Non
     alpha = sprites()[:, 3]
     ink = (alpha > 0.5).mean((1, 2))
     assert ink.min() > 0.15, NOUNS[int(ink.argmin())].name
-    # Boxes are taken to be centred on the sprite.
+    # Boxes are taken to be centered on the sprite.
     for axis in (1, 2):
         spans = (alpha > 0.3).any(axis)
         first, last = spans.argmax(1), SPRITE - 1 - spans[:, ::-1].argmax(1)

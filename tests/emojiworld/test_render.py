@@ -23,7 +23,7 @@ def shown_box(labels: np.ndarray, noun: int) -> np.ndarray:
     return np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
 
 
-def shown_centre(labels: np.ndarray, noun: int) -> np.ndarray:
+def shown_center(labels: np.ndarray, noun: int) -> np.ndarray:
     box = shown_box(labels, noun)
     return (box[:2] + box[2:]) / 2
 
@@ -64,12 +64,12 @@ def test_movers_move_as_told(rendered: Rendered) -> None:
         for noun, direction in scene.facts.directions:
             seen += 1
             axis, sign = signs[direction]
-            centres = np.stack([shown_centre(frame, noun) for frame in labels])
-            move = centres[-1] - centres[0]
+            centers = np.stack([shown_center(frame, noun) for frame in labels])
+            move = centers[-1] - centers[0]
             # Vertical moves are short: the picture is 64 pixels high, and things are up to 30.
             assert sign * move[axis] > (20 if axis == 0 else 12), (scene.facts, move)
             assert abs(move[1 - axis]) < 3
-            steps = sign * np.diff(centres[:, axis])
+            steps = sign * np.diff(centers[:, axis])
             assert steps.min() > -0.6  # steady, but for whole pixels
     assert seen == 16
 

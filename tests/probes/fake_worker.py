@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-behaviour = sys.argv[1]
+behavior = sys.argv[1]
 for line in sys.stdin:
     folder = Path(line.strip())
     job = json.loads((folder / "job.json").read_text())
@@ -17,21 +17,21 @@ for line in sys.stdin:
     with np.load(folder / "video.npz", allow_pickle=False) as arrays:
         video = arrays["video"]
     assert video.dtype == np.uint8
-    if behaviour == "dies":
+    if behavior == "dies":
         print("out of luck", file=sys.stderr)
         sys.exit(3)
-    # Each phrase's mask is one colour channel above the number of the phrase's letters.
+    # Each phrase's mask is one color channel above the number of the phrase's letters.
     masks = np.stack([video[..., i] > len(phrase) for i, phrase in enumerate(job["phrases"])])
     done = {"version": 1, "weights": f"fake, process {os.getpid()}"}
-    if behaviour == "refuses":
+    if behavior == "refuses":
         done = {"version": 1, "error": "ValueError: no weights"}
-    elif behaviour == "other version":
+    elif behavior == "other version":
         done["version"] = 2
-    elif behaviour == "wrong shape":
+    elif behavior == "wrong shape":
         masks = masks[:, 1:]
-    elif behaviour == "pickles":
+    elif behavior == "pickles":
         masks = np.array([{"a": 1}], dtype=object)
     np.savez(folder / "masks.npz", masks=masks, allow_pickle=True)
-    if behaviour != "silent":
+    if behavior != "silent":
         (folder / "done.json").write_text(json.dumps(done))
     print("done", flush=True)

@@ -163,6 +163,7 @@ def test_the_scripts_know_these_arguments(stage: Stage, monkeypatch: pytest.Monk
 
 
 def test_a_call_ends_in_time_and_the_next_goes_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_all, "START_MINUTES", 1.0)
     now = [0.0]
     monkeypatch.setattr(make_all.time, "monotonic", lambda: 60 * now[0])
 
