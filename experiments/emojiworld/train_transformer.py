@@ -84,16 +84,18 @@ def load_vae(folder: Path, family: Family = FAMILIES["wan"]) -> nn.Module:
 class LatentEncoder:
     """Renders scenes and encodes them with the trained VAE, normalized as the pipeline normalizes.
 
-    ``normalization`` holds those entries of the VAE's configuration: as an exported pipeline states them, else measured
-    on 256 clips.
+    ``normalization`` holds those entries of the VAE's configuration: as an exported pipeline or the file `kept` states
+    them, else measured on 256 clips. A transformer that resumes must get those that it began with.
     """
 
-    def __init__(self, vae_folder: Path, device: str, family: Family = FAMILIES["wan"]) -> None:
+    def __init__(
+        self, vae_folder: Path, device: str, family: Family = FAMILIES["wan"], kept: Path | None = None
+    ) -> None:
         self.device, self.family = device, family
         self.vae = family.prepare_vae(load_vae(vae_folder, family).to(device).eval())
         self.renderer = Renderer(device)
         self.mean, self.std = self._channels(0.0), self._channels(1.0)
-        stated = (vae_folder / "vae" / "config.json", vae_folder / NORMALIZATION)
+        stated = (vae_folder / "vae" / "config.json", *([kept] if kept is not None else []))
         known = next((json.loads(file.read_text()) for file in stated if file.exists()), None)
         if known is None:
             latents = torch.cat([self(clip_scenes(seed, 32), frame_times(FRAMES)) for seed in range(8)])
@@ -101,9 +103,9 @@ class LatentEncoder:
         self.mean, self.std = (self._channels(values) for values in family.statistics(known))
         self.normalization = {name: known[name] for name in family.normalized_by}
 
-    def save_normalization(self, folder: Path) -> None:
-        """Keep it beside the transformer that is trained with it, for its export."""
-        (folder / NORMALIZATION).write_text(json.dumps(self.normalization) + "\n")
+    def save_normalization(self, file: Path) -> None:
+        """Keep it beside the transformer that is trained with it, for its export and for a run that resumes."""
+        file.write_text(json.dumps(self.normalization) + "\n")
 
     def _channels(self, values: list[float] | float) -> Tensor:
         return torch.tensor(values, device=self.device).view(1, -1, 1, 1, 1)
@@ -241,7 +243,8 @@ def main() -> None:
     device = join_processes()
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    encoder = LatentEncoder(options.vae, device, family)  # before the clock starts
+    kept = options.out / NORMALIZATION
+    encoder = LatentEncoder(options.vae, device, family, kept)  # before the clock starts
     model = TextToVideo(family).to(device)
     if options.weights:
         model.load(options.weights)
@@ -252,7 +255,7 @@ def main() -> None:
         for block in (*getattr(model.transformer, family.blocks), *text_encoder.encoder.block):
             block.compile(dynamic=False)
     if run.rank == 0:
-        encoder.save_normalization(options.out)
+        encoder.save_normalization(kept)
     rng = random.Random(options.seed + run.step)  # the kind of step is the same on every GPU, what is in it is not
     seed = options.seed + run.step + run.rank * 1_000_003
     torch.manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,3 +52,20 @@ def test_going_on_from_the_checkpoint_starts_at_its_loss() -> None:
             model(latents, packed["tokens"].long(), packed["roles"], 64, 2.0)[0].item() for model in (fresh, trained)
         ]
     assert losses[1] < 0.4 < losses[0]
+
+
+def test_a_run_that_resumes_keeps_its_normalization(tmp_path: Path) -> None:
+    """Measured again on another machine it would differ in the last digits, and the export would not fit."""
+    from safetensors.torch import save_file
+
+    from experiments.emojiworld.families import FAMILIES
+
+    torch.manual_seed(0)
+    weights = FAMILIES["wan"].build_vae().state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, tmp_path / "ema.safetensors")
+    known = {"latents_mean": [0.25] * 16, "latents_std": [1.5] * 16}
+    (tmp_path / "kept.json").write_text(json.dumps(known))
+    encoder = LatentEncoder(tmp_path, "cpu", kept=tmp_path / "kept.json")
+    assert encoder.normalization == known
+    encoder.save_normalization(tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text()) == known
