@@ -143,18 +143,18 @@ def test_base_equals_stock_diffusers_as_it_loads_by_itself(folder: Path) -> None
     """Without a dtype: what the folder says of itself counts."""
     pipe = getattr(diffusers, PARTS[folder.name]["pipeline"]).from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
-    size = {"height": 32, "width": 48, "max_sequence_length": 64}
+    size = {"height": 64, "width": 96, "max_sequence_length": 64}
     theirs = pipe(
         "A dog",
         **size,
-        num_frames=9,
+        num_frames=17,
         num_inference_steps=2,
         guidance_scale=2.5,
         generator=torch.Generator().manual_seed(3),
         output_type="latent",
     ).frames
     runner = TTOM(folder.name, device="cpu")
-    sampler = replace(runner.settings.sampler, **size, frames=9, steps=2, guidance_scale=2.5)
+    sampler = replace(runner.settings.sampler, **size, frames=17, steps=2, guidance_scale=2.5)
     tto = replace(runner.settings.tto, guided_steps=1)
     ours = runner.generate("A dog", "base", 3, settings=replace(runner.settings, sampler=sampler, tto=tto)).latents
     assert torch.equal(ours, theirs)
