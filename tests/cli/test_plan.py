@@ -96,7 +96,7 @@ def test_a_file_of_prompts_then_its_stream(
     assert len(list(out.glob("*.gif"))) == 2
     assert Image.open(tmp_path / "sheet.png").format == "PNG"
     printed = capsys.readouterr()
-    assert "2 of 3 planned, 1 of them by the rules instead of the LLM" in printed.out
+    assert "2 of 3 planned, 1 of them by the rules planner instead of the LLM" in printed.out
     assert "0002-slowly-and-beautifully was refused" in printed.err
     done = main(["stream", str(out / "prompts.jsonl"), "--method", "base", "--out", str(tmp_path / "videos"), *small])
     assert done == 0

@@ -60,7 +60,7 @@ def test_what_is_left_out_is_counted_and_recorded(
     assert [row["left_out"] for row in rows][:2] == [[], ["bus (no box, left to the video model)"]]
     assert [bool(row["cut_off"]) for row in rows] == [False, False, True]
     assert "note: 1 of 3 prompts have an end that the model does not read (cut_off in the record)" in notes
-    assert "prompts have things without a box (left_out in the record)" in notes
+    assert "prompts have words that their layouts leave out (left_out in the record)" in notes
 
 
 def test_a_stream_learns_and_a_second_call_makes_nothing(
