@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ttom.errors import UserError
+from ttom.layout.limits import parse_json, read_text
 
 FORMATS = (".txt", ".jsonl", ".csv")
 SLUG_LENGTH = 48
@@ -63,7 +63,9 @@ def read_prompts(path: Path) -> list[StreamPrompt]:
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise UserError(f"{path} has the ending {path.suffix or 'none'}", expected=f"one of {', '.join(FORMATS)}")
-    rows = {".txt": _text_rows, ".jsonl": _json_rows, ".csv": _csv_rows}[kind](path, _read(path))
+    rows = {".txt": _text_rows, ".jsonl": _json_rows, ".csv": _csv_rows}[kind](
+        path, read_text(path, "the prompts file", expected="a text file in UTF-8")
+    )
     prompts = [_prompt(path, number, line, row) for number, (line, row) in enumerate(rows, start=1)]
     if not prompts:
         raise UserError(f"{path} holds no prompts", expected="at least one prompt")
@@ -73,17 +75,6 @@ def read_prompts(path: Path) -> list[StreamPrompt]:
         names = ", ".join(map(repr, twice))
         raise UserError(f"{path} has more than one prompt with the id {names}", expected="ids that occur once")
     return prompts
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
-    except FileNotFoundError:
-        raise UserError(f"the prompts file {path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"the prompts file {path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not in UTF-8", remedy="save it as UTF-8") from None
 
 
 def _text_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -97,7 +88,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not words.strip():
             continue
         try:
-            row = json.loads(words)
+            row = parse_json(words)
         except ValueError as error:
             raise UserError(f"{path}, line {line} is not JSON: {error}", expected='{"prompt": "..."}') from None
         if not isinstance(row, dict):

@@ -211,7 +211,10 @@ def _notes(rows: list[Row], refused: list[Row], command: Stream) -> Iterator[str
     unknown = list(dict.fromkeys(word for row in rows for word in row.get("unknown_words", ())))
     if unknown:
         yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the videos comes of it"
-    for field, what in (("left_out", "words that their layouts leave out"), ("cut_off", "an end that the model does not read")):
+    for field, what in (
+        ("left_out", "words that their layouts leave out"),
+        ("cut_off", "an end that the model does not read"),
+    ):
         count = sum(bool(row.get(field)) for row in rows)
         if count:
             yield f"{count} of {len(rows)} prompts have {what} ({field} in the record)"
