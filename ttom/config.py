@@ -278,7 +278,7 @@ class MemoryConfig:
     embedder: str = "backbone"
     """What embeds the keys: "backbone" (its text encoder), "clip", or a Hub id or folder."""
     index: str = "Flat"
-    """FAISS index: "Flat" is exact; "HNSW32" or "IVF1024,PQ32" for very many entries."""
+    """FAISS index: "Flat" is exact; "HNSW32" or "IVF1024,Flat" for very many entries."""
     index_gpu: bool = False
     """Keep the index on a GPU (needs faiss-gpu)."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"

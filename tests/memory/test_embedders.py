@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
 import shutil
 import sys
@@ -20,7 +22,7 @@ from tests.tiny import tiny_pipeline, tiny_tokenizer
 from ttom.backbones import load_backbone
 from ttom.backbones.wan import WanBackbone
 from ttom.errors import UserError
-from ttom.memory import embedders
+from ttom.memory import embedding
 from ttom.memory.embedders import BackboneEmbedder, ClipEmbedder, SentenceEmbedder, TextEmbedder, load_embedder
 
 TEXTS = ["a dog moves left", "two cats", "the red balloon moves from right to left above three blue houses."]
@@ -286,6 +288,36 @@ def test_sentence_transformers(tmp_path: Path) -> None:
 
 
 def test_only_a_sample_of_a_large_weight_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedders, "HASHED_VALUES", 100)
-    assert len(embedders._sample(torch.zeros(12, 34))) == 2 * 82  # bytes of every fifth value
-    assert len(embedders._sample(torch.zeros(100))) == 2 * 100
+    monkeypatch.setattr(embedding, "HASHED_VALUES", 100)
+    assert len(embedding._sample(torch.zeros(12, 34))) == 2 * 82  # bytes of every fifth value
+    assert len(embedding._sample(torch.zeros(100))) == 2 * 100
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_in_the_folder_never_runs_and_no_question_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """With "y" on stdin, the Python file that a tokenizer's auto_map names once ran."""
+    folder = save_clip(tmp_path / "clip")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["auto_map"] = {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}
+    settings["tokenizer_class"] = settings["tokenizer_class"] if known else "Evil"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Evil: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\n"))
+    if known:
+        assert load_embedder(str(folder)).dimension == 12
+    else:
+        with contextlib.suppress(UserError):
+            load_embedder(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_modules_outside_the_folder_are_refused(tmp_path: Path, any_package: None) -> None:
+    save_clip(tmp_path / "other")
+    (tmp_path / "model").mkdir()
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": "../other"}]
+    (tmp_path / "model" / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(UserError, match="sentence"):
+        load_embedder(str(tmp_path / "model"))

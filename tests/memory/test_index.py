@@ -46,9 +46,7 @@ def check_row(keys: dict[int, np.ndarray], query: np.ndarray, values: np.ndarray
     assert (np.diff(values) <= 0).all()
 
 
-@pytest.mark.parametrize(
-    "factory", ["Flat", "HNSW32", "IVF4,Flat", "L2norm,Flat", "OPQ4_16,IVF4,Flat", "IVF4,SQ8,RFlat"]
-)
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32", "IVF4,Flat"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_changes_against_a_dictionary(factory: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -80,28 +78,6 @@ def test_random_changes_against_a_dictionary(factory: str, seed: int) -> None:
                 assert hits[-1] == 1
     assert rebuilt, "the case never rebuilds the index"
     assert np.mean(hits) > 0.97
-
-
-LOSSY = ("PQ8x4", "IVF4,PQ8x4", "SQ8", "HNSW32_SQ8", "PCA8,Flat", "IVF4,PQ8x4fs", "IVF4,SQ4")
-
-
-@pytest.mark.parametrize("factory", LOSSY)
-def test_rebuilding_a_lossy_kind_changes_no_code(factory: str) -> None:
-    """A key's similarity to a query is the same after others have gone, though it is not the exact one."""
-    rng = np.random.default_rng(2)
-    index = VectorIndex(D, factory)
-    count = max(500, index.training_size)
-    index.add(np.arange(count), unit(rng, count))
-    assert index.trained
-    query = unit(rng, 1)
-    values, ids = index.search(query, count)
-    before = dict(zip(ids[0].tolist(), values[0].tolist(), strict=True))
-    for start in range(0, count - 100, 50):
-        index.remove(range(start, min(start + 50, count - 100)))
-    assert len(index._dead) < (count - 100) / 4, "the case is meant to rebuild the index"
-    values, ids = index.search(query, 100)
-    assert sorted(ids[0].tolist()) == list(range(count - 100, count))
-    np.testing.assert_allclose(values[0], [before[i] for i in ids[0].tolist()], atol=1e-5)
 
 
 def test_flat_equals_numpy() -> None:
@@ -142,7 +118,7 @@ def test_no_row_runs_dry_while_keys_are_live(factory: str) -> None:
         assert np.isneginf(values[ids < 0]).all()
 
 
-@pytest.mark.parametrize("factory", ["Flat", "HNSW32", "IVF2,Flat", "RR16,IVF2,Flat", *LOSSY])
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32", "IVF2,Flat"])
 def test_few_dead_are_never_found(factory: str) -> None:
     rng = np.random.default_rng(6)
     index = VectorIndex(D, factory)
@@ -153,9 +129,8 @@ def test_few_dead_are_never_found(factory: str) -> None:
     assert index.search(vectors[:MIN_DEAD], 10)[1].min() >= MIN_DEAD
     index.add(np.array([5]), vectors[7:8])  # an id comes back with another vector
     assert 5 in index and 7 not in index and 5 in index.search(vectors[7:8], 50)[1]
-    if factory not in LOSSY:
-        values, ids = index.search(vectors[7:8], 1)
-        assert ids.item() == 5 and values.item() == pytest.approx(1, abs=1e-5)
+    values, ids = index.search(vectors[7:8], 1)
+    assert ids.item() == 5 and values.item() == pytest.approx(1, abs=1e-5)
 
 
 def test_waits_for_enough_to_train_on() -> None:
@@ -178,17 +153,7 @@ def test_waits_for_enough_to_train_on() -> None:
     assert index.search(vectors[:1], 2)[1].tolist() == [[1, -1]]
 
 
-@pytest.mark.parametrize(
-    "factory, size",
-    [
-        ("Flat", 0),
-        ("HNSW32", 0),
-        ("SQ8", 39),
-        ("IVF1000,Flat", 39000),
-        ("IVF16,PQ8", 39 * 256),
-        ("L2norm,IVF4,Flat", 156),
-    ],
-)
+@pytest.mark.parametrize("factory, size", [("Flat", 0), ("HNSW32", 0), ("HNSW8,Flat", 0), ("IVF1000,Flat", 39000)])
 def test_training_size(factory: str, size: int) -> None:
     assert VectorIndex(D, factory).training_size == size
 
@@ -210,12 +175,15 @@ def test_nbytes_counts_the_vectors() -> None:
     assert 1000 * 64 * 4 < index.nbytes() < 1000 * 64 * 4 + 1000 * 250
 
 
-@pytest.mark.parametrize("factory", ["nonsense", "", "IVF0,Flat", "PQ7", "HNSW32_PQ8", "IDMap2,Flat", "NSG16", "LSH"])
-def test_bad_factory(factory: str) -> None:
+@pytest.mark.parametrize(
+    "factory",
+    ["nonsense", "", "IVF0,Flat", "IVF4", "PQ8", "IVF1024,PQ32", "HNSW32_PQ8", "IDMap2,Flat", "NSG16", "LSH",
+     "PCA8,Flat", "Flat" * 10_000, "IVF99999999999,Flat", "HNSW٣"],
+)  # fmt: skip
+def test_other_kinds_of_faiss_are_refused(factory: str) -> None:
     with pytest.raises(UserError, match="HNSW32") as caught:
         VectorIndex(D, factory)
-    assert repr(factory) in str(caught.value) and "IVF256,Flat" in str(caught.value)
-    assert "faiss::" not in str(caught.value)
+    assert factory[:20] in str(caught.value) and "IVF256,Flat" in str(caught.value) and len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("shape", [(3, D + 1), (D,), (1, 3, D)])

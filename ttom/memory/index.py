@@ -18,16 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ttom.errors import UserError
+from ttom.errors import SetupError, UserError
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
-EXAMPLES = '"Flat", "HNSW32", "IVF256,Flat" or "IVF1024,PQ32"'
-POINTS_PER_CENTROID = 39  # what FAISS asks of k-means before it warns
+KINDS = '"Flat", "HNSW32" (or another number of links) or "IVF256,Flat" (or another number of lists)'
+_FACTORY = re.compile(r"Flat|HNSW(?P<links>[1-9]\d{0,2})(,Flat)?|IVF(?P<lists>[1-9]\d{0,6}),Flat", re.ASCII)
+POINTS_PER_LIST = 39  # what FAISS asks of k-means before it warns
 MAX_DEAD_SHARE = 0.2  # of all slots; a rebuild then costs at most 4 insertions a removal
 MIN_DEAD = 32  # fewer dead slots are not worth a rebuild
-EF_SEARCH = 128  # candidates that HNSW keeps; fewer lose neighbours in tight clusters (64: recall .97 for .995)
+EF_SEARCH = 128  # candidates that HNSW keeps; fewer lose neighbors in tight clusters (64: recall .97 for .995)
 MIN_PROBES = 8
 PROBED_SHARE = 1 / 16  # of the lists of an IVF index
 GPU_MAX_RESULTS = 2048  # of one query
@@ -38,24 +39,22 @@ class VectorIndex:
     """Keys under 64-bit ids, searched by inner product (the cosine, where keys and queries are unit vectors).
 
     A removed or replaced key leaves a dead slot, which no search returns. Once more than a fifth of the slots (and more
-    than 32) are dead, the index is rebuilt without them. Kinds that keep the vectors (Flat, HNSW32, IVF...,Flat) lose
-    nothing by that; quantised IVF kinds (IVF...,PQ...) drop the dead codes in place; other lossy kinds (PQ..., SQ...)
-    are rebuilt from their decoded vectors, and training is never repeated. To train anew on today's keys, fill a new
-    index from the store. Kinds that start with PCA subtract the mean key: their similarities are no cosines.
+    than 32) are dead, the index drops them. All kinds keep the vectors as they are, so nothing is lost by that.
 
-    Kinds that need training (IVF, PQ, SQ, OPQ) search the keys exactly until `training_size` of them are live: 39 for
-    each centroid of the lists or of the sub-quantisers, as FAISS wants. They are trained then, once, on those.
+    An IVF index searches the keys exactly until 39 for each list are live, as FAISS wants. It is trained then, once,
+    on those. To train anew on today's keys, fill a new index from the store.
 
     Not safe to change from several threads at once.
 
     Args:
         dimension: d, of every key and query.
-        factory: Any string of faiss.index_factory that takes the inner product and grows (NSG does not).
+        factory: "Flat" is exact; "HNSW<links>" is a graph, for more than some 50,000 keys; "IVF<lists>,Flat" looks
+            through some of its lists, for a million.
         gpu: Keep the trained index on the first GPU: Flat and IVF kinds only. A search for more than 2048 keys, dead
             slots included, goes to a copy in main memory, which is slow.
 
     Raises:
-        UserError: FAISS is missing or lacks a GPU, or the factory string is not one that it can use.
+        UserError: FAISS is missing or lacks a GPU, or the factory string is none of these.
     """
 
     def __init__(self, dimension: int, factory: str = "Flat", *, gpu: bool = False) -> None:
@@ -63,8 +62,8 @@ class VectorIndex:
         self._faiss = _import_faiss()
         self._gpu = _gpu_resources(self._faiss) if gpu else None
         target = _build(self._faiss, dimension, factory)
-        self.training_size = _training_size(self._faiss, target)
-        self._keeps_ids = self._kind(target) == "ivf"
+        self._is_ivf = isinstance(target, self._faiss.IndexIVF)
+        self.training_size = POINTS_PER_LIST * int(target.nlist) if self._is_ivf else 0
         target = self._place(target)
         # Until there is enough to train on, an exact index stands in for the one that was asked for.
         self._waiting: Any = None if target.is_trained else target
@@ -160,10 +159,9 @@ class VectorIndex:
 
     def _nearest(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
         """Similarities and live slots ``(q, k)``, by the index as it is; slot -1 where it found no more."""
-        kind = self._kind(self._index)
-        if kind != "other":
-            return self._index.search(vectors, k, params=self._parameters(self._index, kind, k))
-        # No selector is to be had: the dead are searched with the living and dropped.
+        if self._gpu is None or not self.trained:
+            return self._index.search(vectors, k, params=self._parameters(self._index, k))
+        # GPU kinds take no selector: the dead are searched with the living and dropped.
         count = min(k + len(self._dead), int(self._index.ntotal))
         index = self._index if count <= GPU_MAX_RESULTS else self._on_cpu()
         found, slots = index.search(vectors, count)
@@ -175,40 +173,27 @@ class VectorIndex:
 
     def _nearest_of_all(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
         """The same with no key left out, slow: every list of an IVF index, else the stored vectors one by one."""
-        if self._keeps_ids and self.trained:
+        if self._is_ivf and self.trained:
             index = self._on_cpu()
-            every = self._faiss.extract_index_ivf(index).nlist
-            return index.search(vectors, k, params=self._parameters(index, "ivf", k, probes=every))
+            return index.search(vectors, k, params=self._parameters(index, k, probes=int(index.nlist)))
         live = self._live_slots()
         exact = self._faiss.IndexFlatIP(self.dimension)
         exact.add(self._vectors(live))
         found, rows = exact.search(vectors, k)
         return found, live[rows]
 
-    def _parameters(self, index: Any, kind: str, k: int, probes: int | None = None) -> Any:
+    def _parameters(self, index: Any, k: int, probes: int | None = None) -> Any:
+        """Keep the dead out of a search, and let it look far enough."""
         faiss = self._faiss
         chosen: dict[str, Any] = {}
         if self._dead:
             dead = np.fromiter(self._dead, dtype=np.int64, count=len(self._dead))
             chosen["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(dead))
-        if kind == "flat":
-            return faiss.SearchParameters(**chosen)
-        if kind == "hnsw":
+        if isinstance(index, faiss.IndexIVF):
+            return faiss.SearchParametersIVF(nprobe=probes or int(index.nprobe), **chosen)
+        if isinstance(index, faiss.IndexHNSW):
             return faiss.SearchParametersHNSW(efSearch=max(EF_SEARCH, 2 * k), **chosen)
-        lists = faiss.SearchParametersIVF(nprobe=probes or faiss.extract_index_ivf(index).nprobe, **chosen)
-        if isinstance(index, faiss.IndexPreTransform):
-            return faiss.SearchParametersPreTransform(index_params=lists)
-        return lists
-
-    def _kind(self, index: Any) -> str:
-        """How dead slots are kept out of a search: by the parameters of a "flat", "hnsw" or "ivf" index, or "other"."""
-        faiss = self._faiss
-        inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
-        if isinstance(inner, faiss.IndexIVF):
-            return "ivf"
-        if type(index) in (faiss.IndexFlat, faiss.IndexFlatIP):
-            return "flat"
-        return "hnsw" if isinstance(index, faiss.IndexHNSW) else "other"
+        return faiss.SearchParameters(**chosen)
 
     def _train(self, ids: Ids, vectors: Floats) -> None:
         """Put the waiting index in place, trained on what is live and what comes, and fill it with both."""
@@ -222,7 +207,7 @@ class VectorIndex:
 
     def _append(self, ids: Ids, vectors: Floats) -> None:
         first = len(self._labels)
-        if self._keeps_ids and self.trained:
+        if self._is_ivf and self.trained:
             self._index.add_with_ids(vectors, np.arange(first, first + len(ids), dtype=np.int64))
         else:
             self._index.add(vectors)
@@ -241,8 +226,7 @@ class VectorIndex:
         count = len(self._dead)
         if count <= MIN_DEAD or count <= MAX_DEAD_SHARE * (len(self) + count):
             return
-        if self._keeps_ids and self.trained:
-            # The codes of the living stay as they are: decoding and adding again would move some to other lists.
+        if self._is_ivf and self.trained:
             index = self._on_cpu()
             index.remove_ids(self._faiss.IDSelectorBatch(np.array(sorted(self._dead), dtype=np.int64)))
             self._index = self._place(index)
@@ -267,7 +251,7 @@ class VectorIndex:
         return np.array([self._labels[slot] for slot in slots.tolist()], dtype=np.int64)
 
     def _vectors(self, slots: Ids) -> Floats:
-        """Stored vectors ``(n, d)`` of ascending slots, decoded; of an index that numbers its vectors from 0."""
+        """Stored vectors ``(n, d)`` of ascending slots, of an index that numbers its vectors from 0."""
         index = self._on_cpu()
         out = np.empty((len(slots), self.dimension), dtype=np.float32)
         for start in range(0, int(index.ntotal), _CHUNK):
@@ -323,7 +307,7 @@ def _import_faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise UserError(
+        raise SetupError(
             f"FAISS cannot be imported: {error}", expected="the package faiss", remedy="pip install faiss-cpu"
         ) from error
     return faiss
@@ -336,7 +320,7 @@ def _gpu_resources(faiss: Any) -> Any:
         problem = "FAISS finds no GPU"
     else:
         return faiss.StandardGpuResources()
-    raise UserError(
+    raise SetupError(
         f"a GPU index was asked for, but {problem}",
         expected="FAISS built for CUDA, and a CUDA device",
         remedy="pip uninstall faiss-cpu, then pip install faiss-gpu; or leave the GPU off",
@@ -344,57 +328,20 @@ def _gpu_resources(faiss: Any) -> Any:
 
 
 def _build(faiss: Any, dimension: int, factory: str) -> Any:
-    """The index of a factory string, empty. Raises UserError if FAISS cannot make it, or not for inner products."""
-    try:
-        index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
-    except (RuntimeError, TypeError) as error:
-        raise _factory_error(factory, f"FAISS cannot make it for dimension {dimension}: {_reason(error)}") from error
-    lists = faiss.try_extract_index_ivf(index)
-    if lists is not None:
-        lists = faiss.downcast_index(lists)
-        if lists.nlist < 1:
-            raise _factory_error(factory, "it has no lists")
-        lists.nprobe = min(int(lists.nlist), max(MIN_PROBES, round(lists.nlist * PROBED_SHARE)))
-    if index.metric_type != faiss.METRIC_INNER_PRODUCT:  # FAISS drops the metric for some kinds, HNSW32_PQ16 for one
-        raise _factory_error(factory, "FAISS makes it for Euclidean distance only")
-    if type(index).__name__.startswith(("IndexIDMap", "IndexNSG", "IndexNNDescent")):
-        raise _factory_error(factory, "ids are kept here already (IDMap), or it cannot grow (NSG, NNDescent)")
+    """The index of a factory string, empty. Raises UserError for a string that is none of KINDS."""
+    found = _FACTORY.fullmatch(factory)
+    if found is None:
+        raise SetupError(
+            f"the index {factory!r:.100} cannot be used",
+            expected=KINDS,
+            remedy='take "Flat" below some 50,000 entries, where exact search is fast enough',
+        )
+    index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+    if isinstance(index, faiss.IndexIVF):
+        index.nprobe = min(int(index.nlist), max(MIN_PROBES, round(index.nlist * PROBED_SHARE)))
     return index
-
-
-def _factory_error(factory: str, why: str) -> UserError:
-    return UserError(
-        f"the index factory string {factory!r} cannot be used: {why}",
-        expected=f"a string of faiss.index_factory, such as {EXAMPLES}",
-        remedy='take "Flat" below some 100,000 keys, where exact search is fast enough',
-    )
 
 
 def _reason(error: Exception) -> str:
     """What a FAISS exception says, without the C++ signature before it."""
     return re.sub(r"^Error in .* at \S+:\d+: (Error: )?", "", " ".join(str(error).split()))[:200]
-
-
-def _training_size(faiss: Any, index: Any) -> int:
-    """Vectors wanted before training: 39 for each centroid of the largest k-means in the index; 0 if none."""
-    index = faiss.downcast_index(index)
-    if index.is_trained:
-        return 0
-    size = POINTS_PER_CENTROID
-    if isinstance(index, faiss.IndexIVF):
-        size = POINTS_PER_CENTROID * int(index.nlist)
-    quantizer = getattr(index, "pq", None)
-    if quantizer is not None:
-        size = max(size, POINTS_PER_CENTROID * int(quantizer.ksub))
-    elif _transform_learns(faiss, index) or hasattr(index, "rq") or hasattr(index, "lsq"):
-        size = max(size, POINTS_PER_CENTROID * 256, int(index.d))  # codebooks of 8 bits, or a rotation of d columns
-    for name in ("index", "base_index", "storage"):
-        part = getattr(index, name, None)
-        if part is not None:
-            size = max(size, _training_size(faiss, part))
-    return size
-
-
-def _transform_learns(faiss: Any, index: Any) -> bool:
-    is_one = isinstance(index, faiss.IndexPreTransform)
-    return is_one and not all(index.chain.at(i).is_trained for i in range(index.chain.size()))
