@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import pickle
-import sqlite3
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.memory.memories import MODULE, OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put, state
+from experiments.faults import poison, small
+from tests.memory.memories import OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put, state
 from ttom.errors import UserError
 from ttom.memory import maintenance
-from ttom.memory.entries import Record
 from ttom.memory.merging import merge
 from ttom.memory.store import Store
-from ttom.memory.value_format import encode
 
 
 def test_merging_keeps_everything_though_ids_collide(tmp_path: Path) -> None:
@@ -98,168 +92,68 @@ def test_an_interrupted_merge_ends_the_same_when_run_again(tmp_path: Path, monke
         assert sorted(number(c, entry) for entry in c.entries()) == [0, 1, 2, 3, 10, 11, 12, 13]
 
 
-# Poison: each of these once did harm
+# Poison: of each kind some once did harm
 
 
-def sql(folder: Path, *statements: str) -> None:
-    db = sqlite3.connect(folder / "entries.sqlite")
-    for statement in statements:
-        db.execute(statement)
-    db.commit()
-    db.close()
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """Somebody else's memory with four entries."""
+    with small.create(tmp_path / "foreign") as store:
+        for i in poison.THEIRS:
+            small.insert(store, i)
+    return tmp_path / "foreign"
 
 
-def give(folder: Path, data: bytes, **changes: Any) -> None:
-    """A value of any bytes for the first entry, its row changed to fit."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    path = folder / "values" / sha256[:2] / f"{sha256}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    sql(folder, f"UPDATE entries SET sha256 = '{sha256}', bytes = {len(data)} WHERE id = 1")
-
-
-def value(folder: Path, tensors: dict[str, np.ndarray], **changes: Any) -> bytes:
-    with Store(folder, read_only=True) as store:
-        entry = get(store, 1)
-    fields = {name: getattr(entry, name) for name in Record.model_fields}
-    return encode(tensors, Record(**(fields | changes)), embedder="e")
-
-
-A, B = f"{MODULE}.lora_A.weight", f"{MODULE}.lora_B.weight"
-BAD_VALUES = {
-    "pickle": lambda folder: pickle.dumps({"q": 1}),
-    "random bytes": lambda folder: bytes(range(256)) * 30,
-    "empty": lambda folder: b"",
-    "endless header": lambda folder: (2**62).to_bytes(8, "little") + b"{" * 100,
-    "deep header": lambda folder: (100_000).to_bytes(8, "little") + b"[" * 100_000,
-    "not finite": lambda folder: value(folder, {**state(), A: np.full((2, 6), np.nan, np.float32)}),
-    "infinite": lambda folder: value(folder, {**state(), B: np.full((5, 2), np.inf, np.float32)}),
-    "other shapes": lambda folder: value(folder, state(inputs=7)),
-    "other rank": lambda folder: value(folder, {A: np.ones((3, 6), np.float32), B: np.ones((5, 3), np.float32)}),
-    "one half": lambda folder: value(folder, {A: state()[A]}),
-    "other layer": lambda folder: value(folder, {n.replace("blocks.0", "blocks.7"): t for n, t in state().items()}),
-    "integers": lambda folder: value(folder, {n: t.astype(np.int32) for n, t in state().items()}),
-    "another prompt": lambda folder: value(folder, state(), prompt="another"),
-    "another signature": lambda folder: value(folder, state(), signature=replace(SIGNATURE, alpha=9.0)),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_VALUES)
-def test_values_that_nobody_could_load_are_left_out(tmp_path: Path, kind: str) -> None:
-    with new(tmp_path / "a") as a:
-        for i in range(3):
-            put(a, i, prompt=f"p{i}")
-    give(tmp_path / "a", BAD_VALUES[kind](tmp_path / "a"))
-    done = merge([tmp_path / "a"], tmp_path / "c")
-    assert done.copied == 2 and [id_ for _, id_, _ in done.damaged] == [1]
+@pytest.mark.parametrize("kind", poison.VALUES)
+def test_values_that_nobody_could_load_are_left_out(tmp_path: Path, foreign: Path, kind: str) -> None:
+    poison.give_value(foreign, poison.VALUES[kind](foreign, small.tensors(0)))
+    done = merge([foreign], tmp_path / "c")
+    assert done.copied == 3 and [id_ for _, id_, _ in done.damaged] == [1]
     assert len(done.damaged[0][2]) < 400
+    assert small.intact(tmp_path / "c") == {3, 6, 9}
     with Store(tmp_path / "c") as c:
-        assert [number(c, entry) for entry in c.entries()] == [1, 2]
-        assert len(c.values.look_through().values) == 2
+        assert len(c.values.look_through().values) == 3
 
 
-BAD_ROWS = [
-    "embedding = x'00000000'",
-    "embedding = x'0000c07f0000000000000000000000" + "00'",
-    "embedding = x'0000c0430000000000000000000000" + "00'",
-    "embedding = 'text'",
-    "sha256 = '../../../victim'",
-    "sha256 = 7",
-    "layout = '{'",
-    f"layout = '{'[' * 5000}'",
-    f"layout = json_object('a', '{'x' * 2_000_000}')",
-    f"prompt = '{'x' * 200_000}'",
-    "prompt = x'ff00ff'",
-    "key = NULL || 'x' || char(0)",
-    "namespace = ' '",
-    "uses = -1",
-    "uses = 'many'",
-    "uses = 9223372036854775807",
-    "created = 'yesterday'",
-    "loss_before = 9e999",
-    "bytes = 5",
-    "origin = ''",
-]
-
-
-@pytest.mark.parametrize("change", BAD_ROWS)
-def test_rows_that_no_memory_writes_are_left_out(tmp_path: Path, change: str) -> None:
-    with new(tmp_path / "a") as a:
-        for i in range(3):
-            put(a, i, prompt=f"p{i}")
-    if change.startswith("key = NULL"):
-        change = "key = 'x' || char(0)"
-    sql(tmp_path / "a", f"UPDATE entries SET {change} WHERE id = 1")
-    done = merge([tmp_path / "a"], tmp_path / "c")
-    assert done.copied == 2 and [id_ for _, id_, _ in done.damaged] == [1]
-    assert maintenance.verify(tmp_path / "c").entries == 2
-
-
-def test_a_row_of_megabytes_does_not_come_in(tmp_path: Path) -> None:
-    """One such entry grew the target's database to 410 MB."""
-    with new(tmp_path / "a") as a:
-        put(a)
-    sql(tmp_path / "a", "UPDATE entries SET prompt = hex(zeroblob(40000000))")
-    done = merge([tmp_path / "a"], tmp_path / "c")
-    assert done.copied == 0 and done.damaged == ((tmp_path / "a", 1, "a field of megabytes"),)
+@pytest.mark.parametrize("change", poison.ROWS)
+def test_rows_that_no_memory_writes_are_left_out(tmp_path: Path, foreign: Path, change: str) -> None:
+    poison.change_row(foreign, change)
+    if "rank" in change:  # a signature like any other, but not that of the rest
+        with pytest.raises(UserError, match="holds adapters of"):
+            merge([foreign], tmp_path / "c")
+        return
+    done = merge([foreign], tmp_path / "c")
+    assert done.copied == 3 and [id_ for _, id_, _ in done.damaged] == [1]
+    assert small.intact(tmp_path / "c") == {3, 6, 9} and maintenance.verify(tmp_path / "c").entries == 3
+    # One merged entry once grew the target's database to 410 MB.
     assert sum(f.stat().st_size for f in (tmp_path / "c").rglob("*.sqlite*")) < 1_000_000
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "CREATE TRIGGER t AFTER DELETE ON entries BEGIN DELETE FROM entries; END",
-        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN UPDATE entries SET prompt = hex(zeroblob(1000000)); END",
-        "CREATE VIEW v AS SELECT 1",
-        "CREATE TABLE extra (x)",
-        "CREATE INDEX i ON entries (upper(prompt))",
-        "ALTER TABLE entries ADD COLUMN extra DEFAULT 1",
-        "ALTER TABLE entries ADD COLUMN extra AS (upper(prompt))",
-        "PRAGMA user_version = 77",
-    ],
-)
-def test_a_database_with_more_than_a_memorys_tables_is_refused(tmp_path: Path, statement: str) -> None:
-    with new(tmp_path / "a") as a, new(tmp_path / "c") as c:
-        put(a)
-        put(c, 2)
-    sql(tmp_path / "a", statement)
+@pytest.mark.parametrize("statements", poison.SCHEMAS)
+def test_a_database_with_more_than_a_memorys_tables_is_refused(tmp_path: Path, foreign: Path, statements: str) -> None:
+    with small.create(tmp_path / "c") as c:
+        small.insert(c, 300)
+    poison.execute(foreign, statements)
     with pytest.raises(UserError, match="no memory makes"):
-        merge([tmp_path / "a"], tmp_path / "c")
+        merge([foreign], tmp_path / "c")
     with pytest.raises(UserError, match="no memory makes"):  # nor is it opened for writing, which would run triggers
-        Store(tmp_path / "a")
-    assert maintenance.verify(tmp_path / "c").entries == 1
-
-
-def test_a_view_in_place_of_the_entries_is_refused(tmp_path: Path) -> None:
-    with new(tmp_path / "a") as a:
-        put(a)
-    sql(tmp_path / "a", "ALTER TABLE entries RENAME TO e2", "CREATE VIEW entries AS SELECT * FROM e2, e2 AS b")
-    with pytest.raises(UserError, match="no memory makes"):
-        merge([tmp_path / "a"], tmp_path / "c")
+        Store(foreign)
+    assert small.intact(tmp_path / "c") == {300}
 
 
 @pytest.mark.parametrize("name", ["memory.json", "entries.sqlite", "value"])
-@pytest.mark.parametrize("kind", ["fifo", "link", "folder", "device"])
-def test_files_that_are_none_are_not_opened(tmp_path: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", poison.FILES)
+def test_files_that_are_none_are_not_opened(tmp_path: Path, foreign: Path, name: str, kind: str) -> None:
     """A FIFO hung the merge, /dev/zero would fill the memory."""
-    with new(tmp_path / "a") as a:
-        put(a, 1)
-        put(a, 2)
-        path = file_of(a, 1) if name == "value" else tmp_path / "a" / name
-    path.rename(tmp_path / "real")
-    if kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "link":
-        path.symlink_to(tmp_path / "real")
-    elif kind == "folder":
-        path.mkdir()
-    else:
-        path.symlink_to("/dev/zero")
+    with Store(foreign, read_only=True) as store:
+        path = store.values.path(get(store, 1).sha256) if name == "value" else foreign / name
+    path.unlink()
+    poison.FILES[kind](path)
     if name == "value":
-        assert merge([tmp_path / "a"], tmp_path / "c").copied == 1
+        assert merge([foreign], tmp_path / "c").copied == 3
     else:
         with pytest.raises(UserError):
-            merge([tmp_path / "a"], tmp_path / "c")
+            merge([foreign], tmp_path / "c")
         assert not (tmp_path / "c").exists()
 
 

@@ -1,0 +1,1 @@
+"""Faults against the memory: what is killed, damaged, filled, poisoned or raced, and what it costs."""

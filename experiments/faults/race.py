@@ -1,0 +1,101 @@
+"""Processes that write, update, prune and read the same memory at once, each in a PID namespace of its own if possible.
+
+In such a namespace, as in containers that share a folder, all writers have the same process id.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from experiments.faults import small
+from experiments.faults.kill import Log
+from ttom.memory.entries import CorruptValue
+from ttom.memory.maintenance import verify
+from ttom.memory.store import Store
+
+_UNSHARE = ["unshare", "--pid", "--fork"]
+
+
+def run(folder: Path, operations: int, processes: int = 4, seed: int = 0) -> dict[str, Any]:
+    """So many operations in each of so many processes, while this one reads; returns counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    memory, logs = folder / "memory", folder / "logs"
+    logs.mkdir()
+    with small.create(memory) as store:
+        shared = {small.insert(store, number): number for number in range(3)}
+    prefix = _UNSHARE if _can_unshare() else []
+    script = [sys.executable, "-m", "experiments.faults.writer", str(memory)]
+    children = [
+        subprocess.Popen([*prefix, *script, str(logs / str(i)), str(seed + i), str(operations)])
+        for i in range(processes)
+    ]
+    reads = _read_meanwhile(memory, children, random.Random(seed))
+    failed = sum(child.wait() != 0 for child in children)
+    log = Log()
+    for path in sorted(logs.iterdir()):
+        log.read(path)
+    with Store(memory) as store:
+        found = {entry.id: entry for entry in store.entries()}
+        own = {id_: n for id_, n in log.values.items() if id_ not in shared}
+        lost = [id_ for id_ in own if id_ not in found]
+        wrong = [id_ for id_, n in own.items() if id_ in found and not small.is_whole(store, found[id_], n)]
+        offered = {id_: {number} | log.offered.get(id_, set()) for id_, number in shared.items()}
+        wrong += [id_ for id_, ns in offered.items() if not any(small.is_whole(store, found[id_], n) for n in ns)]
+        listing = store.values.look_through()
+        orphans = len(listing.values - store.needed_values())
+    result = {
+        "processes": processes,
+        "pid_namespaces": bool(prefix),
+        "acknowledged": log.acknowledged,
+        "updates_of_shared_entries": sum(len(numbers) - 1 for numbers in offered.values()),
+        "failed_processes": failed,
+        "errors": log.errors,
+        "lost": len(lost),
+        "wrong": len(wrong),
+        "orphans": orphans,
+        "unfinished_files": len(listing.parts),
+        "quarantined": len(verify(memory).quarantined or {}),
+        **reads,
+    }
+    shutil.rmtree(memory)
+    return result
+
+
+def _read_meanwhile(memory: Path, children: list[subprocess.Popen], rng: random.Random) -> dict[str, int]:
+    """Read random entries, frozen and not, as `Memory` does: a value that is gone is looked up again."""
+    counts = {"reads": 0, "reads_again": 0, "failed_reads": 0, "most_files_without_entry": 0}
+    with Store(memory, read_only=True) as frozen, Store(memory) as writing:
+        while any(child.poll() is None for child in children):
+            for store in (frozen, writing):
+                id_ = rng.choice(store.ids())
+                for attempt in range(5):
+                    entry = next(store.entries([id_]), None)
+                    if entry is None:  # deleted
+                        break
+                    try:
+                        store.checked(entry, store.values.read(entry.sha256))
+                        counts["reads"] += 1
+                        break
+                    except CorruptValue:
+                        counts["reads_again"] += 1
+                        if store.read_only:
+                            store.refresh()
+                        if attempt == 4:
+                            counts["failed_reads"] += 1
+            extra = len(writing.values.look_through().values - writing.needed_values())
+            counts["most_files_without_entry"] = max(counts["most_files_without_entry"], extra)
+            time.sleep(0.01)
+    return counts
+
+
+def _can_unshare() -> bool:
+    try:
+        return subprocess.run([*_UNSHARE, "true"], capture_output=True).returncode == 0
+    except OSError:
+        return False
