@@ -185,13 +185,24 @@ def _models_page() -> str:
     ]
     return "\n\n".join(
         [
-            "# Models and presets\n\nGenerated from the code.",
+            "# Models and presets\n\nGenerated from the code. `ttom models` prints:",
+            f"```text\n{_printed(['models'])}\n```",
             "## What the embedded models can draw",
             f"`emojiworld-wan` and `emojiworld-cogvideox` know {len(NOUNS)} nouns: {nouns}.",
             "Another noun is refused, with suggestions.",
             *presets,
         ]
     )
+
+
+def _printed(arguments: list[str]) -> str:
+    """What a command of ttom prints."""
+    from ttom.cli import main
+
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        main(arguments)
+    return "\n".join(line.rstrip() for line in told.getvalue().splitlines()).strip("\n")
 
 
 def _settings(settings: Any) -> str:
