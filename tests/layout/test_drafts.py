@@ -213,3 +213,22 @@ def test_counts_are_those_of_the_counted_text() -> None:
     enriched = "A dog runs past two cats in the dew"
     assert check_draft(draft, enriched, LIMITS, source="llm").problems
     assert not check_draft(draft, enriched, LIMITS, source="llm", counted="A dog runs").problems
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        DraftObject("1\x1b[31m", "dog", "dog"),
+        DraftObject("1", "dog\x07", "dog"),
+        DraftObject("1", "dog", "dog\x00"),
+        DraftObject("1", "dog\ud800", "dog"),
+        DraftObject("1" * 201, "dog", "dog"),
+        DraftObject("1", "d" * 201, "dog"),
+    ],
+)
+def test_what_is_not_plain_text_is_a_problem_that_can_be_printed(item: DraftObject) -> None:
+    frames = (((item.id, STILL),),) * 2
+    checked = check_draft(Draft((item,), frames), "a dog", LIMITS, source="llm")
+    assert checked.layout is None
+    assert checked.problems
+    assert all(problem.isprintable() and len(problem) < 400 for problem in checked.problems)

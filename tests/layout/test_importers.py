@@ -76,7 +76,7 @@ def test_the_first_valid_answer_is_taken(tmp_path: Path) -> None:
         (raw(frame(1, thing()), frame(1, thing())), "frame 1 occurs twice"),
         (raw("Frame 1: []", "Frame 2: []"), "no object is listed"),
         ("I cannot do this.", "numbered none"),
-        (raw(frame(1, thing()), frame(2, thing("horse"))), "the id 0 is 'dog' first and 'horse' in frame 2"),
+        (raw(frame(1, thing()), frame(2, thing("horse"))), "the id '0' is 'dog' first and 'horse' in frame 2"),
         (raw(frame(1, thing()), frame(2, "{'id': 0, 'box': [1, 2, 3, 4]}")), "not an object with id, name and box"),
         (raw(frame(1, thing()), frame(2, thing(box="1, 2, 3"))), "not an object with id, name and box"),
         (raw(frame(1, thing()), frame(2, thing(box="1, 2, 3, __import__"))), "not an object with id, name and box"),

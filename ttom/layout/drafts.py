@@ -106,9 +106,10 @@ def check_objects(
     if any(not name.strip() for name in ids):
         problems.append("an object has no id")
     problems += [
-        f"the id {_short(item.id)} or the noun {_short(item.noun)} is not plain text of at most {MAX_NAME} characters"
+        f"the id {_short(item.id)}, the noun {_short(item.noun)} or the phrase {_short(item.phrase)} is not plain text "
+        f"of at most {MAX_NAME} characters"
         for item in objects
-        if max(len(item.id), len(item.noun)) > MAX_NAME or text_problem(item.id + item.noun)
+        if max(len(item.id), len(item.noun)) > MAX_NAME or text_problem(item.id + item.noun + item.phrase)
     ]
     for item in objects:
         if len(item.phrase.split()) > MAX_PHRASE_WORDS or len(item.phrase) > MAX_NAME:

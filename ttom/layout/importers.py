@@ -172,7 +172,7 @@ def _draft(frames: list[list[Entry]], canvas: tuple[int, int]) -> Draft:
             key = f"{english.singular(name)}-{identity}" if shared else identity
             known = objects.setdefault(key, DraftObject(key, name, english.singular(name).split()[-1]))
             if english.singular(known.phrase) != english.singular(name):
-                raise _Unreadable(f"the id {identity} is {known.phrase!r} first and {name!r} in frame {number}")
+                raise _Unreadable(f"the id {identity!r} is {known.phrase!r} first and {name!r} in frame {number}")
             rectangle = (x / canvas[0], y / canvas[1], (x + width) / canvas[0], (y + height) / canvas[1])
             row.append((key, rectangle))
         placed.append(tuple(row))
@@ -262,7 +262,7 @@ def _closing(number: int, text: str) -> int:
 def _text_entry(number: int, text: str) -> Entry:
     identity, name, box = _ID.search(text), _NAME.search(text), _BOX.search(text)
     if not (identity and name and box):
-        raise _Unreadable(f"frame {number}: {text[:80]} is not an object with id, name and box")
+        raise _Unreadable(f"frame {number}: {text[:80]!r} is not an object with id, name and box")
     x, y, width, height = (float(side) for side in box.group(1).split(","))
     label = _unquoted(name.group(1))
     if not label:
