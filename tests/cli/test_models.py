@@ -13,7 +13,7 @@ import pytest
 from ttom import checkpoints
 from ttom.cli import main
 from ttom.cli.models import HUB
-from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.editions import CURRENT
 from ttom.presets import PRESETS, preset_for
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,8 @@ def test_the_list_names_every_model_with_its_preset(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("arguments", [["--nouns"], ["emojiworld-wan"], ["emojiworld-cogvideox"]])
 def test_the_objects_of_the_embedded_models(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     text = output(capsys, *arguments)
-    assert len(NOUNS) == 66 and all(noun.name in text for noun in NOUNS)
+    assert all(noun.name in text for noun in CURRENT.nouns)
+    assert f"{len(CURRENT.nouns)} objects" in text or f"objects: {len(CURRENT.nouns)}" in text
 
 
 def test_one_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_one_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for name in ("model_index.json", "ttom.json"):
         shutil.copy(checkpoints.path("emojiworld-cogvideox") / name, copied)
     text = output(capsys, str(copied))
-    assert "CogVideoX" in text and "preset:  emojiworld-cogvideox" in text and "objects: 66" in text
+    assert "CogVideoX" in text and "preset:  emojiworld-cogvideox" in text and f"objects: {len(CURRENT.nouns)}" in text
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +62,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(rows) == [*checkpoints.EMBEDDED, *HUB]
     sampler = PRESETS["emojiworld"]().sampler
     row = rows["emojiworld-wan"]
-    assert row["embedded"] and len(row["nouns"]) == 66
+    assert row["embedded"] and len(row["nouns"]) == len(CURRENT.nouns)
     assert (row["frames"], row["height"], row["width"]) == (sampler.frames, sampler.height, sampler.width)
     assert rows["zai-org/CogVideoX1.5-5B"]["vram_low_gib"] is None
     assert len(json.loads(output(capsys, "--json", "emojiworld-wan"))["models"]) == 1

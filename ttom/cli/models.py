@@ -98,7 +98,9 @@ def models(command: Models) -> None:
     if command.model is not None:
         _print_one(console, found[0])
     elif command.nouns:
-        _print_nouns(console, found[0].nouns)
+        for nouns in dict.fromkeys(info.nouns for info in found):
+            console.print(f"{', '.join(info.name for info in found if info.nouns == nouns)}: {len(nouns)} objects")
+            _print_nouns(console, nouns)
     else:
         _print_list(console, found)
 
