@@ -15,12 +15,13 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from eval.manifest import MANIFEST, read_header
+from eval.runs import SCORES
 from eval.types import ManifestRow, RunHeader, ScoreRow
 from ttom.errors import UserError
 
 LINE_LIMIT = 4 << 20
 """Longest line of a manifest or a score file that is read, in bytes."""
-HEADER_LIMIT = 16 << 20
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -117,12 +118,12 @@ def load_run(folder: Path) -> Run:
     Raises:
         UserError: It has no readable run.json or no manifest.jsonl.
     """
-    header = _read_header(folder)
+    header = read_header(folder)
     run = Run(folder, header.label, header, {}, {})
-    manifest = folder / "manifest.jsonl"
+    manifest = folder / MANIFEST
     if not manifest.is_file():
         raise UserError(
-            f"{folder} has no manifest.jsonl", expected="a run folder of eval.replay", remedy="run eval.replay first"
+            f"{folder} has no {MANIFEST}", expected="a run folder of eval.replay", remedy="run eval.replay first"
         )
     for row in _read_lines(run, manifest, ManifestRow):
         if row.case.suite != header.suite:
@@ -135,26 +136,8 @@ def load_run(folder: Path) -> Run:
     return run
 
 
-def _read_header(folder: Path) -> RunHeader:
-    path = folder / "run.json"
-    remedy = "pass folders made by eval.replay"
-    try:
-        with path.open("rb") as file:
-            text = file.read(HEADER_LIMIT + 1)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}", expected="a run folder", remedy=remedy) from error
-    if len(text) > HEADER_LIMIT:
-        raise UserError(f"{path} is larger than {HEADER_LIMIT >> 20} MiB", expected="a run header", remedy=remedy)
-    try:
-        return RunHeader.model_validate_json(text)
-    except ValidationError as error:
-        raise UserError(
-            f"{path} is not a run header: {_reason(error)}", expected="a run.json of version 1", remedy=remedy
-        ) from error
-
-
 def _read_scores(run: Run) -> None:
-    path = run.folder / "scores.jsonl"
+    path = run.folder / SCORES
     if not path.is_file():
         run.note("no scores.jsonl: run eval.score first", path.name)
         return
