@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from jaxtyping import config
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional
 
+from tests.attention.test_joint import write_out
 from tests.tiny import TEXT_LENGTH, tiny_cogvideox, tiny_pipeline
-from ttom.attention.bias import TokenBias, biased_attention
+from ttom.attention.bias import TokenBias, biased_attention, widened
+from ttom.attention.capture import Prefix
 from ttom.backbones import CogVideoXBackbone, WanBackbone
 from ttom.types import VideoSize
 
@@ -68,6 +73,7 @@ def test_strengths_survive_half_precision(channels: int) -> None:
     torch.testing.assert_close(ours, dense(*wide), rtol=1e-2, atol=2e-3)
 
 
+TOKENS = [[1, 2], [5]]
 SIZES = {"wan": VideoSize(9, 32, 48), "cogvideox": VideoSize(17, 32, 48)}
 BUILD: dict[str, Callable[[], Any]] = {
     "wan": lambda: WanBackbone("tiny", tiny_pipeline()),
@@ -187,16 +193,85 @@ def test_gradient_checkpointing_changes_nothing(case: Case) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True)) and results[0][1].any()
 
 
-def test_maps_are_read_beside_the_bias(case: Case) -> None:
-    """Watching changes no prediction, and the maps are those of the scores without the bias."""
+@pytest.mark.parametrize("in_maps", [True, False])
+def test_maps_are_read_with_or_beside_the_bias(case: Case, in_maps: bool) -> None:
+    """Watching changes no prediction. The first block's maps are brute force over its own query and key."""
+    case.bias = replace(case.bias, in_maps=in_maps)
     seen: dict[int, Tensor] = {}
     plain = {}
     with torch.no_grad():
-        with case.backbone.watching([[1, 2], [5]], (0, 2), plain.__setitem__):
+        with case.backbone.watching(TOKENS, (0, 2), plain.__setitem__):
             case.predict()
         with case.backbone.biased(case.bias):
             expected = case.predict()
-            with case.backbone.watching([[1, 2], [5]], (0, 2), seen.__setitem__):
+            with case.backbone.watching(TOKENS, (0, 2), seen.__setitem__):
                 assert torch.equal(case.predict(), expected)
-    assert torch.equal(seen[0], plain[0])  # nothing before it is biased
+    assert torch.equal(seen[0], plain[0]) != in_maps  # nothing before it is biased
     assert not torch.allclose(seen[2], plain[2], rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", SIZES)
+@pytest.mark.parametrize("form", ["at once", "kernel", "in parts"])
+def test_biased_maps_and_their_gradients_equal_a_dense_bias(
+    family: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Query and key are caught where the bias is added to them; the last target block's are read, not attended to."""
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)
+    if form != "at once":
+        write_out(monkeypatch, 10_000 if form == "in parts" else 0, kernel=form == "kernel")
+    case = Case(family, torch.float64)
+    given: list[tuple[Tensor, Tensor]] = []
+
+    def watched(query: Tensor, key: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, float]:
+        given.append((query, key))
+        return widened(query, key, rows, columns)
+
+    monkeypatch.setattr(f"ttom.attention.{family}.widened", watched)
+    latents = case.latents.clone().requires_grad_()
+    with case.backbone.biased(case.bias):
+        ours = case.backbone.object_maps(latents, case.timestep, case.positive, TOKENS, (1, 3)).flatten(2)
+    expected = []
+    for query, key in given:
+        mask = functional.pad(case.bias.strength @ case.bias.tokens, (0, key.shape[1] - TEXT_LENGTH))
+        scores = torch.einsum("bshd,bjhd->bhsj", query, key) / query.shape[-1] ** 0.5 + mask
+        shares = scores.softmax(-1).mean(1)[0]
+        expected.append(torch.stack([shares[:, positions].mean(-1) for positions in TOKENS]))
+    theirs = torch.stack(expected)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+    weights = torch.randn(theirs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gradients = [torch.autograd.grad((maps * weights).sum(), latents, retain_graph=True)[0] for maps in (ours, theirs)]
+    assert gradients[1].abs().max() > 1e-6
+    torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-12)
+
+
+def test_a_backward_of_maps_may_follow_the_bias(case: Case) -> None:
+    """Blocks that gradient checkpointing runs again have the bias then too, those whose maps are not read included."""
+    case.backbone.transformer.requires_grad_(False)
+    weight = case.blocks()[1].to_q.weight.requires_grad_()
+    results, prefix = [], Prefix(1)
+    for i in range(4):
+        if i == 2:
+            case.backbone.transformer.enable_gradient_checkpointing()
+        with case.backbone.biased(case.bias):
+            where = (case.latents, case.timestep, case.positive, TOKENS, (1, 3), prefix if i else None)
+            maps = case.backbone.object_maps(*where)
+        results.append((maps, *torch.autograd.grad(maps.square().sum(), weight)))
+    assert results[0][1].any()
+    assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
+
+
+def test_a_block_is_compiled_once_for_all_biases(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bias falls from step to step; its tensors are inputs of the compiled code, not constants in it."""
+    monkeypatch.setattr(config, "jaxtyping_disable", True)  # torch cannot trace its checks
+    torch._dynamo.reset()
+    counter, expected, compiled = CompileCounter(), [], []
+    for results in (expected, compiled):
+        for scale in (1.0, 0.5, 0.25):
+            with torch.no_grad(), case.backbone.biased(replace(case.bias, strength=scale * case.bias.strength)):
+                results.append(case.predict())
+        for block in case.backbone.blocks:
+            block.compile(backend=counter, dynamic=False)
+    for ours, theirs in zip(compiled, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert 0 < counter.frame_count <= 2 * len(case.backbone.blocks)
+    torch._dynamo.reset()

@@ -15,9 +15,9 @@ from ttom.attention.joint import joint_object_attention, log_sum_exp
 VIDEO, TEXT, HEADS, CHANNELS = 23, 7, 3, 8
 
 
-def brute_force(query: Tensor, key: Tensor, tokens: list[list[int]]) -> Tensor:
+def brute_force(query: Tensor, key: Tensor, tokens: list[list[int]], scale: float | None = None) -> Tensor:
     """(B, N, S): the whole softmax over text and video, then its mean over heads and the object's tokens."""
-    scores = torch.einsum("bhsd,bhjd->bhsj", query, key) / query.shape[-1] ** 0.5
+    scores = torch.einsum("bhsd,bhjd->bhsj", query, key) * (query.shape[-1] ** -0.5 if scale is None else scale)
     shares = scores.softmax(-1).mean(1)
     return torch.stack([shares[..., positions].mean(-1) for positions in tokens], dim=1)
 
@@ -30,9 +30,9 @@ def inputs(dtype: torch.dtype = torch.float64, video: int = VIDEO, text: int = T
 
 
 @pytest.mark.parametrize("form", ["at once", "kernel", "one by one", "in parts"])
-@pytest.mark.parametrize("tokens", [[[0]], [[1, 2, 6], [3], [3, 4]]])
+@pytest.mark.parametrize(("tokens", "scale"), [([[0]], None), ([[1, 2, 6], [3], [3, 4]], None), ([[1]], 0.2)])
 def test_maps_and_gradients_equal_brute_force(
-    monkeypatch: pytest.MonkeyPatch, tokens: list[list[int]], form: str
+    monkeypatch: pytest.MonkeyPatch, tokens: list[list[int]], scale: float | None, form: str
 ) -> None:
     """However many scores are written out; the last of some parts is smaller."""
     calls = watched_backward(monkeypatch)
@@ -44,7 +44,7 @@ def test_maps_and_gradients_equal_brute_force(
     results = []
     for function in (joint_object_attention, brute_force):
         q, k = query.clone().requires_grad_(), key.clone().requires_grad_()
-        maps = function(q, k, tokens)
+        maps = function(q, k, tokens, scale)
         results.append((maps, *torch.autograd.grad((maps * weights).sum(), (q, k))))
     for ours, theirs in zip(*results, strict=True):
         assert ours.dtype == torch.float64
@@ -60,7 +60,7 @@ def watched_backward(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     ours = ("cpu", SDPBackend.FLASH_ATTENTION)
     known = kernels._kernels(torch.__version__)
     kernel = known[ours]
-    watched = kernel._replace(backward=lambda *given: (calls.append(None), kernel.backward(*given))[1])
+    watched = kernel._replace(backward=lambda *given, **more: (calls.append(None), kernel.backward(*given, **more))[1])
     monkeypatch.setitem(known, ours, watched)
     return calls
 
@@ -180,7 +180,7 @@ def test_every_back_end_equals_brute_force(
         assert torch._fused_sdp_choice(query[:, :, 57:], key, key) == backend.value
         for function, kind in ((joint_object_attention, dtype), (brute_force, torch.float64)):
             q, k = (x.to(kind).requires_grad_() for x in (query, key))
-            maps = function(q[:, :, 57:], k, tokens)
+            maps = function(q[:, :, 57:], k, tokens, 0.2)
             results.append((maps, *torch.autograd.grad((maps * weights).sum(), (q, k))))
     for ours, theirs in zip(*results, strict=True):
         assert ((ours.double() - theirs).norm() / theirs.norm()).item() < tolerance

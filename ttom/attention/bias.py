@@ -30,10 +30,12 @@ class TokenBias:
             attract the object's words, negative ones repel them.
         tokens: ``(N, L)``: the weight of each text token for each object, mostly 0 or 1. Text tokens that objects share
             get the sum of their biases.
+        in_maps: Whether the object maps that are read under the bias are those of the biased scores.
     """
 
     strength: Float[Tensor, "S N"]
     tokens: Float[Tensor, "N L"]
+    in_maps: bool = True
 
     def rows(self, like: Float[Tensor, "B J h d"]) -> Float[Tensor, "B S N"]:
         """The strengths for a batch. Where guidance is batched, the prompt comes last, and others get no bias."""
@@ -59,6 +61,23 @@ def biased_attention(
         columns: Its factor at each key.
         attend: Any attention kernel. Its width is d + N, padded to a multiple of 8 as flash kernels need it.
     """
+    wide_query, wide_key, scale = widened(query, key, rows, columns)
+    channels = value.shape[-1]
+    wide_value = functional.pad(value, (0, wide_key.shape[-1] - channels))  # flash kernels want it as wide as the keys
+    output = attend(wide_query, wide_key, wide_value, scale=scale)
+    return output[..., :channels]
+
+
+def widened(
+    query: Float[Tensor, "B S h d"],
+    key: Float[Tensor, "B J h d"],
+    rows: Float[Tensor, "B S N"],
+    columns: Float[Tensor, "N J"],
+) -> tuple[Tensor, Tensor, float]:
+    """Query and key whose scores, multiplied by the scale that is returned, are the biased ones of these.
+
+    Arguments as in `biased_attention`.
+    """
     heads, channels = query.shape[2:]
     used = channels + columns.shape[0]
     width = used + -used % 8
@@ -71,5 +90,4 @@ def biased_attention(
         )
         for side, factor in zip((query, key), factors, strict=True)
     )
-    output = attend(wide_query, wide_key, functional.pad(value, (0, width - channels)), scale=channels**-0.5)
-    return output[..., :channels]
+    return wide_query, wide_key, channels**-0.5

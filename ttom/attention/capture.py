@@ -31,7 +31,7 @@ class MapReader:
         observer: Called with the maps; without one they are kept as ``maps`` until the next call.
 
     Attributes:
-        bias: Added to the scores of the attention, but not to those of the maps.
+        bias: Added to the scores.
     """
 
     bias: TokenBias | None = None
@@ -154,7 +154,7 @@ def captured_maps(
 def _reading(
     transformer: Any,
     name: str,
-    processors: dict[int, MapReader],
+    readers: dict[int, MapReader],
     prefix: Prefix | None,
     self_attention: str | None,
 ) -> Iterator[dict[int, MapReader]]:
@@ -167,11 +167,14 @@ def _reading(
     that stops, the forward runs to its end.
     """
     stem, _, rest = name.partition(".{}.")
-    originals, last = transformer.get_submodule(stem), max(processors)
-    assert prefix is None or prefix.first <= min(processors), "the prefix would skip a target block"
-    blocks = list(originals[: last + 1] if processors[last].stop else originals)
-    for b, processor in processors.items():
-        blocks[b] = _Substituted(originals[b], originals[b].get_submodule(rest), "processor", processor)
+    originals, last = transformer.get_submodule(stem), max(readers)
+    assert prefix is None or prefix.first <= min(readers), "the prefix would skip a target block"
+    blocks = list(originals[: last + 1] if readers[last].stop else originals)
+    for b, block in enumerate(blocks):
+        attention = block.get_submodule(rest)
+        processor = readers.get(b, attention.processor)
+        if isinstance(processor, MapReader):  # also one with a bias, which may be gone when the block is run again
+            blocks[b] = _Substituted(block, attention, "processor", processor)
     if prefix is not None and self_attention is not None:
         first = originals[prefix.first]
         cached = _CachedAttention(getattr(first, self_attention), prefix)
@@ -184,7 +187,7 @@ def _reading(
         setattr(transformer, stem, nn.ModuleList(blocks))
         if recompute is not None:
             transformer._gradient_checkpointing_func = _all_but(blocks[-1], recompute)
-        yield processors
+        yield readers
     except StopForward as stop:
         # The traceback keeps the forward's frames alive, and these its activations: until the garbage collector ran,
         # 1.7 GiB of Wan 14B on a GPU, at times twice that.
@@ -201,17 +204,17 @@ def _all_but(last: nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., A
 
 @contextmanager
 def biased(
-    transformer: nn.Module, name: str, reader: type[MapReader], bias: TokenBias, blocks: tuple[int, ...]
+    transformer: nn.Module, name: str, biaser: type[MapReader], bias: TokenBias, blocks: tuple[int, ...]
 ) -> Iterator[None]:
     """Within the context, forwards of the transformer have the bias in these blocks.
 
-    Maps that are read within it are those of the scores without the bias. The backward of a forward
-    with gradient checkpointing must run within the context too.
+    Maps that are read within it have the bias too, unless it says otherwise; their backward may run later. That of
+    another forward with gradient checkpointing must run within the context.
 
     Args:
         transformer: A diffusers model.
         name: Where a block's text-to-video attention is, such as "blocks.{}.attn2".
-        reader: The family's processor.
+        biaser: The family's processor, which torch may compile.
         bias: On the transformer's device.
         blocks: Blocks that get the bias.
     """
@@ -219,7 +222,7 @@ def biased(
     originals = [module.processor for module in modules]
     try:
         for module, original in zip(modules, originals, strict=True):
-            processor = reader([], stop=False)
+            processor = biaser([], stop=False)
             processor.adopt_settings(original)
             processor.bias = bias
             module.processor = processor

@@ -28,8 +28,10 @@ class Kernel(NamedTuple):
     """An attention kernel of torch.
 
     Attributes:
-        forward: Takes query, key and value; gives the output, the log-sum-exp and what else the backward needs.
-        backward: Takes the output's gradient, query, key, value, output, log-sum-exp and that; gives the gradients.
+        forward: Takes query, key and value, and ``scale``; gives the output, the log-sum-exp and what else the backward
+            needs.
+        backward: Takes the output's gradient, query, key, value, output, log-sum-exp and that, and ``scale``; gives the
+            gradients.
     """
 
     forward: Callable[..., Any]
@@ -65,14 +67,16 @@ def _kernels(version: str) -> dict[tuple[str, SDPBackend], Kernel]:
         return {}
     cpu, cpu_backward, flash, flash_backward, cudnn, cudnn_backward = map(_callable, operators)
     return {
-        ("cpu", SDPBackend.FLASH_ATTENTION): Kernel(cpu, lambda *given: cpu_backward(*given, 0.0, False)),
+        ("cpu", SDPBackend.FLASH_ATTENTION): Kernel(
+            cpu, lambda *given, scale: cpu_backward(*given, 0.0, False, scale=scale)
+        ),
         ("cuda", SDPBackend.FLASH_ATTENTION): Kernel(
-            lambda q, k, v: flash(q, k, v)[:8],
-            lambda *given: flash_backward(*given[:10], 0.0, False, *given[10:]),
+            lambda q, k, v, scale: flash(q, k, v, scale=scale)[:8],
+            lambda *given, scale: flash_backward(*given[:10], 0.0, False, *given[10:], scale=scale),
         ),
         ("cuda", SDPBackend.CUDNN_ATTENTION): Kernel(
-            lambda q, k, v: cudnn(q, k, v, None, True)[:8],
-            lambda *given: cudnn_backward(*given[:6], *given[10:], None, *given[6:10], 0.0, False),
+            lambda q, k, v, scale: cudnn(q, k, v, None, True, scale=scale)[:8],
+            lambda *given, scale: cudnn_backward(*given[:6], *given[10:], None, *given[6:10], 0.0, False, scale=scale),
         ),
     }
 
@@ -91,24 +95,24 @@ class KernelLogSumExp(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, kernel: Kernel) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, kernel: Kernel, scale: float | None) -> Tensor:
         normalizer: Tensor
-        _, normalizer, *ctx.extra = kernel.forward(query, key, _first_channel(key, 1))
-        ctx.kernel = kernel
+        _, normalizer, *ctx.extra = kernel.forward(query, key, _first_channel(key, 1), scale=scale)
+        ctx.kernel, ctx.scale = kernel, scale
         ctx.save_for_backward(query, key, normalizer)
         return normalizer.reshape(*normalizer.shape[:3]).clone()  # cuDNN gives (B, h, S, 1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         query, key, normalizer = ctx.saved_tensors
         mantissa, exponent = gradient.abs().amax().frexp()
         scale = torch.ones_like(mantissa).ldexp(exponent)
         given = _first_channel(query, (gradient / scale).to(query.dtype))
         to_query, to_key, *_ = ctx.kernel.backward(
-            given, query, key, _first_channel(key, 1), torch.zeros_like(query), normalizer, *ctx.extra
+            given, query, key, _first_channel(key, 1), torch.zeros_like(query), normalizer, *ctx.extra, scale=ctx.scale
         )
-        return to_query.mul_(scale), to_key.mul_(scale), None
+        return to_query.mul_(scale), to_key.mul_(scale), None, None
 
 
 def _first_channel(like: Tensor, value: Tensor | int) -> Tensor:

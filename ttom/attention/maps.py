@@ -12,11 +12,11 @@ from torch.nn import functional
 
 
 def object_attention(
-    query: Float[Tensor, "B S h d"], key: Float[Tensor, "B L h d"], tokens: list[list[int]]
+    query: Float[Tensor, "B S h d"], key: Float[Tensor, "B L h d"], tokens: list[list[int]], scale: float | None = None
 ) -> Float[Tensor, "B N S"]:
     """Share of each video token's attention that falls on each object's text tokens.
 
-    Entry ``[b, n, s]`` = mean over heads and over ``tokens[n]`` of ``softmax_L(q k^T / sqrt(d))``. A
+    Entry ``[b, n, s]`` = mean over heads and over ``tokens[n]`` of ``softmax_L(scale q k^T)``. A
     second attention call computes it, whose values are one-hot columns, one column per object: any fused kernel can do
     it, and the (S x L) matrix is never written. Differentiable with respect to query and key.
 
@@ -24,6 +24,7 @@ def object_attention(
         query: ``(B, S, h, d)``, normalized as in the block.
         key: ``(B, L, h, d)``, of all text tokens, including padding (the model attends to it too).
         tokens: For each of the N objects, the positions of its text tokens, at least one.
+        scale: 1 / sqrt(d) if None.
 
     Returns:
         ``(B, N, S)`` in float32.
@@ -35,6 +36,6 @@ def object_attention(
     for n, positions in enumerate(tokens):
         columns[positions, n] = 1
     values = columns.expand(batch, heads, *columns.shape).contiguous()  # cuDNN's kernels may refuse strides of 0
-    shares = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), values)
+    shares = functional.scaled_dot_product_attention(query.transpose(1, 2), key.transpose(1, 2), values, scale=scale)
     counts = torch.tensor([len(positions) for positions in tokens], device=key.device)
     return (shares[..., : len(tokens)].float().mean(dim=1) / counts).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Object maps from Wan's cross-attention (attn2). Only this file knows its processor."""
+"""Wan's cross-attention (attn2) with a bias, and object maps read from it. Only this file knows its processor."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
-from ttom.attention.bias import biased_attention
+from ttom.attention.bias import biased_attention, widened
 from ttom.attention.capture import MapReader
 from ttom.attention.maps import object_attention
 
 
-class CaptureProcessor(MapReader):
-    """Wan's cross-attention processor that also reads the object maps ``(B, N, S)``.
+class Processor(MapReader):
+    """Wan's cross-attention processor, with a bias if there is one, that also reads object maps if told to.
 
-    Its output equals ``WanAttnProcessor``'s bit for bit (text only: image tokens of I2V models are not supported). Maps
-    go to the observer, or without one are kept as ``maps`` until the next call. With ``stop`` it needs only query and
-    key, and raises StopForward instead of attending.
+    Without a bias its output equals ``WanAttnProcessor``'s bit for bit (text only: image tokens of I2V models are not
+    supported). Maps ``(B, N, S)`` go to the observer, or without one are kept as ``maps`` until the next call. With
+    ``stop`` it needs only query and key, and raises StopForward instead of attending.
     """
 
     _parallel_config = None
@@ -31,7 +31,6 @@ class CaptureProcessor(MapReader):
         super().adopt_settings(original)
         self._attention_backend = original._attention_backend
 
-    @torch.compiler.disable  # even in a compiled block: it keeps maps, and may end the forward
     def __call__(
         self,
         attn: WanAttention,
@@ -43,7 +42,7 @@ class CaptureProcessor(MapReader):
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
         key = attn.norm_k(attn.to_k(encoder_hidden_states)).unflatten(2, (attn.heads, -1))
         if self.tokens:
-            self.read(object_attention(query, key, self.tokens))
+            self.read(self._maps(query, key))
         value = attn.to_v(encoder_hidden_states).unflatten(2, (attn.heads, -1))
         attend = partial(dispatch_attention_fn, attn_mask=attention_mask, backend=self._attention_backend)
         if self.bias is None:
@@ -52,3 +51,15 @@ class CaptureProcessor(MapReader):
             rows, columns = self.bias.rows(query), self.bias.tokens
             output = biased_attention(query, key, value, rows, columns, attend)
         return attn.to_out[1](attn.to_out[0](output.flatten(2, 3).type_as(query)))
+
+    def _maps(self, query: Tensor, key: Tensor) -> Tensor:
+        if self.bias is None or not self.bias.in_maps:
+            return object_attention(query, key, self.tokens)
+        query, key, scale = widened(query, key, self.bias.rows(query), self.bias.tokens)
+        return object_attention(query, key, self.tokens, scale)
+
+
+class CaptureProcessor(Processor):
+    """The one that reads maps. Even a compiled block calls it as it is: it keeps maps, and may end the forward."""
+
+    __call__ = torch.compiler.disable(Processor.__call__)

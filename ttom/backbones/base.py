@@ -38,6 +38,8 @@ class PipelineBackbone(ABC):
     """Name of a block's text-to-video attention in the transformer, such as "blocks.{}.attn2"."""
     reader: type[MapReader]
     """The attention processor that reads maps there."""
+    biaser: type[MapReader]
+    """The attention processor that adds a bias there."""
     self_attention: str | None = None
     """A block's attention between video tokens, if there is one that comes first and never has a LoRA."""
 
@@ -111,8 +113,8 @@ class PipelineBackbone(ABC):
         return self._captured(blocks, tokens, observer=observer)
 
     def biased(self, bias: TokenBias, blocks: tuple[int, ...] | None = None) -> AbstractContextManager[None]:
-        """Within the context, every ``denoise`` has the bias on its text-to-video attention (all blocks if None)."""
-        return biased(self.transformer, self.attention, self.reader, bias, blocks or tuple(range(self.num_blocks)))
+        chosen = tuple(range(self.num_blocks)) if blocks is None else blocks
+        return biased(self.transformer, self.attention, self.biaser, bias, chosen)
 
     def reduced(self, latents: Tensor, factor: int) -> Tensor:
         full = self._grid(latents)

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import FusedCogVideoXAttnProcessor2_0
 from torch import Tensor
 from transformers import T5EncoderModel
 
-from ttom.attention.cogvideox import CaptureProcessor
+from ttom.attention.cogvideox import CaptureProcessor, Processor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -69,6 +69,7 @@ class CogVideoXBackbone(PipelineBackbone):
     pipeline = "CogVideoXPipeline"
     attention = "transformer_blocks.{}.attn1"
     reader = CaptureProcessor
+    biaser = Processor
 
     @property
     def _joined(self) -> int:

@@ -10,11 +10,12 @@ Dimension letters: see ttom/types.py.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ttom.attention.bias import TokenBias
 from ttom.attention.capture import MapObserver, Prefix
 from ttom.backbones.vocabulary import Vocabulary
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -154,6 +155,19 @@ class Steerable(Protocol):
 
         Begins at block ``first``. Unless all_blocks is set, these are all projections in blocks before the last target
         block, and to_q and to_k in that block. Raises UserError if there is none.
+        """
+        ...
+
+
+@runtime_checkable
+class Biasable(Protocol):
+    """A transformer whose text-to-video attention takes a bias. Not every backbone has it."""
+
+    def biased(self, bias: TokenBias, blocks: tuple[int, ...] | None = None) -> AbstractContextManager[None]:
+        """Within the context, the attention of ``blocks`` (all if None) from video to text has a bias.
+
+        It acts in every forward, on the last sample of a batch (see `TokenBias`), and on the maps that are read.
+        The bias's tokens are those of the latents that are denoised, in the order of their token grid.
         """
         ...
 

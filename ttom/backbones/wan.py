@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import UMT5EncoderModel
 
-from ttom.attention.wan import CaptureProcessor
+from ttom.attention.wan import CaptureProcessor, Processor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.errors import UserError
 from ttom.types import TextEmbeddings, TokenGrid, VideoSize
@@ -44,6 +44,7 @@ class WanBackbone(PipelineBackbone):
     attention = "blocks.{}.attn2"
     self_attention = "attn1"
     reader = CaptureProcessor
+    biaser = Processor
 
     def __init__(self, name: str, pipe: Any) -> None:
         if pipe.config.expand_timesteps or pipe.transformer_2 is not None:
