@@ -125,6 +125,8 @@ def stream(command: Stream) -> None:
 
 def _jobs(prompts: list[StreamPrompt], runner: TTOM, command: Stream) -> Iterator[Job]:
     seen: Counter[str] = Counter()
+    if runner.model_digest is None:
+        runner.load()  # here, where an unknown model is not taken for a prompt's mistake
     for prompt in prompts:
         seed = command.seed if prompt.seed is None else prompt.seed
         layout, problem, case = None, None, None
