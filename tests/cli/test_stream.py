@@ -400,7 +400,8 @@ def test_an_unknown_model_or_place_is_found_before_the_work(fails: Callable[...,
     prompts = written(tmp_path, OTHER)
     assert "unknown model" in fails("stream", prompts, "--model", "no-such-model", "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
-    assert "is not a folder" in fails("stream", prompts, "--out", prompts)
+    assert "is not a folder" in fails("stream", prompts, "--out", written(tmp_path, "", "file"))
+    assert "looks like a file" in fails("stream", prompts, "--out", prompts)
 
 
 def test_options_are_those_of_generate() -> None:
