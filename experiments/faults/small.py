@@ -57,7 +57,7 @@ def is_whole(store: Store, entry: Entry, number: int) -> bool:
     except CorruptValue:
         return False
     wanted = tensors(number)
-    return found.keys() == wanted.keys() and all(found[name][2] == wanted[name].tobytes() for name in wanted)
+    return found.keys() == wanted.keys() and all(bytes(found[name][2]) == wanted[name].tobytes() for name in wanted)
 
 
 def number_of(entry: Entry) -> int:

@@ -64,7 +64,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 def _is_description(meta: dict[str, Any]) -> bool:
     embedder, dimension = meta["embedder"], meta["dimension"]
-    named = isinstance(embedder, str) and 0 < len(embedder) <= MAX_NAME
+    named = isinstance(embedder, str) and 0 < len(embedder) <= MAX_NAME and embedder.isprintable()
     return named and type(dimension) is int and 0 < dimension <= MAX_DIMENSION
 
 

@@ -52,7 +52,7 @@ def push(folder: Path, repo_id: str, *, private: bool = True) -> str:
             there = set(api.list_repo_files(repo_id))
             if there - _NOT_OURS and NAME not in there:
                 raise UserError(
-                    f"the repository {repo_id} holds something else than a memory: {min(there - _NOT_OURS)[:100]}",
+                    f"the repository {repo_id} holds something else than a memory: {min(there - _NOT_OURS)[:100]!r}",
                     expected="a new repository, or one with a memory",
                     remedy="another name",
                 )
@@ -106,7 +106,7 @@ def _check_files(repo_id: str, sizes: dict[str, int | None], place: Path) -> Non
     for name, size in wanted.items():
         if size > limits.get(name, MAX_VALUE_BYTES) or not (name in limits or _VALUE.fullmatch(name)):
             raise UserError(
-                f"the repository {repo_id} holds {name[:100]} of {size} bytes", expected="nothing but a memory's files"
+                f"the repository {repo_id} holds {name[:100]!r} ({size} bytes)", expected="nothing but a memory's files"
             )
     total, free = sum(wanted.values()), shutil.disk_usage(place).free
     if total > free:

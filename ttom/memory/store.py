@@ -162,11 +162,15 @@ class Store(Rows):
             CorruptValue: Its file is missing, was changed, or holds anything but such tensors, all finite.
             DamagedMemory: The row is not the one that the value was written with.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
         data = self.values.read(entry.sha256)
         self.checked(entry, data, signature)
-        return load(data)
+        try:
+            return load(data)
+        except SafetensorError as error:
+            raise CorruptValue(f"its value is not a safetensors file ({str(error)[:100]})") from None
 
     def checked(self, entry: Entry, data: bytes, signature: Signature | None = None) -> Value:
         """The value of an entry, from its file's bytes. Raises as `state`."""

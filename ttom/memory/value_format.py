@@ -7,6 +7,7 @@ format wrote have no record in them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ class Value:
     """A value as read: its metadata (None in values of version 1) and ``{tensor: (dtype, shape, bytes)}``."""
 
     stored: Stored | None
-    tensors: dict[str, tuple[str, tuple[int, ...], bytes]]
+    tensors: dict[str, tuple[str, tuple[int, ...], memoryview]]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -80,15 +81,10 @@ def encode(state: Mapping[str, Any], record: Record, *, embedder: str) -> bytes:
 
 
 def decode(data: bytes) -> Value:
-    """What the bytes of a file hold. Raises CorruptValue if they are no value; nothing is ever unpickled."""
-    from safetensors import SafetensorError, deserialize
-
+    """What the bytes of a file hold, without copies. Raises CorruptValue if they are no value; nothing is unpickled."""
     header = _header(data)
-    try:
-        tensors = {name: (view["dtype"], tuple(view["shape"]), bytes(view["data"])) for name, view in deserialize(data)}
-    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise CorruptValue(f"its value is not a safetensors file ({str(error)[:100]})") from None
-    metadata = header.get("__metadata__")
+    metadata = header.pop("__metadata__", None)
+    tensors = _tensors(header, memoryview(data)[8 + int.from_bytes(data[:8], "little") :])
     text = metadata.get(METADATA) if isinstance(metadata, dict) else None
     if text is None:
         return Value(None, tensors)
@@ -96,6 +92,25 @@ def decode(data: bytes) -> Value:
         return Value(Stored.model_validate_json(text), tensors)
     except ValidationError as error:
         raise CorruptValue(f"the record in its value cannot be read ({first_problem(error)})") from None
+
+
+def _tensors(header: dict[str, Any], body: memoryview) -> dict[str, tuple[str, tuple[int, ...], memoryview]]:
+    """As strict as safetensors itself: the tensors fill the file, one after the other. Raises CorruptValue."""
+    found, end = {}, 0
+    try:
+        for name, view in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
+            start, stop = view["data_offsets"]
+            shape, dtype = tuple(view["shape"]), view["dtype"]
+            if not all(type(size) is int and 0 <= size < 2**40 for size in (*shape, start, stop)):
+                raise ValueError
+            if start != end or stop - start != _DTYPES[dtype] * math.prod(shape):
+                raise ValueError
+            found[name], end = (dtype, shape, body[start:stop]), stop
+    except (KeyError, TypeError, ValueError):
+        raise CorruptValue("its value is not a safetensors file of floating-point tensors") from None
+    if end != len(body):
+        raise CorruptValue("its value is not a whole safetensors file")
+    return found
 
 
 def shapes_in(head: bytes) -> dict[str, tuple[int, ...]]:
@@ -122,7 +137,7 @@ def check(value: Value, signature: Signature, shapes: Mapping[str, tuple[int, ..
     if expected is not None and value.shapes != dict(expected):
         odd = sorted(n for n in value.shapes.keys() | expected.keys() if value.shapes.get(n) != expected.get(n))
         raise CorruptValue(
-            f"its value does not fit the model: {odd[0][:100]} is {value.shapes.get(odd[0], 'missing')}, "
+            f"its value does not fit the model: {odd[0][:100]!r} is {value.shapes.get(odd[0], 'missing')}, "
             f"not {expected.get(odd[0], 'there')} ({len(odd)} tensors differ)"
         )
     modules = [name.removesuffix(A) for name in value.tensors if name.endswith(A)]
@@ -134,24 +149,23 @@ def check(value: Value, signature: Signature, shapes: Mapping[str, tuple[int, ..
         _check_module(module, value, signature)
     for name, (dtype, shape, data) in value.tensors.items():
         if not _finite(dtype, data):
-            raise CorruptValue(f"its value is not finite: {name[:100]} {shape} has NaN or infinite numbers")
+            raise CorruptValue(f"its value is not finite: {name[:100]!r} {shape} has NaN or infinite numbers")
 
 
 def _check_module(module: str, value: Value, signature: Signature) -> None:
     a, b = value.shapes[module + A], value.shapes[module + B]
     if len(a) != 2 or len(b) != 2 or not a[0] == b[1] == signature.rank or 0 in (*a, *b):
-        raise CorruptValue(f"its value has {module[:100]} of shapes {a} and {b} for rank {signature.rank}")
+        raise CorruptValue(f"its value has {module[:100]!r} of shapes {a} and {b} for rank {signature.rank}")
     parts = module.split(".")
     block = int(parts[1]) if len(parts) > 2 and parts[1].isascii() and parts[1].isdigit() else -1
     if not signature.first <= block <= signature.last or not module.endswith(tuple(signature.projections)):
-        raise CorruptValue(f"its value has a tensor for {module[:100]}, which its signature does not name")
+        raise CorruptValue(f"its value has a tensor for {module[:100]!r}, which its signature does not name")
 
 
-def _finite(dtype: str, data: bytes) -> bool:
+def _finite(dtype: str, data: memoryview) -> bool:
     if dtype == "BF16":  # numpy has none: all bits of the exponent set means infinite or NaN
-        return not bool(((np.frombuffer(data, "<u2") & 0x7F80) == 0x7F80).any())
-    if dtype not in _DTYPES:
-        return False
+        bits = np.frombuffer(data, "<u2") & 0x7FFF
+        return not bits.size or bool(bits.max() < 0x7F80)
     return bool(np.isfinite(np.frombuffer(data, f"<f{_DTYPES[dtype]}")).all())
 
 
@@ -160,9 +174,17 @@ def _header(data: bytes) -> dict[str, Any]:
     if len(data) < 10 or not 2 <= length <= min(MAX_HEADER, len(data) - 8):
         raise CorruptValue("its value is not a safetensors file")
     try:
-        header = json.loads(data[8 : 8 + length])
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise CorruptValue("its value is not a safetensors file") from None
     if not isinstance(header, dict):
         raise CorruptValue("its value is not a safetensors file")
     return header
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object without repeated names, of which readers take different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found

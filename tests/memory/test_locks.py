@@ -1,0 +1,123 @@
+"""Locks end with their holder; temporary folders of killed processes go, those of living ones stay."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.memory.memories import new, put
+from ttom.errors import SetupError
+from ttom.memory import locks
+from ttom.memory.locks import Presence, Scratch
+from ttom.memory.store import Store
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def start(code: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+    """A process that prints a line once it is ready and then waits."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**ENVIRONMENT, **environment},
+    )  # fmt: skip
+    assert child.stdout is not None and child.stdout.readline()
+    return child
+
+
+def kill(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+
+
+def test_copies_of_a_killed_reader_go_with_the_next_and_those_of_a_living_one_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$TMPDIR/ttom-memory-* held copies of entries, prompts included, after SIGKILL."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with new(tmp_path / "m") as store:
+        put(store, prompt="a secret")
+    code = (
+        "import sys\nfrom ttom.memory.store import Store\nstore = Store(sys.argv[1], read_only=True)\n"
+        "print('ready', flush=True)\nsys.stdin.read()"
+    )
+    child = start(code, tmp_path / "m", TMPDIR=str(temporary))
+    copies = [path.name for path in temporary.iterdir()]
+    foreign = temporary / "ttom-memory-abcdefgh"
+    foreign.mkdir()
+    (foreign / "mine").write_text("mine")
+    link = temporary / "ttom-memory-hgfedcba"
+    link.symlink_to(tmp_path)
+    Store(tmp_path / "m", read_only=True).close()
+    assert len(copies) == 1 and (temporary / copies[0]).exists()
+    kill(child)
+    assert (temporary / copies[0] / "entries.sqlite").exists()
+    Store(tmp_path / "m", read_only=True).close()
+    assert {path.name for path in temporary.iterdir()} == {foreign.name, link.name}
+    assert (foreign / "mine").exists() and (tmp_path / "m").exists()
+
+
+def test_a_scratch_folder_goes_with_its_owner(tmp_path: Path) -> None:
+    with Scratch("x-", tmp_path) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_text("x")
+        assert folder.parent == tmp_path and (folder.stat().st_mode & 0o777) == 0o700
+        other = Scratch("x-", tmp_path)
+        assert folder.exists()
+    assert not folder.exists() and other.path.exists()
+    del other
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_process_is_alone_until_it_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.1)
+    first = Presence(tmp_path)
+    assert first.alone
+    with pytest.raises(SetupError, match="being repaired"):
+        Presence(tmp_path)
+    first.share()
+    second = Presence(tmp_path)
+    assert not second.alone and not first.alone
+    first.close()
+    second.close()
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom ttom.memory.locks import Presence\n"
+        "presence = Presence(Path(sys.argv[1]))\nprint('ready', flush=True)\nsys.stdin.read()"
+    )
+    child = start(code, tmp_path)
+    with pytest.raises(SetupError):
+        Presence(tmp_path)
+    kill(child)  # the lock ends with it
+    third = Presence(tmp_path)
+    assert third.alone
+    third.close()
+
+
+def test_a_lock_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / locks.PRESENCE)
+    with pytest.raises(OSError):
+        Presence(tmp_path)
+    (tmp_path / locks.PRESENCE).unlink()
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / locks.PRESENCE).symlink_to(tmp_path / "target")
+    with pytest.raises(OSError):
+        Presence(tmp_path)
+
+
+def test_file_systems_without_locks_take_nothing_for_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    with new(tmp_path / "m") as store, store.values.placing(b"half") as part:
+        monkeypatch.setattr("ttom.memory.locks.fcntl.flock", unsupported)
+        Store(tmp_path / "m").close()
+        assert [name for _, name in store.values.look_through().parts] == [part.name]
