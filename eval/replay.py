@@ -81,7 +81,8 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
     manifest.check_free(command.out)
     suite = load_suite(command.suite, Options(command.data, command.category, command.limit, command.samples))
     hush_libraries()
-    with CaseProgress("layouts", len(suite.cases), quiet=command.quiet) as progress:
+    to_plan = {case.prompt for case in suite.cases if case.layout is None}
+    with CaseProgress("layouts", len(to_plan), quiet=command.quiet) as progress:
         planned = plan_cases(suite.cases, settings, progress.one_more)
     header = make_header(command, settings, suite, arguments)
     with open_run(command.out, header, part) as folder:

@@ -115,9 +115,8 @@ def main() -> None:
     result = {**compared(rows), "options": options, "provenance": made_by}
     command.out.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(command.out, result, indent=1)
-    print(
-        {row["devices"]: row.get("efficiency") for row in rows}, f"{result['same_bytes']} of {result['videos']} alike"
-    )
+    rates = ", ".join(f"{row['devices']} x {row['per_device']}: {row.get('efficiency')}" for row in rows)
+    print(f"efficiency {rates}; {result['same_bytes']} of {result['videos']} videos have the same bytes everywhere")
 
 
 if __name__ == "__main__":
