@@ -29,8 +29,8 @@ def run_settings(command: Replay) -> Settings:
     """
     settings = resolve_blocks(command.settings, command.model)
     memory = settings.memory
-    learns = find_method(command.method).learns
-    if command.streaming and not (memory.active and learns):
+    method = find_method(command.method)
+    if command.streaming and not (memory.active and method.learns):
         raise SetupError(
             "streaming needs a memory",
             expected="a method that optimizes, with the folder of its memory",
@@ -38,11 +38,11 @@ def run_settings(command: Replay) -> Settings:
         )
     if command.window is not None and (not command.streaming or command.window < 1):
         raise SetupError(f"window is {command.window}", expected="with streaming, a whole number of at least 1")
-    if not learns:
+    if not method.uses_memory:
         memory = replace(memory, path=None)  # such a method has no use for one
     elif memory.active:
         memory = replace(memory, mode="readwrite" if command.streaming else "read")
-    return replace(settings, memory=memory)
+    return method.settings(replace(settings, memory=memory))
 
 
 def make_header(command: Replay, settings: Settings, suite: Suite, arguments: Sequence[str]) -> RunHeader:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from ttom.errors import UserError
@@ -25,6 +25,7 @@ Update = Literal["replace", "merge"]
 PlannerKind = Literal["rules", "llm"]
 PlannerStage = Literal["enrich", "metadata", "check-metadata", "layout", "check-layout", "one-call"]
 VideoText = Literal["original", "enriched"]
+Region = Literal["ellipse", "box", "gaussian"]
 LORA_PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
 
@@ -162,6 +163,37 @@ class TTOConfig:
         """The blocks as numbers, of settings that went through ``ttom.checkpoints.probe_file.resolve_blocks``."""
         assert self.blocks != "auto", "settings with blocks auto are resolved before they are used"
         return self.blocks
+
+
+@dataclass(frozen=True)
+class BiasConfig:
+    """Attention bias: scores of an object's words, raised for video tokens inside its box and lowered outside."""
+
+    strength: float | None = None
+    """What is added to the attention scores at full noise. If not set, 8 for method bias, and none for method ttom,
+    which takes a bias from a strength above 0."""
+    end: float = 0.5
+    """Noise level, from 0 to 1, where the bias has fallen to 0; it falls linearly from full noise, 1."""
+    shape: Region = "ellipse"
+    """What counts as inside: the ellipse inscribed in the box, the whole box, or smoothly a gaussian."""
+    inside: float = 1.0
+    """Weight of the raised scores inside."""
+    outside: float = 1.0
+    """Weight of the lowered scores outside."""
+    blocks: tuple[int, ...] | Literal["all"] = "all"
+    """Transformer blocks that get the bias, counted from 0."""
+    in_maps: bool = True
+    """Together with test-time optimization: whether its loss reads maps with the bias or without."""
+
+    def __post_init__(self) -> None:
+        expected = "a finite number of at least 0, or None"
+        _require(self, "bias", "strength", expected, lambda s: s is None or s == 0 or _is_positive(s))
+        _require(self, "bias", "end", "a noise level of at least 0 and below 1", lambda e: 0 <= e < 1)
+        _require(self, "bias", "shape", f"one of {', '.join(get_args(Region))}", lambda s: s in get_args(Region))
+        for name in ("inside", "outside"):
+            _require(self, "bias", name, "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
+        expected = "all, or at least one block index, each once, counted from 0"
+        _require(self, "bias", "blocks", expected, lambda b: b == "all" or len(b) == len(set(b)) > 0 and min(b) >= 0)
 
 
 @dataclass(frozen=True)
@@ -339,6 +371,7 @@ class Settings:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     tto: TTOConfig = field(default_factory=TTOConfig)
+    bias: BiasConfig = field(default_factory=BiasConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 

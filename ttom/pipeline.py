@@ -211,8 +211,9 @@ class TTOM:
 
         Args:
             prompt: What the video shows.
-            method: "ttom" steers attention toward the layout; "base" is the plain model. Names joined by "+" act
-                together; ttom/guidance/registry.py says how to add a method.
+            method: "ttom" steers attention toward the layout by test-time optimization, "bias" by an attention bias;
+                "base" is the plain model. Names joined by "+" act together, in this order;
+                ttom/guidance/registry.py says how to add a method.
             seed: Seed of the noise and of the adapter's start; the same seed gives the same video.
             layout: Where the objects are; planned from the prompt if None.
             settings: All other settings; the preset's if None.
@@ -230,10 +231,16 @@ class TTOM:
                 written; if only decoding or encoding failed, the final latents are in ``out``.
             MemoryUpdateError: The memory could not be updated; the error has the result.
         """
-        found, settings = find_method(method), settings or self.settings
+        found = find_method(method)
+        settings = found.settings(settings or self.settings)
         if save_lora is not None and not found.learns:
             raise UserError(f"the method {found.name} has no LoRA to save", expected="a method that trains one")
-        if found.learns and recollection is None and settings.memory.path is None and settings.memory.use == "load":
+        if (
+            found.uses_memory
+            and recollection is None
+            and settings.memory.path is None
+            and settings.memory.use == "load"
+        ):
             remedy = "`memory.path=DIR`, or leave `memory.use` out"
             raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
         run = self._start(prompt, found, seed, layout, settings, progress)
@@ -309,7 +316,7 @@ class TTOM:
         Its key takes the objects from the layout: what the LLM planner named, where that one planned.
         """
         prepared, config = run.prepared, run.request.settings.memory
-        if not run.method.learns or not config.active:
+        if not run.method.uses_memory or not config.active:
             return None
         from ttom.guidance.tto.adapter import LoraAdapter
         from ttom.memory.embedders import load_embedder
@@ -326,7 +333,7 @@ class TTOM:
         return lookup
 
     def _denoise(self, run: _Run, lookup: Recollection | None, logger: Any = None, finish: bool = True) -> Sampled:
-        """All steps, or with finish off those in which the method acts."""
+        """All steps, or with finish off those in which the method optimizes."""
         from ttom.sampler import Sampler
 
         prepared = run.prepared

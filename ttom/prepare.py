@@ -181,6 +181,11 @@ class Prepared:
     tokens: list[list[int]]
     masks: ObjectMasks | None
 
+    @property
+    def noise_levels(self) -> list[float]:
+        """One per denoising step, from 1 down (see `Solver.noise_levels`)."""
+        return self.backbone.solver(self.settings.sampler.steps, self.seed).noise_levels
+
     def object_maps(
         self, latents: Float[Tensor, "1 _ _ H W"], timestep: Tensor, prefix: Prefix | None = None
     ) -> Float[Tensor, "K N F h w"]:

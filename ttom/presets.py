@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from ttom import checkpoints
 from ttom.checkpoints.card import NAME, read_card
-from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
+from ttom.config import AdapterConfig, BiasConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import SetupError
 
-PresetName = Literal["paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox"]
+PresetName = Literal[
+    "paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox", "emojiworld-bias"
+]
 
 
 def paper() -> Settings:
@@ -46,6 +48,20 @@ def emojiworld_cogvideox() -> Settings:
     return replace(settings, tto=replace(settings.tto, blocks=(2, 3, 4)))
 
 
+def emojiworld_bias() -> Settings:
+    """Method bias in few steps, on either embedded checkpoint: more of the layout in a third of the time.
+
+    In eight steps the bias acts in six. With method ttom, the first two of them are optimized too.
+    """
+    settings = emojiworld()
+    return replace(
+        settings,
+        sampler=replace(settings.sampler, steps=8),
+        tto=replace(settings.tto, guided_steps=2),
+        bias=BiasConfig(strength=8.0, end=0.5),
+    )
+
+
 def cogvideox() -> Settings:
     """Section 4.1 of the paper on CogVideoX 2B and 5B: 49 frames at 8 a second.
 
@@ -72,6 +88,7 @@ PRESETS: dict[PresetName | str, Callable[[], Settings]] = {
     "cogvideox15": cogvideox15,
     "emojiworld": emojiworld,
     "emojiworld-cogvideox": emojiworld_cogvideox,
+    "emojiworld-bias": emojiworld_bias,
 }
 
 DEFAULT_MODEL = "emojiworld-wan"

@@ -131,7 +131,7 @@ class Sampler:
             latents: Noise (``Backbone.initial_latents``).
             parts: Of the guidance method, in the order in which they act; none for the plain model.
             progress: Told about each step after those that parts optimize in; these parts tell about themselves.
-            finish: Take all steps; otherwise only those in which parts act.
+            finish: Take all steps; otherwise only those in which parts optimize, or act if none does.
         """
         acting = max((part.steps for part in parts), default=0)
         optimizing = max((part.steps for part in parts if part.stage == "optimize"), default=0)
@@ -140,7 +140,7 @@ class Sampler:
         with ExitStack() as running:
             for part in parts:
                 running.enter_context(part)
-            for index in range(total if finish else acting):
+            for index in range(total if finish else optimizing or acting):
                 if index == acting:  # until then every step is computed in full, whatever config.cache_threshold says
                     running.enter_context(self._cached())
                 latents = self._guided_step(index, latents, parts, progress)
@@ -154,8 +154,10 @@ class Sampler:
         return Sampled(latents, outcome, optimized - begin, time.perf_counter() - optimized)
 
     def _guided_step(self, index: int, latents: Tensor, parts: Sequence[Part], progress: Progress) -> Tensor:
-        for part in parts:
-            latents = part.before(Step(index, self.timesteps[index], latents, progress))
+        for i, part in enumerate(parts):
+            step = Step(index, self.timesteps[index], latents, progress)
+            with _inside(parts[:i], step):
+                latents = part.before(step)
         return self.step(index, latents, _inside(parts, Step(index, self.timesteps[index], latents, progress)))
 
 

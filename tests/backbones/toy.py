@@ -97,6 +97,10 @@ class ToySolver:
         self.scheduler.set_timesteps(steps)
         self.timesteps: Tensor = self.scheduler.timesteps
 
+    @property
+    def noise_levels(self) -> list[float]:
+        return self.scheduler.sigmas[:-1].tolist()
+
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         return self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
 

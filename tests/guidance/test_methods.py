@@ -141,7 +141,7 @@ def test_names() -> None:
     assert find_method("ttom+ttom") is METHODS["ttom"]
     both = find_method("base+ttom")
     assert (both.name, both.needs_layout, both.learns) == ("base+ttom", True, True)
-    with pytest.raises(UserError, match="(?s)no method 'magic'.*base, ttom"):
+    with pytest.raises(UserError, match="(?s)no method 'magic'.*base, bias, .*ttom"):
         find_method("ttom+magic")
     for name in ("ttom", "a+b", ""):
         with pytest.raises(ValueError, match="cannot be called"):
@@ -152,6 +152,9 @@ def test_outcomes_of_two_parts_join() -> None:
     maps = torch.ones(1)
     joined = Outcome(losses=[[1.0]]) | Outcome(losses=[[2.0]], maps_before=maps)
     assert joined.losses == [[1.0]] and joined.maps_before is maps
+    one, other = Outcome(maps_before=maps, maps_after=maps), Outcome(maps_before=2 * maps, maps_after=2 * maps)
+    joined = one | other | Outcome()  # before the first of them, and after the last
+    assert joined.maps_before is maps and joined.maps_after is other.maps_after
 
 
 def test_a_loss_of_ones_own(runner: TTOM) -> None:

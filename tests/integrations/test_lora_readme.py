@@ -24,7 +24,9 @@ def test_a_folder_and_a_file(tmp_path: Path) -> None:
 
 
 def test_the_default_is_that_of_the_presets() -> None:
-    assert {preset().tto.guided_steps for preset in PRESETS.values()} == {DEFAULT_GUIDED_STEPS}
+    few_steps = "emojiworld-bias"
+    guided = {preset().tto.guided_steps for name, preset in PRESETS.items() if name != few_steps}
+    assert guided == {DEFAULT_GUIDED_STEPS}
     assert TTOConfig().guided_steps == DEFAULT_GUIDED_STEPS
 
 

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
+from ttom.config import Region
 from ttom.errors import UserError
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject
-from ttom.layout.raster import latent_times, rasterize
+from ttom.layout.raster import latent_times, rasterize, regions
 from ttom.types import TokenGrid
 
 
@@ -109,3 +110,55 @@ def test_an_object_seen_in_no_latent_frame_is_refused() -> None:
     layout = Layout(prompt="a cat", objects=(_mover("a", "cat", 0.0, 0.7, visible=(0.01, 0.02)),))
     with pytest.raises(UserError, match="'cat' is visible at the center of none of the 5 latent frames"):
         rasterize(layout, TokenGrid(5, 4, 4), frames=17, temporal_compression=4)
+
+
+def _brute_regions(layout: Layout, grid: TokenGrid, frames: int, compression: int, shape: str) -> torch.Tensor:
+    groups = layout.groups()
+    found = torch.zeros(len(groups), grid.frames, grid.height, grid.width)
+    for f, time in enumerate(_brute_times(grid.frames, frames, compression)):
+        for n, group in enumerate(groups):
+            boxes = [box for box in (item.box_at(time) for item in group.objects) if box is not None]
+            for row in range(grid.height):
+                for column in range(grid.width):
+                    for box in boxes:
+                        dx = (column + 0.5) / grid.width - (box.x0 + box.x1) / 2
+                        dy = (row + 0.5) / grid.height - (box.y0 + box.y1) / 2
+                        wide, high = (max(box.x1 - box.x0, 2 / grid.width), max(box.y1 - box.y0, 2 / grid.height))
+                        r = (2 * dx / wide) ** 2 + (2 * dy / high) ** 2
+                        value = {
+                            "ellipse": float(r <= 1.02),
+                            "gaussian": math.exp(-2 * r),
+                            "box": float(box.x0 <= (column + 0.5) / grid.width <= box.x1)
+                            * float(box.y0 <= (row + 0.5) / grid.height <= box.y1),
+                        }[shape]
+                        found[n, f, row, column] = max(found[n, f, row, column], value)
+    return found
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "box", "gaussian"])
+def test_regions_equal_explicit_loops(shape: Region) -> None:
+    """Several objects of a group, one that comes and goes, boxes that overlap."""
+    layout = Layout(
+        prompt="two cats and a dog",
+        objects=(
+            _mover("a", "cats", 0.0, 0.2),
+            _mover("b", "dog", 0.7, 0.1, visible=(0.3, 0.8)),
+            _mover("c", "cats", 0.1, 0.65, size=0.25),
+        ),
+    )
+    grid = TokenGrid(5, 16, 24)
+    ours = regions(layout, grid, frames=17, temporal_compression=4, shape=shape)
+    torch.testing.assert_close(ours, _brute_regions(layout, grid, 17, 4, shape))
+    assert ours.dtype == torch.float32 and ours[0, 0].amax() > 0.9 and ours[1, 0].amax() == 0  # out of the picture
+    inside = ours[0, 0].mean().item()
+    assert 0 < inside < {"ellipse": 0.2, "box": 0.25, "gaussian": 0.2}[shape]
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "box", "gaussian"])
+def test_the_smallest_object_has_a_region(shape: Region) -> None:
+    box = Box(x0=0.49, y0=0.49, x1=0.495, y1=0.495)  # between the centers of the cells
+    small = LayoutObject(id="a", phrase="dog", noun="dog", key_frames=(KeyFrame(time=0.0, box=box),))
+    found = regions(
+        Layout(prompt="a dog", objects=(small,)), TokenGrid(1, 4, 6), frames=1, temporal_compression=4, shape=shape
+    )
+    assert found[0, 0, 1, 2] > 0.3 and found.sum() < 6

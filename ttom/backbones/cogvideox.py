@@ -41,6 +41,12 @@ class CogVideoXSolver:
         self._last: tuple[Tensor | None, Tensor | None] = (None, None)
         """Timestep of the previous step, and the clean latents that it predicted."""
 
+    @property
+    def noise_levels(self) -> list[float]:
+        kept = self.scheduler.alphas_cumprod[self.timesteps.cpu().long()]
+        signal, noise = kept.sqrt(), (1 - kept).sqrt()
+        return (noise / (noise + signal)).tolist()
+
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         if isinstance(self.scheduler, CogVideoXDDIMScheduler):
             after = self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]

@@ -27,6 +27,11 @@ class Solver(Protocol):
     timesteps: Tensor
     """One per step, in the form that the transformer takes."""
 
+    @property
+    def noise_levels(self) -> list[float]:
+        """One per step: noise / (noise + signal) in the latents before it, from 1 down. For flow models their sigma."""
+        ...
+
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         """Latents before the step and the model's prediction there -> latents after it."""
         ...

@@ -28,6 +28,10 @@ class WanSolver:
         self.scheduler.set_begin_index(0)
         self.timesteps: Tensor = self.scheduler.timesteps
 
+    @property
+    def noise_levels(self) -> list[float]:
+        return (self.timesteps / self.scheduler.config.num_train_timesteps).tolist()
+
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         return self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
 

@@ -50,11 +50,14 @@ class Outcome:
     adapter: dict[str, Tensor] | None = None
 
     def __or__(self, other: Outcome) -> Outcome:
-        """Of two parts together: the first one's values, and the other's where the first has none."""
+        """Of two parts together: the first one's values, and the other's where the first has none.
+
+        Only ``maps_after`` are the other's where it has some: with both parts.
+        """
         return Outcome(
             losses=self.losses or other.losses,
             maps_before=self.maps_before if self.maps_before is not None else other.maps_before,
-            maps_after=self.maps_after if self.maps_after is not None else other.maps_after,
+            maps_after=other.maps_after if other.maps_after is not None else self.maps_after,
             adapter=self.adapter if self.adapter is not None else other.adapter,
         )
 
@@ -80,11 +83,14 @@ class Part:
         return None
 
     def before(self, step: Step) -> Tensor:
-        """Act before a step, on weights or latents; returns the latents that the step starts from."""
+        """Act before a step, on weights or latents; returns the latents that the step starts from.
+
+        Called within what the parts before this one put around a forward, so that the model is read as they change it.
+        """
         return step.latents
 
     def inside(self, step: Step) -> AbstractContextManager[object]:
-        """A context around the forward that reads the prompt.
+        """A context around the forward that reads the prompt, and around what later parts do before the step.
 
         Where guidance is batched that is one forward for both prompts, the negative one first.
         """

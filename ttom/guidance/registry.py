@@ -14,7 +14,7 @@ Another method needs no change of this package:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttom.errors import UserError
@@ -22,6 +22,7 @@ from ttom.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ttom.config import Settings
     from ttom.guidance.protocol import Part
     from ttom.prepare import Prepared
 
@@ -32,13 +33,15 @@ class Inputs:
 
     Attributes:
         prepared: The prompt made ready: model, settings, seed, layout, text, tokens, masks, noise.
-        adapter: Values that a memory holds for such a prompt; only for methods that learn one.
+        adapter: Values that a memory holds for such a prompt; only for methods that use a memory.
         logger: A Lightning logger for losses.
+        beside: Names of all methods of the run, where several act together.
     """
 
     prepared: Prepared
     adapter: dict[str, Tensor] | None = None
     logger: Any = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,36 @@ class Method:
         parts: Makes the parts of one run, in the order in which they act.
         needs_layout: A prompt without a layout is refused; otherwise it runs without tokens and masks.
         learns: Its parts start from an adapter and leave one, which a memory may keep and others may export.
+        loads: Its parts use an adapter that a memory holds, as it is.
     """
 
     name: str
     parts: Callable[[Inputs], Sequence[Part]]
     needs_layout: bool = True
     learns: bool = False
+    loads: bool = False
+
+    @property
+    def uses_memory(self) -> bool:
+        """Whether a memory is asked for the prompt."""
+        return self.learns or self.loads
+
+    def settings(self, settings: Settings) -> Settings:
+        """The settings as this method follows them: an adapter that it cannot train further is loaded as it is.
+
+        Raises:
+            UserError: They name a memory, and the method would ignore it.
+        """
+        memory = settings.memory
+        if memory.active and self.needs_layout and not self.uses_memory:
+            raise UserError(
+                f"the method {self.name} uses no memory, but `memory.path` is {memory.path}",
+                expected="a memory with a method that trains an adapter or loads one",
+                remedy="leave `memory.path` out, or `method=ttom`",
+            )
+        if self.loads and not self.learns and memory.active:
+            return replace(settings, memory=replace(memory, use="load"))
+        return settings
 
 
 def _base(inputs: Inputs) -> Sequence[Part]:
@@ -65,22 +92,43 @@ def _base(inputs: Inputs) -> Sequence[Part]:
 
 
 def _ttom(inputs: Inputs) -> Sequence[Part]:
-    """Optimize, from the memory's values if there are any; or take these as they are, if the settings say so."""
+    """Optimize, from the memory's values if there are any; or take these as they are, if the settings say so.
+
+    With ``bias.strength`` set, under a bias, which comes first: the optimization then reads the biased model.
+    """
+    from ttom.guidance.bias import Bias
     from ttom.guidance.tto.parts import LoadedAdapter, TestTimeOptimization
 
-    if inputs.adapter is not None and inputs.prepared.settings.memory.use == "load":
-        return [LoadedAdapter(inputs.prepared, inputs.adapter)]
-    return [TestTimeOptimization(inputs.prepared, inputs.adapter, inputs.logger)]
+    prepared = inputs.prepared
+    bias = [Bias(prepared)] if prepared.settings.bias.strength and "bias" not in inputs.beside else []
+    if inputs.adapter is not None and prepared.settings.memory.use == "load":
+        return [*bias, LoadedAdapter(prepared, inputs.adapter)]
+    return [*bias, TestTimeOptimization(prepared, inputs.adapter, inputs.logger)]
+
+
+def _bias(inputs: Inputs) -> Sequence[Part]:
+    """The bias, and the memory's adapter as it is, if there is one."""
+    from ttom.guidance.bias import Bias
+    from ttom.guidance.tto.parts import LoadedAdapter
+
+    loaded = [LoadedAdapter(inputs.prepared, inputs.adapter)] if inputs.adapter is not None else []
+    return [Bias(inputs.prepared), *loaded]
 
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (Method("base", _base, needs_layout=False), Method("ttom", _ttom, learns=True))
+    method.name: method
+    for method in (
+        Method("base", _base, needs_layout=False),
+        Method("bias", _bias, loads=True),
+        Method("ttom", _ttom, learns=True),
+    )
 }
 """All methods by name; use `register_method` to add one."""
 
 
 def import_parts() -> None:
     """Import what the parts need (Lightning, peft), which takes seconds; so that loading a model counts it."""
+    import ttom.guidance.bias
     import ttom.guidance.tto.parts
     import ttom.sampler  # noqa: F401
 
@@ -113,9 +161,19 @@ def find_method(method: str | Method) -> Method:
     found = [METHODS[name] for name in dict.fromkeys(names)]
     if len(found) == 1:
         return found[0]
+    learns, together = any(each.learns for each in found), tuple(each.name for each in found)
+
+    def parts(inputs: Inputs) -> list[Part]:
+        made: list[Part] = []
+        inputs = replace(inputs, beside=together)
+        for each in found:  # one LoRA a run: that of the methods that learn, if there are any
+            made += each.parts(inputs if each.learns or not learns else replace(inputs, adapter=None))
+        return made
+
     return Method(
-        "+".join(part.name for part in found),
-        lambda inputs: [part for each in found for part in each.parts(inputs)],
+        "+".join(together),
+        parts,
         needs_layout=any(each.needs_layout for each in found),
-        learns=any(each.learns for each in found),
+        learns=learns,
+        loads=any(each.loads for each in found),
     )

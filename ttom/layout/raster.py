@@ -6,9 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ttom.config import Region
 from ttom.errors import UserError
-from ttom.layout.model import Layout
+from ttom.layout.model import Box, Layout, ObjectGroup
 from ttom.types import ObjectMasks, TokenGrid
+
+ELLIPSE = 0.13
+"""Level of the gaussian at which the ellipse inscribed in the box ends; e^-2, but for rounding."""
 
 
 def latent_times(latent_frames: int, frames: int, temporal_compression: int) -> Float[Tensor, " F"]:
@@ -62,21 +66,13 @@ def rasterize(
         UserError: a group is visible at the center of no latent frame.
     """
     times = latent_times(grid.frames, frames, temporal_compression).tolist()
-    rows = (torch.arange(grid.height, dtype=torch.float64) + 0.5) / grid.height
-    columns = (torch.arange(grid.width, dtype=torch.float64) + 0.5) / grid.width
     groups = layout.groups()
     masks = torch.zeros(len(groups), grid.frames, grid.height, grid.width, dtype=torch.float64)
     visible = torch.zeros(len(groups), grid.frames, dtype=torch.bool)
     for n, group in enumerate(groups):
         for f, time in enumerate(times):
-            for item in group.objects:
-                box = item.box_at(time)
-                if box is None:
-                    continue
-                x, y = box.center
-                bell_x = _bell(columns, x, max(sigma * box.width, 0.5 / grid.width))
-                bell_y = _bell(rows, y, max(sigma * box.height, 0.5 / grid.height))
-                masks[n, f] += bell_y[:, None] * bell_x[None, :]
+            for box in _boxes(group, time):
+                masks[n, f] += _gaussian(box, grid, sigma)
                 visible[n, f] = True
         if not visible[n].any():
             raise UserError(
@@ -87,6 +83,62 @@ def rasterize(
     total = masks.sum(dim=(2, 3), keepdim=True)
     masks = torch.where(visible[:, :, None, None], masks / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
     return ObjectMasks(masks.float(), visible)
+
+
+def regions(
+    layout: Layout, grid: TokenGrid, *, frames: int, temporal_compression: int, shape: Region
+) -> Float[Tensor, "N F H W"]:
+    """How much each grid cell belongs to an object group: 1 inside, 0 outside.
+
+    "box" has 1 in the cells whose center is in a box, "ellipse" in those whose center is in the ellipse inscribed in
+    one, and "gaussian" falls smoothly from 1 at a box's center (standard deviation a quarter of its size). Every
+    visible object has a cell: a box counts as one cell wide at least. Of a group's objects the largest value counts. A
+    group that is out of the picture has 0 everywhere. A latent frame takes the boxes at its center time.
+
+    Arguments as in `rasterize`; returns float32.
+    """
+    times = latent_times(grid.frames, frames, temporal_compression).tolist()
+    groups = layout.groups()
+    found = torch.zeros(len(groups), grid.frames, grid.height, grid.width, dtype=torch.float64)
+    for n, group in enumerate(groups):
+        for f, time in enumerate(times):
+            for box in _boxes(group, time):
+                found[n, f] = torch.maximum(found[n, f], _region(box, grid, shape))
+    return found.float()
+
+
+def _boxes(group: ObjectGroup, time: float) -> list[Box]:
+    boxes = (item.box_at(time) for item in group.objects)
+    return [box for box in boxes if box is not None]
+
+
+def _region(box: Box, grid: TokenGrid, shape: Region) -> Float[Tensor, "H W"]:
+    if shape == "box":
+        rows, columns = _cells(grid)
+        (x, y), half_width, half_height = (
+            box.center,
+            max(box.width, 1 / grid.width) / 2,
+            max(box.height, 1 / grid.height) / 2,
+        )
+        within = ((rows - y).abs() <= half_height)[:, None] & ((columns - x).abs() <= half_width)[None, :]
+        return within.double()
+    gaussian = _gaussian(box, grid, 0.25)
+    return gaussian if shape == "gaussian" else (gaussian >= ELLIPSE).double()
+
+
+def _gaussian(box: Box, grid: TokenGrid, sigma: float) -> Float[Tensor, "H W"]:
+    """A gaussian of peak 1 at the box's center, with ``sigma`` times its size as standard deviation."""
+    rows, columns = _cells(grid)
+    x, y = box.center
+    bell_x = _bell(columns, x, max(sigma * box.width, 0.5 / grid.width))
+    bell_y = _bell(rows, y, max(sigma * box.height, 0.5 / grid.height))
+    return bell_y[:, None] * bell_x[None, :]
+
+
+def _cells(grid: TokenGrid) -> tuple[Tensor, Tensor]:
+    """Centers of the rows ``(H,)`` and the columns ``(W,)``."""
+    rows = (torch.arange(grid.height, dtype=torch.float64) + 0.5) / grid.height
+    return rows, (torch.arange(grid.width, dtype=torch.float64) + 0.5) / grid.width
 
 
 def _bell(positions: Float[Tensor, " S"], center: float, deviation: float) -> Float[Tensor, " S"]:
