@@ -103,7 +103,7 @@ def test_stats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verify_names_what_it_quarantines_and_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sound = "3 entries: every row and value is as it was written\n"
+    sound = "3 entries verified: every row and value is intact\n"
     assert shown(capsys, commands.Verify(folder)) == sound
     with Store(folder, read_only=True) as store:
         files = {entry.id: store.values.path(entry.sha256) for entry in store.entries()}
@@ -114,7 +114,7 @@ def test_verify_names_what_it_quarantines_and_fails(folder: Path, capsys: pytest
     with pytest.raises(UserError, match="2 entries of the memory .* had to be quarantined"):
         run(commands.Verify(folder))
     text = capsys.readouterr().out
-    assert "not a memory's file, left as it is: values/00/orphan.safetensors" in text
+    assert "foreign file, left alone: values/00/orphan.safetensors" in text
     assert "quarantined entry 1: its value is missing" in text and "quarantined entry 2: its value was changed" in text
     assert shown(capsys, commands.Verify(folder)).endswith(sound.replace("3 entries", "1 entry"))
     assert ids(folder) == [3]
@@ -132,19 +132,19 @@ def test_reindex_with_the_text_encoder_of_a_model(
         query = "UPDATE entries SET signature = replace(signature, ?, ?)"
         store.db.execute(query, (model, model_of(tiny.transformer)))
     text = shown(capsys, commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
-    assert text.startswith("3 entries embedded again with backbone:tiny-wan:") and "(dimension 16)" in text
+    assert text.startswith("3 entries reindexed with backbone:tiny-wan:") and "(dimension 16)" in text
     with Store(folder) as store:
         assert store.embedder.startswith("backbone:tiny-wan:") and store.keys().vectors.shape == (3, 16)
 
 
 def test_merge_prune_and_delete(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     into = folder.parent / "all"
-    assert shown(capsys, commands.Merge((folder,), into)) == f"3 entries copied into {into}, 0 there already\n"
+    assert shown(capsys, commands.Merge((folder,), into)) == f"3 entries copied into {into}, 0 already present\n"
     with Store(folder, read_only=True) as store:
         store.values.path(next(store.entries([1])).sha256).write_bytes(b"damaged")
     lines = shown(capsys, commands.Merge((folder,), into)).splitlines()
     assert lines[0].startswith(f"left out entry 1 of {folder}: its value was changed")
-    assert lines[1] == f"0 entries copied into {into}, 2 there already"
+    assert lines[1] == f"0 entries copied into {into}, 2 already present"
     text = shown(capsys, commands.Prune(into, max_items=2, yes=True))
     assert text == "deleted entry 1: <object A> moves 1\n1 entry deleted, 2 left\n"
     assert ids(into) == [2, 3]
@@ -180,7 +180,7 @@ def test_rebuild(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(UserError, match="ttom memory rebuild"):
             run(command)
     text = shown(capsys, commands.Rebuild(folder))
-    assert text == "3 entries in the new database, 3 of them recovered from values alone\n"
+    assert text == "3 entries in the new database, 3 of them recovered from their values\n"
     assert len(ids(folder)) == 3
 
 
@@ -237,7 +237,7 @@ def test_a_folder_that_is_no_memory(tmp_path: Path) -> None:
             commands.Delete(path, (1,)),
             commands.Push(path, "ann/m"),
         ):
-            with pytest.raises(UserError, match="is no memory|cannot be read"):
+            with pytest.raises(UserError, match="is not a memory|cannot be read"):
                 run(command)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -249,7 +249,7 @@ def test_bad_input(folder: Path) -> None:
         commands.Show(folder, 9): "entry 9 .* does not exist",
         commands.Export(folder, 9, out): "entry 9 .* does not exist",
         commands.Delete(folder, (1, 9)): "entry 9 .* does not exist",
-        commands.Delete(folder, ()): "no entry to delete",
+        commands.Delete(folder, ()): "no entry is given",
         commands.ListEntries(folder, limit=0): "`limit` is 0",
         commands.Prune(folder): "no limit",
         commands.Prune(folder, max_items=0): "`max_items` is 0",

@@ -62,7 +62,7 @@ def test_an_export_loads_into_the_stock_pipeline_at_the_right_scale(tiny: WanBac
     torch.testing.assert_close(loaded, wanted, rtol=1e-5, atol=1e-5)
     export(store, id_, tmp_path / "lora", "diffusers")  # an earlier export is overwritten
     file.write_bytes(b"something else")
-    with pytest.raises(UserError, match="no LoRA"):
+    with pytest.raises(UserError, match="is not a LoRA"):
         export(store, id_, tmp_path / "lora", "diffusers")
     with pytest.raises(UserError, match="does not exist"):
         export(store, 9, tmp_path / "lora", "diffusers")
@@ -98,7 +98,7 @@ def test_stock_diffusers_reads_the_comfyui_file_at_the_same_scale(tiny: WanBackb
         torch.testing.assert_close(forward(stock.transformer), wanted, rtol=1e-5, atol=1e-5)
     other = export(store, id_, tmp_path / "lora", "diffusers")
     shutil.copy(other, file)
-    with pytest.raises(UserError, match="no LoRA in the format comfyui"):
+    with pytest.raises(UserError, match="not a LoRA in the format comfyui"):
         export(store, id_, tmp_path / "folder", "comfyui")
 
 

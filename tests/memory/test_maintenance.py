@@ -194,9 +194,9 @@ def test_a_process_that_has_the_memory_open_mixes_no_embedders(tmp_path: Path) -
     learn(ours, "left")
     frozen = make(tmp_path / "m", mode="read")
     maintenance.reindex(tmp_path / "m", Embedder("other", left=(0, 0, 1)))
-    with pytest.raises(UserError, match="another embedder meanwhile"):
+    with pytest.raises(UserError, match="reindexed with another embedder"):
         put(ours.store, embedding=np.eye(8, dtype=np.float32)[0])
-    with pytest.raises(UserError, match="another embedder meanwhile"):
+    with pytest.raises(UserError, match="reindexed with another embedder"):
         ask(ours, "left")
     assert ask(frozen, "left").state is not None  # it works on the state at its opening
     assert len(ours.store) == 1

@@ -216,10 +216,10 @@ def test_another_embedder_and_another_adapter_are_refused_with_both_named(tmp_pa
 @pytest.mark.parametrize("mode", ["read", "readwrite"])
 def test_a_folder_that_is_no_memory(tmp_path: Path, mode: Any) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="is no memory"):
+    with pytest.raises(UserError, match="is not a memory"):
         make(tmp_path, mode=mode)
     if mode == "read":
-        with pytest.raises(UserError, match="is no memory"):
+        with pytest.raises(UserError, match="is not a memory"):
             make(tmp_path / "nothing", mode=mode)
         assert not (tmp_path / "nothing").exists()
 

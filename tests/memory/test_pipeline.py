@@ -89,7 +89,7 @@ def test_frozen_memory_helps_and_stays_as_it_is(model: TTOM, tmp_path: Path) -> 
     assert hit.report.memory.hit and hit.report.memory.updated == ()
     assert not miss.report.memory.hit and miss.report.memory.inserted is None
     assert contents(tmp_path / "m") == before
-    with pytest.raises(UserError, match="is no memory"):
+    with pytest.raises(UserError, match="is not a memory"):
         model.generate(PROMPT, settings=settings(tmp_path / "none", mode="read"))
 
 

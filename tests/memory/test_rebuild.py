@@ -205,7 +205,7 @@ def test_others_must_let_go_first_and_folders_that_are_none_stay(tmp_path: Path)
     (tmp_path / "work" / "values" / "ab" / f"{'ab' * 32}.safetensors").write_text("mine")
     before = contents(tmp_path / "work")
     for folder in (tmp_path / "work", tmp_path / "none"):
-        with pytest.raises(UserError, match="is no memory"):
+        with pytest.raises(UserError, match="is not a memory"):
             rebuild.rebuild(folder)
     assert contents(tmp_path / "work") == before and not (tmp_path / "none").exists()
     meta = tmp_path / "m" / "memory.json"

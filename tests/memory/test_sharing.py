@@ -97,9 +97,9 @@ def test_deleted_prompts_stay_at_home_and_other_repositories_as_they_are(tmp_pat
     pushed = b"".join(path.read_bytes() for path in hub.rglob("*") if path.is_file())
     assert b"public" in pushed and b"secret" not in pushed
     (hub / "memory.json").unlink()
-    with pytest.raises(UserError, match="something else than a memory"):
+    with pytest.raises(UserError, match="other files than a memory"):
         sharing.push(tmp_path / "m", "me/memory")
-    with pytest.raises(UserError, match="holds no memory"):
+    with pytest.raises(UserError, match="does not contain a memory"):
         sharing.pull("me/memory", tmp_path / "new")
 
 
@@ -141,7 +141,7 @@ def test_files_that_no_memory_has_are_not_downloaded(
     files = [SimpleNamespace(rfilename=n, size=5) for n in ("memory.json", "entries.sqlite", name)]
     monkeypatch.setattr(Hub, "model_info", lambda *_, **__: SimpleNamespace(sha="1", siblings=files))
     monkeypatch.setattr(Hub, "snapshot_download", lambda *_, **__: pytest.fail("downloaded"))
-    with pytest.raises(UserError, match="nothing but a memory's files"):
+    with pytest.raises(UserError, match="only the files of a memory"):
         sharing.pull("me/memory", tmp_path / "new")
     files[-1] = SimpleNamespace(rfilename=f"values/ab/{'ab' * 32}.safetensors", size=2**31)
     monkeypatch.setattr(sharing.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))

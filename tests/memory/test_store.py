@@ -106,7 +106,7 @@ def test_fields_that_cannot_be_stored_are_refused_before_anything_is_written(sto
         {"embedding": 2 * VECTOR},
         {"layout": {"long": "x" * 2_000_000}},
     ):
-        with pytest.raises(UserError, match="cannot be remembered") as caught:
+        with pytest.raises(UserError, match="cannot store this") as caught:
             put(store, **wrong)
         assert len(str(caught.value)) < 1000
     assert len(store) == 0 and not store.values.look_through().values
@@ -116,9 +116,9 @@ def test_fields_that_cannot_be_stored_are_refused_before_anything_is_written(sto
 def test_tensors_that_could_not_be_read_again_are_refused(store: Store, tensors: dict[str, np.ndarray]) -> None:
     id_ = put(store)
     given = {"key": "k", "prompt": "p", "embedding": VECTOR, "signature": SIGNATURE}
-    with pytest.raises(UserError, match="cannot be remembered"):
+    with pytest.raises(UserError, match="cannot store this"):
         store.insert(tensors, **given)
-    with pytest.raises(UserError, match="cannot be remembered"):
+    with pytest.raises(UserError, match="cannot store this"):
         store.replace(id_, tensors, loss_after=None)
     assert store.ids() == [id_] and len(store.values.look_through().values) == 1
 
@@ -241,11 +241,11 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(store: Store, monkey
 
 
 def test_folders_that_are_no_memory(tmp_path: Path, store: Store) -> None:
-    with pytest.raises(UserError, match="is no memory"):
+    with pytest.raises(UserError, match="is not a memory"):
         Store(tmp_path / "nothing")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("x")
-    with pytest.raises(UserError, match="is no memory"):
+    with pytest.raises(UserError, match="is not a memory"):
         new(tmp_path / "other")
     meta = store.folder / "memory.json"
     good = json.loads(meta.read_text())
@@ -275,11 +275,11 @@ def test_a_folder_of_somebody_elses_values_is_refused_and_left_alone(tmp_path: P
     (work / "values" / "run1").mkdir(parents=True)
     (work / "values" / "run1" / "data.csv").write_text("1,2,3")
     before = contents(work)
-    with pytest.raises(UserError, match="is no memory"):
+    with pytest.raises(UserError, match="is not a memory"):
         new(work)
     (work / "values" / "run1" / "data.csv").rename(work / "entries.sqlite")
     (work / "values" / "run1").rmdir()
-    with pytest.raises(UserError, match="is no memory"):
+    with pytest.raises(UserError, match="is not a memory"):
         new(work)
     assert [path.name for path in work.iterdir() if path.is_file()] == ["entries.sqlite"] and len(before) == 1
 
@@ -329,7 +329,7 @@ def test_a_link_in_place_of_the_values_is_refused(store: Store, tmp_path: Path) 
     (store.folder / "values").rename(tmp_path / "elsewhere")
     (store.folder / "values").symlink_to(tmp_path / "elsewhere")
     before = contents(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="a link in place of"):
+    with pytest.raises(UserError, match="a symbolic link in place of"):
         Store(store.folder)
     assert contents(tmp_path / "elsewhere") == before
 
@@ -484,7 +484,7 @@ def test_a_lost_log_stops_writers(store: Store) -> None:
     store.close()
     subprocess.run([sys.executable, "-c", code, store.folder], check=True, env=environment)
     (store.folder / "entries.sqlite-wal").unlink()
-    with pytest.raises(DamagedMemory, match="does not know"):
+    with pytest.raises(DamagedMemory, match="not in its database"):
         Store(store.folder)
     assert len(list((store.folder / "values").rglob("*.safetensors"))) == 2
 

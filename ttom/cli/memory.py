@@ -1,4 +1,4 @@
-"""What the commands of `ttom memory` take, as in arguments.py."""
+"""Arguments of the `ttom memory` commands, as in arguments.py."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ Repo = Annotated[Positional[str], arg(metavar="REPO")]
 
 @dataclass(frozen=True)
 class ListEntries:
-    """List the entries, the last made first: id, namespace, uses, loss before and after, key."""
+    """List the entries, newest first: id, namespace, uses, loss before and after, key."""
 
     path: Folder
     """Folder of the memory."""
     namespace: Annotated[str | None, arg(metavar="NAME")] = None
     """Only entries of this namespace."""
     limit: int = 20
-    """Entries listed at most."""
+    """Maximum number of entries."""
 
 
 @dataclass(frozen=True)
 class Show:
-    """Show all that is known of one entry."""
+    """Show everything about one entry."""
 
     path: Folder
     """Folder of the memory."""
     id: EntryId
-    """Of the entry, as `ttom memory list` shows it."""
+    """Id of the entry, as shown by `ttom memory list`."""
     json: FlagCreatePairsOff[bool] = False
     """Print JSON, with the layout and the key's embedding."""
 
 
 @dataclass(frozen=True)
 class ShowStats:
-    """Show a memory in numbers: entries, namespaces, bytes, model, embedder, quarantine, age."""
+    """Show statistics: entries, namespaces, bytes, model, embedder, quarantine, age."""
 
     path: Folder
     """Folder of the memory."""
@@ -55,12 +55,12 @@ class Verify:
     path: Folder
     """Folder of the memory."""
     repair: FlagCreatePairsOff[bool] = False
-    """Also remove values that no entry needs and that cannot make one anew."""
+    """Also remove values without an entry that a rebuild could not use."""
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """Make a lost or damaged database anew from the values, and give values of version 1 their record."""
+    """Rebuild a lost or damaged database from the values, and add records to values of version 1."""
 
     path: Folder
     """Folder of the memory."""
@@ -68,9 +68,9 @@ class Rebuild:
 
 @dataclass(frozen=True)
 class Reindex:
-    """Embed all keys again with another embedder, which later runs must use too; also repairs an interrupted reindex.
+    """Recompute all keys with another embedder, which later runs must use too; also repairs an interrupted reindex.
 
-    The adapters stay those of their model: a memory made with one model never fits another.
+    The adapters still fit only the model they were made with.
     """
 
     path: Folder
@@ -83,74 +83,74 @@ class Reindex:
 
 @dataclass(frozen=True)
 class Merge:
-    """Copy the entries of several memories into one; those that it has already are not copied again.
+    """Copy the entries of several memories into one; those already present are not copied again.
 
-    Rows and values are checked first; damaged ones are left out. Still, merge only memories of people you trust.
+    All rows and values are checked, and damaged ones are left out. Still, merge only memories from people you trust.
     """
 
     sources: Annotated[Positional[tuple[Path, ...]], arg(metavar="PATH [PATH ...]")]
-    """Folders of the memories to copy from; they are only read."""
+    """Folders of the memories to copy from; never modified."""
     into: Annotated[Path, arg(metavar="PATH")]
-    """Folder of the memory to copy into; may be new."""
+    """Folder of the memory to copy into; created if it does not exist."""
 
 
 @dataclass(frozen=True)
 class Prune:
-    """Delete least-used entries until the rest is within the limits; asks first."""
+    """Delete least-used entries until the rest is within the limits. Asks for confirmation."""
 
     path: Folder
     """Folder of the memory."""
     max_items: Annotated[int | None, arg(metavar="N")] = None
-    """Entries kept at most."""
+    """Maximum number of entries to keep."""
     max_bytes: Annotated[int | None, arg(metavar="N")] = None
-    """Bytes of values kept at most."""
+    """Maximum total size of their values in bytes."""
     namespace: Annotated[str | None, arg(metavar="NAME")] = None
-    """Count and delete only entries of this namespace; by default all."""
+    """Consider only entries of this namespace; by default all."""
     yes: FlagCreatePairsOff[bool] = False
     """Delete without asking."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write an entry's adapter as a LoRA file that diffusers or ComfyUI loads."""
+    """Export an entry's adapter as a LoRA file for diffusers or ComfyUI."""
 
     path: Folder
     """Folder of the memory."""
     id: EntryId
-    """Of the entry, as `ttom memory list` shows it."""
+    """Id of the entry, as shown by `ttom memory list`."""
     out: Annotated[Path, arg(metavar="DIR")]
-    """Folder to write to; for ComfyUI also a file that ends in .safetensors."""
+    """Output folder; for ComfyUI also a file name ending in .safetensors."""
     format: Literal["diffusers", "comfyui"] = "diffusers"
     """"diffusers" for pipe.load_lora_weights(DIR), "comfyui" for its folder models/loras."""
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete entries; none if one of the ids does not exist. Asks first."""
+    """Delete entries, or none if one of the ids does not exist. Asks for confirmation."""
 
     path: Folder
     """Folder of the memory."""
     ids: Annotated[Positional[tuple[int, ...]], arg(metavar="ID [ID ...]")]
-    """Of the entries, as `ttom memory list` shows them."""
+    """Ids of the entries, as shown by `ttom memory list`."""
     yes: FlagCreatePairsOff[bool] = False
     """Delete without asking."""
 
 
 @dataclass(frozen=True)
 class Push:
-    """Upload a memory to the Hugging Face Hub: its adapters and the prompts that they were made for."""
+    """Upload a memory to the Hugging Face Hub, including the prompts its adapters were made for."""
 
     path: Folder
     """Folder of the memory."""
     repo: Repo
-    """Model repository owner/name; created, for you alone, if there is none."""
+    """Model repository owner/name; created as a private repository if it does not exist."""
     public: FlagCreatePairsOff[bool] = False
-    """Let everyone read the repository if it is created."""
+    """Create a public repository."""
 
 
 @dataclass(frozen=True)
 class Pull:
-    """Download a memory from the Hugging Face Hub and check every value."""
+    """Download a memory from the Hugging Face Hub and check every entry."""
 
     repo: Repo
     """Repository owner/name."""

@@ -1,4 +1,4 @@
-"""`ttom memory`: what its commands do and print."""
+"""Implementation of the `ttom memory` commands."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ttom.cli.memory import (
 )
 from ttom.errors import UserError
 
-# The rest is imported where it is needed: most commands need neither torch nor a model.
+# Everything else is imported where it is needed, since most commands need neither torch nor a model.
 
 
 def run(command: MemoryCommand) -> None:
-    """Run a `ttom memory` command and print what came of it. Raises UserError."""
+    """Run a `ttom memory` command and print its result. Raises UserError."""
     match command:
         case ListEntries():
             _list(command)
@@ -124,9 +124,9 @@ def _verify(command: Verify) -> None:
 
     found = verify(command.path, repair=command.repair)
     for name in found.strange[:20]:
-        print(f"not a memory's file, left as it is: values/{output.printable(name)}")
+        print(f"foreign file, left alone: values/{output.printable(name)}")
     for sha256 in found.orphans:
-        state = "removed" if sha256 in found.removed else "left as it is (ttom memory verify --repair removes it)"
+        state = "removed" if sha256 in found.removed else "found (`ttom memory verify --repair` removes it)"
         print(f"value without an entry {state}: {sha256}")
     bad = found.quarantined or {}
     for id_, reason in bad.items():
@@ -134,10 +134,10 @@ def _verify(command: Verify) -> None:
     if bad:
         raise UserError(
             f"{output.counted(len(bad))} of the memory {command.path} had to be quarantined",
-            expected="a row and a value that are as they were written for every entry",
-            remedy=f"look at {command.path / 'quarantine'}; the other entries are sound and can be used",
+            expected="an unchanged row and value for every entry",
+            remedy=f"inspect {command.path / 'quarantine'}; all other entries are intact",
         )
-    print(f"{output.counted(found.entries)}: every row and value is as it was written")
+    print(f"{output.counted(found.entries)} verified: every row and value is intact")
 
 
 def _rebuild(command: Rebuild) -> None:
@@ -147,12 +147,12 @@ def _rebuild(command: Rebuild) -> None:
     for id_, reason in done.quarantined.items():
         print(f"quarantined entry {id_}: {output.printable(reason)}")
     for sha256 in done.damaged:
-        print(f"moved to quarantine, since it holds no entry: {sha256}")
+        print(f"moved a damaged value to quarantine: {sha256}")
     if done.upgraded:
-        print(f"{done.upgraded} values of version 1 now hold their entry's record")
-    print(f"{output.counted(done.entries)} in the new database, {done.recovered} of them recovered from values alone")
+        print(f"added records to {done.upgraded} values of version 1")
+    print(f"{output.counted(done.entries)} in the new database, {done.recovered} of them recovered from their values")
     if done.reindex:
-        print(f"keys of another embedder are among them: run ttom memory reindex {command.path} before use")
+        print(f"some keys come from another embedder: run ttom memory reindex {command.path} before use")
 
 
 def _reindex(command: Reindex) -> None:
@@ -160,7 +160,7 @@ def _reindex(command: Reindex) -> None:
     from ttom.memory.files import read_meta
     from ttom.memory.maintenance import check_model, reindex
 
-    read_meta(command.path)  # before a model is loaded: it may be no memory at all
+    read_meta(command.path)  # fails before a model is loaded if this is not a memory
     if command.embedder == "backbone" and command.model is None:
         raise UserError(
             "`embedder=backbone` is the text encoder of a model, and none is named", remedy="add `model=NAME`"
@@ -175,7 +175,7 @@ def _reindex(command: Reindex) -> None:
         check_model(command.path, model_of(backbone.transformer))
     embedder = load_embedder(command.embedder, backbone)
     count = reindex(command.path, embedder)
-    print(f"{output.counted(count)} embedded again with {embedder.identity} (dimension {embedder.dimension})")
+    print(f"{output.counted(count)} reindexed with {embedder.identity} (dimension {embedder.dimension})")
 
 
 def _merge(command: Merge) -> None:
@@ -184,7 +184,7 @@ def _merge(command: Merge) -> None:
     done = merge(command.sources, command.into)
     for folder, id_, reason in done.damaged:
         print(f"left out entry {id_} of {folder}: {output.printable(reason)}")
-    print(f"{output.counted(done.copied)} copied into {command.into}, {done.present} there already")
+    print(f"{output.counted(done.copied)} copied into {command.into}, {done.present} already present")
 
 
 def _remove(command: Prune | Delete) -> None:
@@ -192,9 +192,9 @@ def _remove(command: Prune | Delete) -> None:
     from ttom.memory.store import Store
 
     if isinstance(command, Prune) and command.max_items is None and command.max_bytes is None:
-        raise UserError("there is no limit to prune to", expected="`max_items=N`, `max_bytes=N`, or both")
+        raise UserError("no limit is given", expected="`max_items=N`, `max_bytes=N`, or both")
     if isinstance(command, Delete) and not command.ids:
-        raise UserError("no entry to delete is named", expected="one id or more, as `ttom memory list` shows them")
+        raise UserError("no entry is given", expected="one or more ids, as shown by `ttom memory list`")
     with Store(command.path) as store:
         if isinstance(command, Delete):
             ids = check_ids(store, command.ids)
@@ -207,9 +207,10 @@ def _remove(command: Prune | Delete) -> None:
                 output.print_entries(entries)
             output.confirm(f"{output.counted(len(ids))} of {command.path} would be deleted", yes=command.yes)
         gone = set(store.delete(ids)) if ids else set()
-        for entry in entries:
-            if entry.id in gone:
-                print(f"deleted entry {entry.id}: {output.printable(entry.key)}")
+        keys = {entry.id: f": {output.printable(entry.key)}" for entry in entries}
+        for id_ in ids:
+            if id_ in gone:
+                print(f"deleted entry {id_}{keys.get(id_, ' (damaged row)')}")
         print(f"{output.counted(len(gone))} deleted, {len(store)} left")
 
 

@@ -1,4 +1,4 @@
-"""What the memory's commands print: tables and fields without anything that a terminal would obey."""
+"""Output of the memory commands: tables and fields, without control characters that a terminal would execute."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ttom.errors import UserError, cut_short
 if TYPE_CHECKING:
     from ttom.memory.entries import Entry
 
-_PIPE_WIDTH = 100_000  # where the output is no terminal, nothing is cut or folded
+_PIPE_WIDTH = 100_000  # if the output is not a terminal, nothing is cut or wrapped
 
 
 def printable(text: str) -> str:
-    r"""With escapes in place of control codes (``\x1b``), line ends and the like: a memory may be somebody else's."""
+    r"""Escape control characters and line breaks (``\x1b``): the text may come from somebody else's memory."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Aligned columns; on a terminal the last one is folded to its width."""
+    """Print aligned columns; on a terminal, the last one wraps."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -41,19 +41,19 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
-    """A line a field."""
+    """Print one field per line."""
     width = max(map(len, fields)) + 2
     for name, value in fields.items():
         print(f"{name + ':':<{width}}{printable(str(value))}")
 
 
 def print_entries(entries: Iterable[Entry]) -> None:
-    """One line an entry, for lists of what was found or is to go."""
+    """Print one line per entry."""
     print_table(("id", "namespace", "uses", "loss", "key"), map(cells, entries))
 
 
 def cells(entry: Entry) -> tuple[str, ...]:
-    """An entry's line in such a table."""
+    """The cells of an entry's line."""
     return str(entry.id), cut_short(entry.namespace, 40), str(entry.uses), losses(entry), cut_short(entry.key, 500)
 
 
@@ -76,11 +76,11 @@ def when(seconds: float | None) -> str:
 
 
 def confirm(what: str, *, yes: bool) -> None:
-    """Ask on a terminal whether to go on. Raises UserError if the answer is no, or if there is nobody to ask."""
+    """Ask for confirmation on a terminal. Raises UserError if the answer is no or there is no terminal."""
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserError(f"{what}: this cannot be undone", expected="a yes", remedy="add `yes`")
+        raise UserError(f"{what}, which cannot be undone", expected="confirmation", remedy="add `yes`")
     try:
         answer = input(f"{what}. Continue? [y/N] ")
     except EOFError:

@@ -1,1 +1,1 @@
-"""The parametric memory: optimised parameters kept under the kind of scene that they were optimised for."""
+"""The parametric memory: optimized adapters, stored under the kind of scene they were optimized for."""

@@ -1,7 +1,7 @@
-"""The SQLite file of a memory: its schema, and connections to write, or to read a copy of it.
+"""The SQLite database of a memory: its schema, and connections for writing or for reading a copy.
 
-The schema is compared word for word with the one that is written here, so that a foreign file cannot bring triggers,
-views or generated columns along.
+The schema of every database is compared literally with the one defined here, so that a foreign file cannot bring in
+triggers, views or generated columns.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ttom.memory.files import DamagedMemory
 
 NAME = "entries.sqlite"
 REBUILT = "entries.rebuilt"
-"""A database that a rebuild has finished but not yet put in place."""
+"""Name of a database that a rebuild has completed but not yet moved into place."""
 BUSY_SECONDS = 60.0
-"""How long a process waits for another one's write."""
+"""How long a process waits for another process's write."""
 MAX_DATABASE = 2**36
-"""Bytes of a database that is read; a million entries with embeddings of 768 numbers take 4e9."""
+"""Maximum size in bytes; a million entries with 768-dimensional embeddings take 4e9."""
 MAX_FIELD = 4 * (MAX_LAYOUT + MAX_TEXT + MAX_DIMENSION)
-"""Bytes of one row."""
+"""Maximum size of a row in bytes."""
 ALWAYS_CHECKED = 2**25
-"""A database of up to this many bytes is checked whenever it is opened for writing and no other process has it."""
+"""A database of up to this many bytes is checked whenever it is opened for writing and nobody else has it open."""
 
 _ENTRIES = """CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
@@ -56,13 +56,14 @@ _OLD = {
 SCHEMA = {
     "entries": f"{_ENTRIES}, origin TEXT, turn INTEGER NOT NULL DEFAULT 0)",
     "quarantined": _QUARANTINED,
-    "removed": "CREATE TABLE removed (sha256 TEXT PRIMARY KEY)",  # values without a row, their files to be removed
+    # Values without a row whose files are still to be deleted.
+    "removed": "CREATE TABLE removed (sha256 TEXT PRIMARY KEY)",
     **_INDEXES,
     "by_use": "CREATE INDEX by_use ON entries (uses, turn)",
     "by_turn": "CREATE INDEX by_turn ON entries (turn)",
     "by_origin": "CREATE INDEX by_origin ON entries (origin)",
 }
-"""{name: statement} of version 2; `_OLD` is that of version 1."""
+"""{name: statement} of version 2; `_OLD` is version 1."""
 VERSION = 2
 
 _MIGRATION = (
@@ -75,7 +76,7 @@ _MIGRATION = (
 
 
 def create(path: Path) -> None:
-    """Make an empty database in a new file, or in the unfinished one of a creation that was interrupted.
+    """Create an empty database, or complete one whose creation was interrupted.
 
     Raises DamagedMemory if it holds entries.
     """
@@ -96,13 +97,14 @@ def create(path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise PermissionError if the folder cannot be written, UserError if its values are gone."""
+    """Raise PermissionError if the folder cannot be written, SetupError if its folder of values is missing."""
     values = folder / "values"
     if values.is_symlink() or not values.is_dir():
+        state = "a symbolic link in place of its" if values.is_symlink() else "lost its"
         raise SetupError(
-            f"the memory {folder} has {'a link in place of its' if values.is_symlink() else 'lost its'} folder values",
-            expected="the folder with the values that its database names",
-            remedy="put it back: without it no entry can be used",
+            f"the memory {folder} has {state} folder of values",
+            expected="the folder `values` with the files that its database refers to",
+            remedy="restore the folder; without it no entry can be used",
         )
     for part in (values, folder):
         if not os.access(part, os.W_OK):
@@ -110,15 +112,15 @@ def check_writable(folder: Path) -> None:
 
 
 def connect(folder: Path, *, alone: bool) -> sqlite3.Connection:
-    """For reading and writing.
+    """Connect for reading and writing.
 
     Args:
-        folder: Of the memory.
-        alone: Whether no other process writes to it: then the database is checked if it was not closed properly, or
-            if that takes a moment only.
+        folder: The memory.
+        alone: Whether no other process has it open for writing. If so, the database is checked if it was not closed
+            properly or is small.
 
     Raises:
-        DamagedMemory: It is missing, damaged, or not a memory's.
+        DamagedMemory: The database is missing, damaged, or not one of a memory.
         OSError, sqlite3.DatabaseError: The disk or SQLite refuses.
     """
     path = folder / NAME
@@ -145,11 +147,11 @@ def connect(folder: Path, *, alone: bool) -> sqlite3.Connection:
 
 
 def connect_to_copy(folder: Path, target: Path) -> sqlite3.Connection:
-    """The entries as they are now, copied to the folder `target`: WAL readers write side files beside the database.
+    """Copy the database to the folder `target` and connect to the copy; readers of the original would write side files.
 
     Raises:
-        DamagedMemory: As `connect`.
-        UserError: Other processes never stop writing, or the database is far too large.
+        DamagedMemory: The same as for `connect`.
+        UserError: Other processes never pause writing, or the database is far too large.
     """
     _check_file(folder, folder / NAME)
     db = open_copy(folder, target)
@@ -163,7 +165,7 @@ def connect_to_copy(folder: Path, target: Path) -> sqlite3.Connection:
 
 
 def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
-    """As `connect_to_copy`, but whatever the database holds."""
+    """Like `connect_to_copy`, but without checking the schema."""
     names = (NAME, f"{NAME}-wal")
     for _ in range(100):
         before = [_state(folder / name) for name in names]
@@ -172,16 +174,16 @@ def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
             copy(folder / name, target / name)
         if before == [_state(folder / name) for name in names]:
             break
-        time.sleep(0.05)  # another process wrote meanwhile
+        time.sleep(0.05)  # another process wrote in the meantime
     else:
-        raise UserError(f"{folder} is being written all the time", remedy="open it again later")
+        raise UserError(f"{folder} is being written to all the time", remedy="open it again later")
     db = sqlite3.connect(target / NAME, isolation_level=None)
     _harden(db)
     return db
 
 
 def check_schema(db: sqlite3.Connection, folder: Path) -> int:
-    """The schema's version. Raises DamagedMemory if anything is in it that no memory makes."""
+    """The version of the schema. Raises DamagedMemory if it differs in anything from ours."""
     found = _objects(db)
     version = db.execute("PRAGMA user_version").fetchone()[0]
     known = {name: " ".join(text.split()) for name, text in (SCHEMA if version == VERSION else _OLD).items()}
@@ -190,12 +192,12 @@ def check_schema(db: sqlite3.Connection, folder: Path) -> int:
     odd = sorted(name for name, text in found.items() if known.get(name) != text)
     missing = known.keys() - found.keys() if version == VERSION else ()
     if version not in (0, VERSION) or odd or missing:
-        raise DamagedMemory(folder, f"has a database that no memory makes ({[*odd, *missing, version][0]!r:.100})")
+        raise DamagedMemory(folder, f"has a database with a foreign schema ({[*odd, *missing, version][0]!r:.100})")
     return version or 1
 
 
 def entry_columns(db: sqlite3.Connection) -> tuple[str, ...]:
-    """Columns of the table of entries, if it is one of ours, whatever else there is. Raises sqlite3.DatabaseError."""
+    """Columns of the table of entries, whatever else the database holds. Raises sqlite3.DatabaseError without one."""
     text = _objects(db).get("entries")
     for schema, columns in ((SCHEMA, COLUMNS), (_OLD, COLUMNS[:-2])):
         if text == " ".join(schema["entries"].split()):
@@ -210,7 +212,7 @@ def build(
     removed: Iterable[str],
     last_id: int,
 ) -> None:
-    """Write a whole database as REBUILT, from rows of COLUMNS."""
+    """Write a complete database under the name REBUILT."""
     part = folder / f".ttom-{secrets.token_hex(8)}"  # as ttom.files names what it may remove when it is stale
     try:
         with closing(sqlite3.connect(part, isolation_level=None)) as db:
@@ -243,7 +245,7 @@ def check_integrity(db: sqlite3.Connection, folder: Path) -> None:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring version 1 to the present version, within a transaction of the caller's."""
+    """Migrate version 1 to the current version, within the caller's transaction."""
     for statement in _MIGRATION:
         db.execute(statement)
     present = _objects(db)
@@ -254,7 +256,7 @@ def migrate(db: sqlite3.Connection) -> None:
 
 
 def _objects(db: sqlite3.Connection) -> dict[str, str]:
-    """{name: statement} of everything in the schema but SQLite's own parts of it, white space made one."""
+    """{name: statement} of the schema without SQLite's internal objects, with whitespace normalized."""
     rows = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
     own = {"sqlite_sequence", "sqlite_autoindex_removed_1"}
     texts = {str(name): " ".join(str(sql).split()) for name, sql in rows if name not in own}
@@ -262,7 +264,7 @@ def _objects(db: sqlite3.Connection) -> dict[str, str]:
 
 
 def _harden(db: sqlite3.Connection) -> None:
-    """Whatever is in the file: no functions run from its schema, no row is huge, and odd text is no exception."""
+    """Guard against hostile files: no functions in the schema, bounded rows, and invalid UTF-8 raises nothing."""
     db.execute("PRAGMA trusted_schema = OFF")
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_FIELD)
     db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
@@ -276,7 +278,7 @@ def _check_file(folder: Path, path: Path) -> None:
     except FileNotFoundError:
         raise DamagedMemory(folder, "has lost its database") from None
     if not stat.S_ISREG(info.st_mode):
-        raise UserError(f"{path} is not a regular file", expected="the database itself", remedy="move it there")
+        raise UserError(f"{path} is not a regular file", expected="a regular file", remedy="put the file itself there")
     if info.st_size == 0:
         raise DamagedMemory(folder, "has an empty database")
 
@@ -285,11 +287,11 @@ def _check_file(folder: Path, path: Path) -> None:
 
 
 class Writers:
-    """Databases that this process has open for writing, and handles of them that must not be closed meanwhile.
+    """Databases that this process has open for writing, and descriptors that must not be closed in the meantime.
 
-    Closing any handle of a file drops all POSIX locks that the process holds on it, SQLite's among them. Another
-    process could then take our connection for gone, and remove the log that it writes to: acknowledged entries would
-    be lost. So a handle that a copy needed stays open as long as there is a connection to the same file.
+    Closing any descriptor of a file drops all POSIX locks that the process holds on it, including SQLite's. Another
+    process could then believe that our connection is gone and remove the log it writes to, and acknowledged entries
+    would be lost. So descriptors used for copying stay open as long as there is a connection to the same file.
     """
 
     def __init__(self) -> None:
@@ -298,14 +300,14 @@ class Writers:
         self._parked: dict[tuple[int, int], list[int]] = {}
 
     def enter(self, path: Path) -> tuple[int, int]:
-        """Note a connection that is about to be made; returns what `leave` takes."""
+        """Register a connection before it is opened; returns the key for `leave`."""
         info = os.stat(path)
         with self._lock:
             self._open[info.st_dev, info.st_ino] += 1
         return info.st_dev, info.st_ino
 
     def leave(self, file: tuple[int, int]) -> None:
-        """Note that a connection is closed."""
+        """Unregister a connection after it was closed."""
         with self._lock:
             self._open[file] -= 1
             if self._open[file] <= 0:
@@ -314,12 +316,12 @@ class Writers:
                     os.close(handle)
 
     def parked(self, file: tuple[int, int]) -> int | None:
-        """A handle of the file that is open already."""
+        """An open descriptor of the file, if there is one."""
         with self._lock:
             return next(iter(self._parked.get(file, [])), None)
 
     def close(self, handle: int) -> None:
-        """Close a handle now or, if there is a connection to its file, with that."""
+        """Close a descriptor now, or together with the last connection to its file."""
         info = os.fstat(handle)
         with self._lock:
             if self._open[info.st_dev, info.st_ino] > 0:
@@ -340,7 +342,7 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a database or its log, if it is there: no link, FIFO or device, and no more than a database may have."""
+    """Copy a database or its log, if it exists. Links, FIFOs, devices and oversized files are refused."""
     try:
         info = os.stat(source, follow_symlinks=False)
         parked = WRITERS.parked((info.st_dev, info.st_ino))

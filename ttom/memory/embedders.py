@@ -244,7 +244,7 @@ def _embedder_class(name: str, folder: Path) -> type[ClipEmbedder] | type[Senten
         config, found = {}, f"its config.json cannot be read ({first_line(error)})"
     if config.get("model_type") not in ("clip", "clip_text_model"):
         raise SetupError(
-            f"the text embedder {name!r} is no CLIP text model and no sentence-transformers model: {found}",
+            f"the text embedder {name!r} is neither a CLIP text model nor a sentence-transformers model: {found}",
             expected=CHOICES,
             remedy="`memory.embedder=backbone` needs no other model",
         )

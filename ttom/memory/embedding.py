@@ -1,4 +1,4 @@
-"""What all text embedders do alike: tokens, unit vectors, an identity, and clear errors while a model is loaded."""
+"""Shared parts of the text embedders: tokenization, unit vectors, identities, and clear loading errors."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def _sample(weight: Tensor) -> bytes:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception of another library says, at most 200 characters of it."""
+    """First line of an exception's message, at most 200 characters."""
     return cut_short((str(error)[:10_000].strip().splitlines() or [type(error).__name__])[0], 200)
 
 
 @contextmanager
 def loading(name: str, expected: str) -> Iterator[None]:
-    """What goes wrong while loading a folder is the folder's fault: say so, without a traceback."""
+    """Convert any error while loading a model folder to SetupError."""
     try:
         yield
     except Exception as error:  # tokenizers, safetensors and transformers each have errors of their own
@@ -105,7 +105,7 @@ def loading(name: str, expected: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bar, and no report of the image half of a CLIP checkpoint as unexpected weights."""
+    """Hide progress bars, and warnings about the unused image half of a CLIP checkpoint."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,7 +1,8 @@
-"""An entry of the memory: the record that its value's file carries, and the row that the database keeps of it.
+"""Entries of the memory: the record stored in a value's file, and the row stored in the database.
 
 Both are validated wherever they are read, since a file or database may be damaged or come from somebody else: lengths
-are bounded, numbers finite, texts valid Unicode, and a sha256 is 64 hexadecimal digits before it becomes a path.
+are bounded, numbers are finite, texts are valid Unicode, and a sha256 must be 64 hexadecimal digits before it is used
+in a path.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ from pydantic import (
 from ttom.memory.signature import Signature
 
 MAX_NAME = 1024
-"""Characters of a namespace, an origin or the name of an embedder."""
+"""Maximum length of a namespace, an origin or the name of an embedder."""
 MAX_TEXT = 65_536
-"""Characters of a prompt or key."""
+"""Maximum length of a prompt or key."""
 MAX_LAYOUT = 2**20
-"""Characters of a layout as JSON."""
+"""Maximum length of a layout as JSON."""
 MAX_DIMENSION = 65_536
-"""Numbers in an embedding."""
+"""Maximum dimension of an embedding."""
 MAX_VALUE_BYTES = 2**31
-"""Bytes of a value's file; that of Wan2.1-14B with rank 32 in every block has about 105 million."""
+"""Maximum size of a value's file; Wan2.1-14B with rank 32 in every block takes about 105 million bytes."""
 MAX_COUNT = 2**62
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class CorruptValue(Exception):
-    """A value's file is missing, or is not what its row says."""
+    """A value's file is missing, damaged, or does not match its row."""
 
 
 class BadRow(Exception):
-    """A row that no memory writes."""
+    """A row with invalid fields."""
 
 
 def _sha256(text: str) -> str:
@@ -55,7 +56,7 @@ def _sha256(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Refuse what a database, a file or a terminal cannot hold: NUL and lone surrogates."""
+    """Reject NUL and lone surrogates, which databases and files cannot store."""
     if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError("the text has a NUL or a lone surrogate in it")
     return text
@@ -68,23 +69,23 @@ def _not_blank(text: str) -> str:
 
 
 def _layout(value: Any) -> Any:
-    """A layout from its JSON text, as the database keeps it, or from the object itself."""
+    """Parse a layout from JSON text, as stored in the database, or take it as an object."""
     if value is None:
         return None
     try:
         text = value if isinstance(value, str) else json.dumps(value)
         if len(text) > MAX_LAYOUT:
-            raise ValueError(f"a layout of {len(text)} characters; at most {MAX_LAYOUT} are stored")
+            raise ValueError(f"a layout of {len(text)} characters; the limit is {MAX_LAYOUT}")
         found = json.loads(text) if isinstance(value, str) else value
     except RecursionError:
-        raise ValueError("a layout that is nested too deeply") from None
+        raise ValueError("a layout with too many levels") from None
     if not isinstance(found, dict):
         raise ValueError("a layout that is not an object")
     return found
 
 
 def _vector(value: Any) -> np.ndarray:
-    """An embedding from its bytes, its base64 text, or an array: ``(D,)`` float32 of unit length."""
+    """Convert bytes, base64 text or an array to a ``(D,)`` float32 vector of unit length."""
     if isinstance(value, str):
         if len(value) > 6 * MAX_DIMENSION:
             raise ValueError("the embedding is too long")
@@ -104,7 +105,7 @@ def _vector(value: Any) -> np.ndarray:
 
 
 def is_unit(vectors: np.ndarray) -> np.ndarray:
-    """Which rows of ``(n, D)`` are finite and of unit length: one much longer would match every question."""
+    """Which rows of ``(n, D)`` are finite and of unit length; a much longer one would match every query."""
     with np.errstate(all="ignore"):
         squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
     return np.abs(squares - 1) < 0.02  # false for NaN
@@ -126,20 +127,20 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)]
 
 
 class Record(BaseModel):
-    """What is remembered of one optimization besides the tensors; it never changes as long as they do not.
+    """Everything stored about one optimization besides the tensors. Immutable, like the tensors themselves.
 
-    Every value's file carries its record, so that the values suffice to make the database anew.
+    Every value's file contains its record, so that the database can be rebuilt from the values alone.
 
     Attributes:
-        namespace: Whose memory it is.
+        namespace: The namespace it belongs to.
         key: The abstracted prompt.
-        prompt: The prompt as given.
+        prompt: The original prompt.
         layout: The layout as its JSON object, or None.
         embedding: Of the key, ``(D,)`` float32 of unit length.
-        signature: Of model and adapter; only equal ones may be loaded.
+        signature: Of the model and the adapter; only adapters with equal signatures may be loaded.
         loss_before, loss_after: Alignment loss at the first and after the last iteration.
         created: Seconds since 1970.
-        origin: Identity of the job that inserted it, so that the job repeated does not match its own entry; or None.
+        origin: Identity of the job that inserted it, so that a repeated job does not match its own entry; or None.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -177,14 +178,14 @@ class Record(BaseModel):
 
 
 class Entry(Record):
-    """A row of the database: a record, the file with its tensors, and how often it was used.
+    """A row of the database: a record, the file with its tensors, and usage counters.
 
     Attributes:
-        id: Never used twice in one memory, unless its database was lost and made anew.
-        uses: How often it was read.
-        last_used: Seconds since 1970; for people, since clocks may go back.
-        turn: Counts the uses and insertions of the whole memory; larger is later.
-        sha256, bytes: Of the value's file.
+        id: Unique over the lifetime of the memory, unless its database was lost and rebuilt.
+        uses: Number of times it was read.
+        last_used: Seconds since 1970; only for display, since clocks may go back.
+        turn: Logical time of the last use: a counter of all uses and insertions in the memory.
+        sha256, bytes: Digest and size of the value's file.
     """
 
     id: Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
@@ -199,11 +200,11 @@ COLUMNS = (
     "id", "namespace", "key", "prompt", "embedding", "layout", "uses", "last_used", "created", "loss_before",
     "loss_after", "signature", "sha256", "bytes", "origin", "turn",
 )  # fmt: skip
-"""Columns of the table of entries, in its order."""
+"""Columns of the table of entries, in order."""
 
 
 def as_entry(row: tuple[Any, ...]) -> Entry:
-    """A row of COLUMNS as an Entry. Raises BadRow."""
+    """Validate a row of COLUMNS. Raises BadRow."""
     try:
         return Entry.model_validate(dict(zip(COLUMNS, row, strict=True)))
     except ValidationError as error:
@@ -211,7 +212,7 @@ def as_entry(row: tuple[Any, ...]) -> Entry:
 
 
 def as_row(record: Record, **counters: Any) -> dict[str, Any]:
-    """The columns of a record as the database keeps them, with the counters given."""
+    """The columns of a record as stored in the database, with the given counters."""
     row = {name: getattr(record, name) for name in COLUMNS if name in type(record).model_fields} | counters
     row["embedding"] = record.embedding.tobytes()
     row["layout"] = json.dumps(record.layout) if record.layout is not None else None
@@ -220,7 +221,7 @@ def as_row(record: Record, **counters: Any) -> dict[str, Any]:
 
 
 def first_problem(error: ValidationError) -> str:
-    """What is wrong in one line, without the value, which may be long or secret."""
+    """The first validation error in one line, without the value, which may be long or private."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in found["loc"][:2])
     return f"{where}: {found['msg'].removeprefix('Value error, ')[:150]}"

@@ -1,4 +1,4 @@
-"""An entry's adapter as a LoRA file that diffusers or ComfyUI loads."""
+"""Exporting an entry's adapter as a LoRA file for diffusers or ComfyUI."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Format = Literal["diffusers", "comfyui"]
 _DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
 _PREFIXES = {"diffusers": "transformer.", "comfyui": "diffusion_model."}
 _WRITERS = {"wan": "WanLoraLoaderMixin", "cogvideox": "CogVideoXLoraLoaderMixin"}
-# Names in the original Wan code, which ComfyUI keeps, for those of diffusers.
+# From diffusers' names to those of the original Wan code, which ComfyUI uses.
 _ATTENTIONS = {"attn1": "self_attn", "attn2": "cross_attn"}
 _PROJECTIONS = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "o"}
 
 
 def export(store: Store, id_: int, out: Path, form: Format) -> Path:
-    """Write an entry's adapter as a file that other software loads, with a README beside it; returns the file.
+    """Write an entry's adapter as a file for other software, with a README beside it; returns the file's path.
 
     Args:
         store: The memory.
@@ -40,8 +40,8 @@ def export(store: Store, id_: int, out: Path, form: Format) -> Path:
         form: Both keep the scale alpha / rank: "diffusers" in the file's metadata, "comfyui" as tensors.
 
     Raises:
-        UserError: No such entry, a damaged value, a model that the format has no names for, or something else is at
-            the file's place (an earlier export of the same format is overwritten).
+        UserError: The entry does not exist or is damaged, the format does not support the model, or another file is in
+            the way (an earlier export in the same format is overwritten).
     """
     if form not in _PREFIXES:
         raise UserError(f"unknown format {form!r}", expected=" or ".join(_PREFIXES))
@@ -67,7 +67,7 @@ def export(store: Store, id_: int, out: Path, form: Format) -> Path:
 
 
 def _write_diffusers(state: dict[str, Tensor], modules: list[str], signature: Signature, target: Path) -> None:
-    """Stock diffusers itself writes it, as in LoraAdapter.save, so that stock diffusers reads it."""
+    """Written by diffusers itself, as in LoraAdapter.save, so that stock diffusers can read it."""
     from diffusers import loaders
 
     writer = _WRITERS.get(signature.family)
@@ -110,7 +110,7 @@ def _write_comfyui(state: dict[str, Tensor], modules: list[str], signature: Sign
 
 
 def _check_target(target: Path, form: Format) -> None:
-    """Raise UserError if something else than an earlier export of the same format would be overwritten."""
+    """Raise UserError if anything but an earlier export in the same format would be overwritten."""
     from safetensors import SafetensorError, safe_open
 
     if not target.exists():
@@ -119,5 +119,5 @@ def _check_target(target: Path, form: Format) -> None:
         if all(name.startswith(_PREFIXES[form]) for name in file.keys()):  # noqa: SIM118  it is no dict
             return
     raise UserError(
-        f"{target} exists and is no LoRA in the format {form}", expected="nothing there", remedy="another `out`"
+        f"{target} exists and is not a LoRA in the format {form}", expected="nothing there", remedy="another `out`"
     )

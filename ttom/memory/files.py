@@ -1,4 +1,4 @@
-"""The memory's description in memory.json, and one clear error for whatever the disk or SQLite refuses."""
+"""The memory's description in memory.json, and clear errors for disk and SQLite failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ttom.memory.values import read_regular
 
 NAME = "memory.json"
 VERSION = 2
-"""Of the format. 2 adds records to the values, and origins, turns and removals to the database."""
+"""Version of the format. 2 added records to the values, and origins, turns and removals to the database."""
 FORMAT = "ttom-memory"
 MAX_BYTES = 65_536
 
@@ -26,29 +26,29 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT
 
 
 class DamagedMemory(SetupError):
-    """The database of a memory is missing, damaged or behind its values: nothing is written until it is made anew."""
+    """The database of a memory is missing, damaged or older than its values; it must be rebuilt before writing."""
 
     def __init__(self, folder: Path, problem: str) -> None:
         super().__init__(
             f"the memory {folder} {problem}",
-            expected="a database that knows every value",
-            remedy=f"ttom memory rebuild {folder}, which makes it anew from the values; nothing was removed",
+            expected="an intact database with every value in it",
+            remedy=f"ttom memory rebuild {folder} recreates it from the values; nothing has been removed",
         )
 
 
 class NewerMemory(UserError):
-    """A memory of a version that this package does not know."""
+    """The memory has a newer version than this package supports."""
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """What memory.json says. Raises UserError if the folder is no memory, or of a newer version."""
+    """Read memory.json. Raises UserError if the folder is not a memory or has a newer version."""
     remedy = "the path of a memory, or a new folder with `memory.mode=readwrite`"
     try:
         meta = json.loads(read_regular(folder / NAME, MAX_BYTES))
         version = meta["version"] if meta["format"] == FORMAT else None
         known = _is_description(meta)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder} is no memory", expected=f"a folder with a {NAME}", remedy=remedy) from None
+        raise UserError(f"{folder} is not a memory", expected=f"a folder with a {NAME}", remedy=remedy) from None
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}", remedy="another `memory.path`") from None
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -69,7 +69,7 @@ def _is_description(meta: dict[str, Any]) -> bool:
 
 
 def write_meta(folder: Path, embedder: str, dimension: int) -> dict[str, Any]:
-    """Write memory.json, whole or not at all; returns what it says."""
+    """Write memory.json atomically; returns its content."""
     meta = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
     write_bytes(folder / NAME, json.dumps(meta, indent=1).encode())
     return meta
@@ -77,7 +77,7 @@ def write_meta(folder: Path, embedder: str, dimension: int) -> dict[str, Any]:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Convert disk and SQLite errors to UserError; all of them would meet the next prompt too (SetupError)."""
+    """Convert disk and SQLite errors to SetupError, since they would affect the next prompt too."""
     try:
         yield
     except OSError as error:
@@ -95,7 +95,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise DamagedMemory(folder, f"has a damaged database ({str(error)[:200]})") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise SetupError(
-                f"the memory {folder} has been busy with another process's writes for a minute", remedy="try again"
+                f"the memory {folder} has been locked by another process for a minute", remedy="try again"
             ) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {str(error)[:200]}",
@@ -105,7 +105,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def _disk_full(folder: Path) -> SetupError:
     return SetupError(
-        f"disk full: nothing more can be written to the memory {folder}",
-        expected="room for the value; what was stored before is intact",
-        remedy="free some space, remove entries with ttom memory prune, or move the memory",
+        f"disk full: cannot write to the memory {folder}",
+        expected="free space; everything stored so far is intact",
+        remedy="free some space, delete entries with ttom memory prune, or move the memory",
     )

@@ -1,6 +1,7 @@
-"""Locks that end with their holder, whatever kills it: who uses a memory, and which temporary files are still written.
+"""Locks that show who uses a memory and which temporary files are still being written.
 
-All are flock(2) locks on open files. Unlike process ids they mean the same in every container that shares the folder.
+All are flock(2) locks on open files. They end with their holder, however it dies, and unlike process ids they mean the
+same in every container that shares the folder.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from ttom.errors import SetupError
 
 PRESENCE = "memory.lock"
 WAIT_SECONDS = 60.0
-"""How long a process waits for another one that repairs or opens the memory."""
+"""How long a process waits for another one that is repairing or opening the memory."""
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file if nobody holds it; False if somebody does, or if the file system knows no locks."""
+    """Lock an open file if nobody holds it; False if somebody does or the file system does not support locks."""
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -38,28 +39,28 @@ def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def create_locked(name: str, folder: int, mode: int = 0o666) -> int:
-    """Create a file in an open folder and lock it: as long as it is open, nobody takes it for left behind.
+    """Create a file in an open folder and lock it, so that nobody takes it for abandoned while it is open.
 
     Raises OSError.
     """
     for _ in range(100):
         handle = os.open(name, _FLAGS | os.O_EXCL, mode, dir_fd=folder)
         try:
-            try_lock(handle)  # without locks in the file system, others never take it either
-            if os.fstat(handle).st_nlink:  # somebody may have removed it just before it was locked
+            try_lock(handle)  # without support for locks, no process ever takes a file for abandoned
+            if os.fstat(handle).st_nlink:  # another process may have removed it just before it was locked
                 return handle
         except BaseException:
             os.close(handle)
             raise
         os.close(handle)
-    raise OSError(errno.EBUSY, "another process removes it all the time", name)
+    raise OSError(errno.EBUSY, "another process keeps removing it", name)
 
 
 class Presence:
-    """Says that this process may write to a memory, as long as it is open.
+    """Announces that this process may write to a memory, until it is closed.
 
     Attributes:
-        alone: Whether no other process has the memory open for writing, and none can until `share` or `close`.
+        alone: Whether no other process has the memory open for writing. None can open it until `share` or `close`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,12 +89,12 @@ class Presence:
                     raise
             if time.monotonic() - started > WAIT_SECONDS:
                 raise SetupError(
-                    f"the memory {folder} is being repaired by another process", remedy="wait until that is done"
+                    f"the memory {folder} is being repaired by another process", remedy="wait until it has finished"
                 )
             time.sleep(0.02)
 
     def share(self) -> None:
-        """Let other processes in."""
+        """Let other processes open the memory."""
         if self.alone:
             fcntl.flock(self._handle, fcntl.LOCK_SH)
             self.alone = False
@@ -105,14 +106,14 @@ class Presence:
 
 
 class Scratch:
-    """A private temporary folder, removed when closed, collected, or at the interpreter's end.
+    """A private temporary folder, removed when closed, garbage-collected, or when the interpreter exits.
 
-    What killed processes left is removed by the next scratch folder with the same prefix and place: whoever uses one
-    holds a lock in it.
+    The owner holds a lock in it. Folders of killed processes are removed when the next one with the same prefix is
+    created in the same place.
 
     Args:
         prefix: Start of its name.
-        place: Where it is made; the system's temporary folder if None.
+        place: Parent folder; the system's temporary folder if None.
     """
 
     _LOCK = ".lock"
@@ -125,13 +126,13 @@ class Scratch:
             folder = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 handle = create_locked(self._LOCK, folder, 0o600)
-            except FileNotFoundError:  # another process found it before the lock was there, and removed it
+            except FileNotFoundError:  # removed by another process before it was locked
                 continue
             finally:
                 os.close(folder)
             break
         else:
-            raise OSError(errno.EBUSY, "another process removes it all the time", made)
+            raise OSError(errno.EBUSY, "another process keeps removing it", made)
         self.path = Path(made)
         self._end = weakref.finalize(self, _remove, made, handle)
 
@@ -151,7 +152,7 @@ def _remove(folder: str, handle: int) -> None:
 
 
 def _remove_stale(prefix: str, place: str) -> None:
-    """Remove scratch folders of this user whose lock nobody holds; anything else stays."""
+    """Remove this user's scratch folders whose lock nobody holds; everything else stays."""
     name = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}")
     try:
         with os.scandir(place) as found:
@@ -163,7 +164,7 @@ def _remove_stale(prefix: str, place: str) -> None:
             if os.lstat(folder).st_uid != os.geteuid():
                 continue
             handle = os.open(os.path.join(folder, Scratch._LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:  # gone meanwhile, or none of ours
+        except OSError:  # already gone, or not ours
             continue
         try:
             if stat.S_ISREG(os.fstat(handle).st_mode) and try_lock(handle):

@@ -1,4 +1,4 @@
-"""Looking after a memory: look, verify, prune, delete, embed anew. Nothing here prints or imports torch."""
+"""Inspecting, verifying, pruning and reindexing memories. Nothing here prints or imports torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stats:
-    """A memory in numbers: {namespace: entries}, bytes of the values, when the first and last entry were made."""
+    """Statistics of a memory: {namespace: entries}, total bytes of the values, oldest and newest creation time."""
 
     entries: int
     namespaces: dict[str, int]
@@ -38,14 +38,14 @@ class Stats:
 
 @dataclass(frozen=True)
 class Findings:
-    """What `verify` found.
+    """Result of `verify`.
 
     Attributes:
-        entries: Number of those whose row and value are as they were written.
-        quarantined: {id: reason} of the entries that were taken out.
-        orphans: sha256 of values that no entry needs and that cannot make an entry anew.
-        removed: Those of them that were removed.
-        strange: Paths below the folder of values of what no memory makes; never touched.
+        entries: Number of entries whose row and value are unchanged.
+        quarantined: {id: reason} of the entries that were quarantined.
+        orphans: sha256 of values without an entry and without a record to restore one.
+        removed: The orphans that were removed.
+        strange: Paths of foreign files in the folder of values; never touched.
     """
 
     entries: int = 0
@@ -63,7 +63,7 @@ class Findings:
 
 
 def find(store: Store, id_: int) -> Entry:
-    """The entry of that id. Raises UserError if there is none, if it was quarantined, or if its row is damaged."""
+    """The entry with this id. Raises UserError if it does not exist, was quarantined, or has a damaged row."""
     with disk_errors(store.folder):
         found = next(store.rows([id_]), None) if abs(id_) < 2**63 else None  # more than SQLite can ask for
         if found is not None and isinstance(found[1], Entry):
@@ -80,7 +80,7 @@ def find(store: Store, id_: int) -> Entry:
 
 
 def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> list[tuple[int, Entry | BadRow]]:
-    """Up to `limit` entries, of one namespace if given, the last made first; BadRow where a row cannot be read."""
+    """Up to `limit` entries, newest first, of one namespace if given; BadRow in place of invalid rows."""
     if limit < 1:
         raise UserError(f"`limit` is {limit}", expected="a whole number of at least 1")
     check_namespace(namespace)
@@ -89,7 +89,7 @@ def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> li
 
 
 def stats(store: Store) -> Stats:
-    """Count what the memory holds."""
+    """Statistics of the memory."""
     with disk_errors(store.folder):
         oldest, last = store.made_between()
         return Stats(
@@ -106,15 +106,15 @@ def stats(store: Store) -> Stats:
 
 
 def verify(folder: Path, *, repair: bool = False) -> Findings:
-    """Check the database and read every value; quarantine entries whose row or value is missing or damaged.
+    """Check the database and every value, and quarantine entries that are damaged or whose value is missing.
 
     Args:
         folder: The memory.
-        repair: Also remove the values that no entry needs: those of version 1 that an interrupted process left. Only
-            files whose name is the sha256 of their bytes are removed.
+        repair: Also remove orphans, which interrupted processes of version 1 could leave. Only files whose name is the
+            sha256 of their content are removed.
 
     Raises:
-        DamagedMemory: The database is damaged or behind its values; nothing was changed.
+        DamagedMemory: The database is damaged or older than its values, and must be rebuilt.
     """
     with disk_errors(folder), Store(folder) as store:
         check_integrity(store.db, folder)
@@ -146,7 +146,7 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
 
 
 def _is_own(store: Store, sha256: str) -> bool:
-    """Whether a file's content proves its name."""
+    """Whether a file's name is the sha256 of its content."""
     with suppress(CorruptValue):
         store.values.read(sha256)
         return True
@@ -157,10 +157,11 @@ def _is_own(store: Store, sha256: str) -> bool:
 
 
 def check_namespace(namespace: str | None) -> None:
-    """Raise UserError for a name that no namespace has; None stands for all of them."""
+    """Raise UserError for an invalid name; None stands for all namespaces."""
     if namespace is not None and not (namespace.strip() and namespace.isprintable()):
         raise UserError(
-            f"`namespace` is {namespace!r:.100}", expected="a name of printable characters; leave it out to mean all"
+            f"`namespace` is {namespace!r:.100}",
+            expected="a name of printable characters; leave it out for all namespaces",
         )
 
 
@@ -174,7 +175,7 @@ def prune(
 ) -> list[int]:
     """Evict least-used entries, of one namespace if given, until the rest is within the limits; returns their ids.
 
-    Entries in `keep` stay. A value that entries share counts for each of them.
+    Entries in `keep` are never evicted. A shared value counts for each of its entries.
     """
     gone = least_needed(store, max_items=max_items, max_bytes=max_bytes, namespace=namespace, keep=keep)
     return store.delete(gone) if gone else []
@@ -210,7 +211,7 @@ def delete(store: Store, ids: Sequence[int]) -> list[int]:
 
 
 def check_ids(store: Store, ids: Sequence[int]) -> list[int]:
-    """The ids, each once. Raises UserError if one does not exist."""
+    """The ids without duplicates. Raises UserError if one does not exist."""
     for id_ in ids:
         if abs(id_) >= 2**63 or not list(store.rows([id_])):
             find(store, id_)  # says why
@@ -218,9 +219,9 @@ def check_ids(store: Store, ids: Sequence[int]) -> list[int]:
 
 
 def reindex(folder: Path, embedder: TextEmbedder) -> int:
-    """Embed all keys again with this embedder, which the memory then belongs to; returns how many entries there are.
+    """Recompute all embeddings with another embedder, which is required from then on; returns the number of entries.
 
-    Also mends a memory whose reindexing was interrupted; until then nothing can be looked up in it.
+    Also repairs a memory whose reindexing was interrupted, which cannot be used until then.
     """
     with disk_errors(folder), Store(folder) as store:
         known: dict[str, np.ndarray] = {}
@@ -230,14 +231,14 @@ def reindex(folder: Path, embedder: TextEmbedder) -> int:
                 known[key] = embedder.embed([key])[0]
             return known[key]
 
-        # Embedded before the rows are locked, which then takes a moment: other processes wait a minute at most.
+        # Embedded before the rows are locked: other processes wait for the lock for a minute at most.
         for (key,) in store.db.execute("SELECT DISTINCT key FROM entries").fetchall():
             embed(key)
         return store.rekey(embedder.identity, embedder.dimension, embed)
 
 
 def check_model(folder: Path, model: str) -> None:
-    """Raise UserError if the memory's adapters are of another model: other keys would not make them usable.
+    """Raise UserError if the adapters belong to another model, since reindexing would not make them usable.
 
     Args:
         folder: The memory; only read.
@@ -249,5 +250,5 @@ def check_model(folder: Path, model: str) -> None:
         raise UserError(
             f"the memory {folder} holds adapters of another model: {others[0]}",
             expected=f"adapters of {model}",
-            remedy="the model that it was made with: new keys would not make its adapters fit this one",
+            remedy="use the model that it was made with; reindexing would not make its adapters fit this one",
         )

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LOOK_FOR_BEST = 1024
-"""Entries looked through for the most similar one of a namespace where none matches."""
+"""How many entries are searched for the most similar one of a namespace if none matches."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """An entry and the inner product of its key's embedding with the question's, -1..1."""
+    """An entry and the inner product of its key's embedding with the query's, -1..1."""
 
     entry: Entry
     similarity: float
@@ -40,12 +40,12 @@ class Match:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a key brought back.
+    """Result of looking up a key.
 
     Attributes:
         state: The fused adapter, float32 on the CPU; None without a match.
-        matches: The entries it came from, best first.
-        similarity: Of the most similar entry, also where that was not similar enough; None if there is no entry.
+        matches: The entries that were fused, best first.
+        similarity: Of the most similar entry, even if it is below the threshold; None without entries.
     """
 
     state: dict[str, Tensor] | None
@@ -57,10 +57,10 @@ class Memory:
     """Optimized adapters of past prompts under their abstracted prompts.
 
     Args:
-        store: Where they are kept.
-        embedder: Makes the keys; must be the one that the store was made with.
+        store: Where entries are stored.
+        embedder: Computes the keys; must be the one that the store was created with.
         config: How to read and write.
-        signature: Of the model and adapter in use (`LoraAdapter.signature`); None for commands that load nothing.
+        signature: Of the model and adapter in use (`LoraAdapter.signature`); None for commands that load no adapter.
 
     Raises:
         SetupError: The store was made for another model or adapter, or with another embedder.
@@ -71,7 +71,7 @@ class Memory:
         for name in filter(None, (config.namespace, config.shared_namespace)):
             check_namespace(name)
         self._check()
-        self._skipped: set[tuple[int, str]] = set()  # ids and values that a frozen memory could not read
+        self._skipped: set[tuple[int, str]] = set()  # (id, sha256) of values that a frozen memory could not read
         self._restart()
 
     @classmethod
@@ -79,8 +79,8 @@ class Memory:
         """Open the memory at config.path; in mode "readwrite" a new or empty folder becomes one.
 
         Raises:
-            SetupError: As the constructor, and if the memory is damaged or its disk refuses.
-            UserError: The folder is no memory.
+            SetupError: As for the constructor, and if the memory is damaged or the disk cannot be read or written.
+            UserError: The folder is not a memory.
         """
         assert config.path is not None
         folder = Path(os.path.expanduser(config.path))
@@ -104,15 +104,15 @@ class Memory:
     def look_up(
         self, prompt: str, layout: Layout, *, origin: str | None = None, exclude_origin: str | None = None
     ) -> Lookup:
-        """Ask for the adapter of a prompt; the answer also takes in what becomes of it.
+        """Look up the adapter for a prompt. The returned Lookup also stores the optimized adapter afterwards.
 
         Args:
-            prompt: As given.
+            prompt: The prompt.
             layout: Its layout.
-            origin: Identity of the job that asks, such as a row of a stream: what `Lookup.keep` inserts carries it, and
-                takes the place of what the same job inserted before.
-            exclude_origin: Entries with this origin are no match: a job that was killed after its insertion, and is
-                done again, must not find its own entry. Usually the same as `origin`.
+            origin: Identity of the calling job, such as a row of a stream. An entry inserted by `Lookup.keep` carries
+                it, and replaces the entry that the same job inserted before.
+            exclude_origin: Ignore entries with this origin, so that a job that was killed after its insertion does not
+                match its own entry when it is repeated. Usually the same as `origin`.
         """
         key = abstract(prompt, layout)
         with disk_errors(self.store.folder):
@@ -127,7 +127,7 @@ class Memory:
         return self._match(key, exclude_origin)[0]
 
     def _match(self, key: str, exclude_origin: str | None) -> tuple[list[Match], float | None]:
-        """The matches, and the similarity of the most similar entry, also where it does not reach the threshold."""
+        """The matches, and the similarity of the most similar entry, even if it is below the threshold."""
         self._refresh()
         vector = self.embedder.embed([key])
         nearest: list[float] = []
@@ -139,10 +139,10 @@ class Memory:
         return [], max(nearest, default=None)
 
     def recall(self, key: str, *, exclude_origin: str | None = None) -> Recalled:
-        """Read the matching entries and fuse them. Counts a use of each, unless frozen.
+        """Read and fuse the matching entries. Counts one use of each, unless frozen.
 
-        An entry whose value is missing, damaged, not finite or of other shapes than the model's is quarantined (only
-        left out if frozen) and the next best takes its place.
+        An entry whose value is missing, damaged, not finite or of the wrong shapes is quarantined (if frozen, only
+        skipped), and the next best match takes its place.
         """
         while True:
             (matches, similarity), states = self._match(key, exclude_origin), []
@@ -163,7 +163,7 @@ class Memory:
         return Recalled(state, tuple(matches), similarity)
 
     def insert(self, lookup: Lookup, state: dict[str, Tensor], losses: tuple[float | None, float | None]) -> int:
-        """Remember an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
+        """Store an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
         assert self.signature is not None
         key = lookup.key
         id_ = self.store.insert(
@@ -182,10 +182,10 @@ class Memory:
         return id_
 
     def update(self, recalled: Recalled, state: dict[str, Tensor], loss_after: float | None) -> list[int]:
-        """Give the entries that were read the adapter optimized further from them; returns their ids.
+        """Update the entries that were read with the adapter optimized further from them; returns their ids.
 
-        config.update "replace" stores it as it is, "merge" as (old + sim * new) / (1 + sim). Entries of the shared
-        namespace, and those that are gone or damaged meanwhile, are left alone.
+        config.update "replace" stores the new adapter, "merge" stores (old + sim * new) / (1 + sim). Entries of the
+        shared namespace, and entries deleted or damaged in the meantime, are left alone.
         """
         done = []
         for match in recalled.matches:
@@ -204,7 +204,7 @@ class Memory:
         return done
 
     def make_room(self, keep: Iterable[int] = ()) -> int:
-        """Evict least-used entries of the namespace until it is within capacity; never those in `keep`."""
+        """Evict least-used entries of the namespace until it is within capacity, except those in `keep`."""
         config = self.config
         if config.max_items is None and config.max_bytes is None:
             return 0
@@ -219,7 +219,7 @@ class Memory:
         return len(gone)
 
     def _check(self) -> None:
-        # The model first: with another one, other keys would not help.
+        # The model first: if it differs, reindexing would not help.
         if self.signature is not None:
             others = [s for s in self.store.signatures() if s != self.signature]
             if others:
@@ -234,7 +234,7 @@ class Memory:
     def _nearest(
         self, vector: np.ndarray, namespace: str, exclude_origin: str | None
     ) -> tuple[list[Match], float | None]:
-        """Matches of a namespace, best first, and the similarity of its most similar entry if one was seen."""
+        """Matches in a namespace, best first, and the similarity of its most similar entry if one was found."""
         threshold, wanted = self.config.threshold, min(self.config.top_k, len(self._index))
         count = wanted
         while wanted:
@@ -242,7 +242,7 @@ class Memory:
             pairs = list(zip(similarities[0].tolist(), ids[0].tolist(), strict=True))
             mine = [(s, i) for s, i in pairs if i >= 0 and self._may_match(i, namespace, exclude_origin)]
             good = [(s, i) for s, i in mine if s >= threshold][:wanted]
-            # Entries of other namespaces may fill the answer: ask for more until it suffices or nothing is left.
+            # Other namespaces may fill the result: search for more until there are enough matches or nothing is left.
             complete = len(good) == wanted or (pairs[-1][0] < threshold and (bool(mine) or count > _LOOK_FOR_BEST))
             if not complete and count < len(self._index):
                 count = min(4 * count, len(self._index))
@@ -250,12 +250,12 @@ class Memory:
             entries = self._entries([i for _, i in good])
             if len(entries) == len(good):
                 return [Match(entries[i], s) for s, i in good], mine[0][0] if mine else None
-            wanted = min(wanted, len(self._index))  # what could not be read is gone from the index: look again
+            wanted = min(wanted, len(self._index))  # unreadable entries have left the index: search again
             count = min(count, len(self._index))
         return [], None
 
     def _entries(self, ids: list[int]) -> dict[int, Entry]:
-        """Entries by id; those that are gone or whose row is damaged are matched no more."""
+        """Entries by id. Those that are gone or have a damaged row are dropped from the index."""
         entries = {entry.id: entry for entry in self.store.entries(ids)}
         self._forget(set(ids) - entries.keys())
         return entries
@@ -265,13 +265,13 @@ class Memory:
         return whose == namespace and (exclude_origin is None or origin != exclude_origin)
 
     def _restart(self) -> None:
-        """Forget what was read of the store."""
+        """Start with an empty index."""
         self._known: dict[int, tuple[str | None, str | None]] = {}  # namespace and origin
         self._index = VectorIndex(self.store.dimension, self.config.index, gpu=self.config.index_gpu)
         self._last_id, self._seen, self._changed = 0, -1, True
 
     def _refresh(self) -> None:
-        """Bring the index to what the store holds now, other processes' writes included."""
+        """Update the index to the current state of the store, including writes of other processes."""
         version = self.store.version()
         if version == self._seen and not self._changed:
             return
@@ -290,13 +290,13 @@ class Memory:
             self._known.pop(id_, None)
 
     def _drop(self, entry: Entry, reason: str) -> None:
-        """Match an entry no more whose value cannot be used."""
+        """Exclude an entry whose value cannot be used."""
         if not self.frozen:
             self.store.quarantine(entry, reason)
             self._changed = True
             return
         if not self.store.values.exists(entry.sha256) and (entry.id, entry.sha256) not in self._skipped:
-            # Another process may have updated the entry since the memory was opened: read what it says now.
+            # Another process may have updated the entry since the memory was opened: read the current state.
             self.store.refresh()
             self._check()
             self._restart()
@@ -313,28 +313,28 @@ class Memory:
 
 
 def _misfit(folder: Path, theirs: Signature, ours: Signature) -> SetupError:
-    """What to do about a memory of another model, or of the same model with another adapter."""
+    """The error for a memory of another model, or of the same model with other adapter settings."""
     if theirs.model != ours.model:
         return SetupError(
             f"the memory {folder} holds adapters of another model: {theirs}",
             expected=f"adapters of {ours.model} ({ours.family})",
-            remedy="the model it was made with, or another `memory.path`; adapters cannot be converted",
+            remedy="use the model it was made with, or another `memory.path`; adapters cannot be converted",
         )
     return SetupError(
         f"the memory {folder} holds adapters of: {theirs}",
         expected=f"adapters of: {ours}",
-        remedy="the `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
+        remedy="use the `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
     )
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """What a memory holds for a prompt, and the way back in.
+    """What a memory has for a prompt, and how to store the result.
 
     Attributes:
         key: The abstracted prompt.
-        recalled: What was read, if anything matched.
-        origin: Identity of the job that asked; what `keep` inserts carries it.
+        recalled: What was read; empty without a match.
+        origin: Identity of the calling job, stored with the entry that `keep` inserts.
     """
 
     memory: Memory
@@ -353,10 +353,10 @@ class Lookup:
         """Insert without a match, update after further optimization, leave a frozen memory alone.
 
         Returns:
-            What a report says of it: mode, key, hit, used, similarity, matches, inserted, updated.
+            The memory part of the report: mode, key, hit, used, similarity, matches, inserted, updated.
 
         Raises:
-            SetupError: The disk refuses; what was stored before is intact.
+            SetupError: The disk is full or cannot be written; everything stored before is intact.
         """
         config, recalled, inserted, updated = self.memory.config, self.recalled, None, []
         matches = recalled.matches

@@ -1,7 +1,7 @@
-"""Entries of other memories, which may be anybody's: read as data, each row and value checked before it appears here.
+"""Merging memories from other people: they are read as data, and every row and value is checked before it is copied.
 
-A checked entry is well formed, finite and fits the model. Whether its adapter does anything good nobody can tell, nor
-whether its embedding is that of its key: merge only memories of people that you trust.
+A checked entry is well-formed, finite and fits the model. No check can tell whether its adapter is any good, or whether
+its embedding really belongs to its key, so merge only memories from people you trust.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Merged:
-    """What `merge` did: entries copied, equal ones that were there already, and (memory, id, reason) left out."""
+    """Result of `merge`: entries copied, entries already present, and (memory, id, reason) of those left out."""
 
     copied: int
     present: int
@@ -34,13 +34,13 @@ class Merged:
 def merge(sources: Sequence[Path], into: Path) -> Merged:
     """Copy the entries of several memories into one, an existing memory or a new or empty folder.
 
-    Entries get ids of the target; one that it has already (same namespace, key, prompt and value) is not copied again,
-    so that merging once more, also after an interruption, changes nothing that is there. Entries that are damaged, not
-    finite or of other shapes than the rest are left out. The sources are only read.
+    Entries get new ids. Those that the target already has (same namespace, key, prompt and value) are not copied again,
+    so merging can be repeated, also after an interruption. Entries that are damaged, not finite, or of other shapes
+    than the rest are left out. The sources are only read.
 
     Raises:
-        UserError: The memories differ in embedder or signature, or one is no memory or has a damaged database; nothing
-            was copied then.
+        UserError: The memories differ in embedder or signature, or one is not a memory or has a damaged database.
+            Nothing has been copied then.
     """
     sources = [source for source in sources if not _same(source, into)]
     if not sources:
@@ -66,7 +66,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
 
 
 def open_foreign(folder: Path) -> Store:
-    """A memory, open for reading, whose database is whole and holds nothing but a memory's tables. Raises UserError."""
+    """Open a memory read-only and check its database and schema. Raises UserError."""
     store = Store(folder, read_only=True)
     try:
         with disk_errors(folder):
@@ -78,11 +78,11 @@ def open_foreign(folder: Path) -> Store:
 
 
 def checked_entries(store: Store, shapes: Shapes | None) -> Iterator[tuple[int, tuple[Entry, bytes] | str]]:
-    """For each id the entry and its value's bytes, or in one line why it is not taken.
+    """Yield for each id the entry with the bytes of its value, or the reason why it cannot be taken.
 
     Args:
         store: The memory.
-        shapes: What the tensors of each value must be; see `common_shapes`.
+        shapes: Required tensor shapes; see `common_shapes`.
     """
     for id_ in store.ids():
         with disk_errors(store.folder):
@@ -104,7 +104,7 @@ def checked_entries(store: Store, shapes: Shapes | None) -> Iterator[tuple[int, 
 
 
 def common_shapes(stores: Sequence[Store]) -> Shapes | None:
-    """The tensor shapes of most values: a single wrong one must not make all others look wrong. None without values."""
+    """The most common tensor shapes, so that one wrong value does not make the others look wrong; None if empty."""
     counted: Counter[tuple[tuple[str, tuple[int, ...]], ...]] = Counter()
     for store in stores:
         for entry in store.entries():

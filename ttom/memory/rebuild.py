@@ -1,8 +1,8 @@
-"""A database made anew from the values, each of which carries its entry's record.
+"""Rebuilding the database of a memory from its values, each of which contains its entry's record.
 
-What the old database still says of the values that are there is kept: ids, counters, and the rows of values of
-version 1, which have no record and get one here. The new database is written beside the old one and replaces it in one
-step; an interruption at any point leaves something that the next rebuild takes up.
+Whatever can still be read from the old database is kept: ids, counters, and the rows of version-1 values, which have no
+record and get one here. The new database is written beside the old one and replaces it atomically; after an
+interruption at any point, the next rebuild continues.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from ttom.memory.values import QUARANTINE, Listing, ValueFolder
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What `rebuild` did.
+    """Result of `rebuild`.
 
     Attributes:
-        entries: Number of entries now.
-        recovered: Number of those that the old database did not have.
-        upgraded: Number of values of version 1 that got their record.
+        entries: Number of entries in the new database.
+        recovered: How many of them were not in the old database.
+        upgraded: Number of version-1 values that got a record.
         quarantined: {id: reason} of entries of the old database whose value is missing or damaged.
-        damaged: sha256 of values that hold no entry; moved to quarantine.
-        reindex: Whether keys were made by another embedder, so that the memory must be reindexed before it is used.
+        damaged: sha256 of damaged values, which were moved to quarantine.
+        reindex: Whether some keys come from another embedder, so that the memory must be reindexed before use.
     """
 
     entries: int
@@ -53,7 +53,7 @@ class Rebuilt:
 
 @dataclass
 class _Old:
-    """What can still be read of the old database; `intact` if that is all of it."""
+    """What could be read from the old database; `intact` if it was undamaged."""
 
     rows: list[Entry] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)
@@ -64,7 +64,7 @@ class _Old:
 
 @dataclass(frozen=True)
 class _Found:
-    """A value that is there: its record, the embedder of that, and the old row if there is one."""
+    """A good value: its record, the embedder of its key, and its row in the old database if it has one."""
 
     record: Record
     sha256: str
@@ -75,7 +75,7 @@ class _Found:
 
 @dataclass
 class _Look:
-    """What a look at all files gives: `outdated` values of version 1, what they became, and {damaged: reason}."""
+    """Result of reading all files: good values, version-1 values and their upgrades, and {damaged: reason}."""
 
     found: list[_Found] = field(default_factory=list)
     outdated: set[str] = field(default_factory=set)
@@ -84,20 +84,20 @@ class _Look:
 
 
 def rebuild(folder: Path) -> Rebuilt:
-    """Make the database of a memory anew; every value that holds an entry has one afterwards.
+    """Rebuild the database of a memory so that it contains every good value.
 
-    Of a database that was lost, ids, counters and the list of the quarantined are lost too, and an entry that was
-    deleted in the moment before may come back. Nothing is removed but values of version 1 that were written anew; a
-    damaged database and damaged values are moved to the folder quarantine.
+    If the old database is lost, so are ids, counters and the list of quarantined entries, and an entry deleted just
+    before a crash may reappear. Only version-1 values that were rewritten are removed. A damaged database is copied,
+    and damaged values are moved, to the quarantine folder.
 
     Raises:
-        UserError: The folder holds no memory, its values are gone, or other processes have it open for writing.
+        UserError: The folder is not a memory, its values are missing, or other processes have it open for writing.
     """
     folder = Path(folder)
     with disk_errors(folder):
         _check_folder(folder)
         with _alone(folder):
-            _put_in_place(folder)  # what an interrupted rebuild left
+            _put_in_place(folder)  # if an interrupted rebuild had got that far
             values = ValueFolder(folder)
             old = _read_old(folder)
             embedder, dimension = _embedder(folder, values)
@@ -127,7 +127,7 @@ def rebuild(folder: Path) -> Rebuilt:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise UserError unless the folder is a memory, or holds values from which one can be made."""
+    """Raise UserError unless the folder is a memory, or contains values from which one can be rebuilt."""
     try:
         read_meta(folder)
     except NewerMemory:
@@ -154,9 +154,9 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         if not presence.alone:
             raise SetupError(
-                f"other processes have the memory {folder} open",
-                expected="nobody else writing to it",
-                remedy="end them first",
+                f"other processes have the memory {folder} open for writing",
+                expected="exclusive access",
+                remedy="stop them first",
             )
         yield
     finally:
@@ -167,7 +167,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _read_old(folder: Path) -> _Old:
-    """Everything that can be read of the old database, up to the first damage."""
+    """Read as much as possible of the old database."""
     old = _Old()
     with (
         suppress(sqlite3.DatabaseError, OSError, UserError),
@@ -190,7 +190,7 @@ def _read_old(folder: Path) -> _Old:
 
 
 def _embedder(folder: Path, values: ValueFolder) -> tuple[str, int]:
-    """The embedder that memory.json names, or else that of most values, and its dimension."""
+    """Embedder and dimension according to memory.json, or else according to most values."""
     with suppress(UserError):
         meta = read_meta(folder)
         return meta["embedder"], meta["dimension"]
@@ -199,7 +199,7 @@ def _embedder(folder: Path, values: ValueFolder) -> tuple[str, int]:
 
 
 def _look(values: ValueFolder, rows: Sequence[Entry], removed: set[str], embedder: str) -> _Look:
-    """Read every file; those with an old row first, since values of version 1 are written anew under other names."""
+    """Read all files, those with an old row first, since version-1 values are rewritten under new names."""
     look, listing = _Look(), values.look_through()
     known: dict[str, list[Entry]] = {}
     for row in rows:
@@ -218,13 +218,13 @@ def _look(values: ValueFolder, rows: Sequence[Entry], removed: set[str], embedde
 
 
 def _look_at(sha256: str, values: ValueFolder, rows: list[Entry], embedder: str, look: _Look) -> None:
-    """Add a value to what was found. Raises CorruptValue."""
+    """Read one value and add it to the result. Raises CorruptValue."""
     data = values.read(sha256)
     value = decode(data)
     for signature in {row.signature for row in rows} | ({value.stored.record.signature} if value.stored else set()):
         check(value, signature)
     if value.stored is not None:
-        # Several rows can share a value of version 1 only.
+        # Only version-1 values can be shared by several rows.
         row = rows[0] if rows else None
         look.found.append(_Found(value.stored.record, sha256, len(data), value.stored.embedder, row))
         return
@@ -235,7 +235,7 @@ def _look_at(sha256: str, values: ValueFolder, rows: list[Entry], embedder: str,
 
 
 def _upgraded(values: ValueFolder, data: bytes, row: Entry, embedder: str) -> _Found:
-    """Write a value of version 1 anew, with its record."""
+    """Rewrite a version-1 value with its record."""
     from safetensors.torch import load
 
     record = Record(**{name: getattr(row, name) for name in Record.model_fields})
@@ -254,9 +254,9 @@ def _finish_part(sha256: str, values: ValueFolder, listing: Listing) -> None:
 
 
 def _rows(found: Sequence[_Found], old: _Old, embedder: str, dimension: int) -> tuple[dict[int, dict[str, Any]], bool]:
-    """The new rows by id, and whether the keys must be embedded again.
+    """The new rows by id, and whether the memory must be reindexed.
 
-    A value that an older state of the database does not know may be a later one of an entry that it does know.
+    If the database was rolled back, a value that it does not know may be an update of an entry that it does know.
     """
     there = {f.sha256 for f in found} | {f.row.sha256 for f in found if f.row is not None}
     earlier = {_identity(row): row for row in old.rows if row.sha256 not in there}
@@ -269,7 +269,7 @@ def _rows(found: Sequence[_Found], old: _Old, embedder: str, dimension: int) -> 
         if f.embedder == embedder and len(f.record.embedding) == dimension:
             vector = f.record.embedding
         elif row is not None and len(row.embedding) == dimension:
-            vector = row.embedding  # reindexed since the value was written
+            vector = row.embedding  # the memory was reindexed after the value was written
         if vector is None:
             reindex, vector = True, np.eye(1, dimension, dtype=np.float32)[0]
         uses, last_used, turn, id_ = 0, f.record.created, 0, next_id
@@ -288,7 +288,7 @@ def _identity(record: Record) -> tuple[str, str, str, float]:
 
 
 def _keep_damaged(folder: Path) -> None:
-    """Copy the damaged database and its log to the quarantine, under a number of their own."""
+    """Copy the damaged database and its log to the quarantine folder, under a new number."""
     target = folder / QUARANTINE
     target.mkdir(exist_ok=True)
     number = next(n for n in range(1, 10_000) if not (target / f"entries-{n}.sqlite").exists())
@@ -298,7 +298,7 @@ def _keep_damaged(folder: Path) -> None:
 
 
 def _put_in_place(folder: Path) -> None:
-    """Let a rebuilt database take the old one's place; its log must be gone first, lest it be played into the new."""
+    """Move a rebuilt database into place. The old log goes first, or SQLite would apply it to the new database."""
     if not os.path.lexists(folder / database.REBUILT):
         return
     for suffix in ("-wal", "-shm"):

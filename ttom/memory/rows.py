@@ -1,4 +1,4 @@
-"""The tables of a memory's database as questions and statements in Python; transactions are the store's."""
+"""Queries and statements on the tables of a memory's database. Transactions are the store's business."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"
 
 @dataclass(frozen=True)
 class Keys:
-    """What matching needs of the entries.
+    """The columns that matching needs.
 
     Attributes:
-        ids: ``(n,)`` ascending.
-        namespaces, origins: Of each.
+        ids: ``(n,)``, ascending.
+        namespaces, origins: One per id.
         vectors: Embeddings ``(n, D)``.
-        unusable: Ids of further entries, whose embeddings are none.
+        unusable: Ids of other entries, whose embeddings are invalid.
     """
 
     ids: np.ndarray
@@ -36,17 +36,17 @@ class Keys:
 
 
 class Rows:
-    """Entries without their values, as the database has them.
+    """Entries as the database stores them, without their values.
 
     Attributes:
-        db: A connection to a database of the present version.
+        db: A connection to a database of the current version.
     """
 
     db: sqlite3.Connection
 
     @property
     def dimension(self) -> int:
-        """Of the embeddings."""
+        """Dimension of the embeddings."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -56,13 +56,13 @@ class Rows:
         return [row[0] for row in self.db.execute("SELECT id FROM entries ORDER BY id")]
 
     def entries(self, ids: Sequence[int] | None = None) -> Iterator[Entry]:
-        """Entries by id, or all, ascending; unknown ids and rows that no memory writes are left out."""
+        """Entries by id, or all in ascending order. Unknown ids and invalid rows are skipped."""
         for _, found in self.rows(ids):
             if isinstance(found, Entry):
                 yield found
 
     def rows(self, ids: Sequence[int] | None = None) -> Iterator[tuple[int, Entry | BadRow]]:
-        """As `entries`, with what is wrong in place of an entry where its row cannot be read as one."""
+        """Like `entries`, but with a BadRow in place of each invalid row."""
         for id_ in self.ids() if ids is None else ids:
             try:
                 row = self.db.execute(f"{_SELECT} WHERE id = ?", (int(id_),)).fetchone()
@@ -70,11 +70,11 @@ class Rows:
                     yield row[0], as_entry(row)
             except BadRow as error:
                 yield id_, error
-            except sqlite3.DataError:  # a field beyond the limit of the connection
+            except sqlite3.DataError:  # a field beyond the connection's length limit
                 yield id_, BadRow("a field of megabytes")
 
     def keys(self, *, after: int = 0) -> Keys:
-        """Of the entries with an id above `after`."""
+        """Keys of the entries with an id above `after`."""
         rows = self.db.execute(
             "SELECT id, namespace, origin, iif(typeof(embedding) = 'blob' AND length(embedding) = ?, embedding, NULL) "
             "FROM entries WHERE id > ? ORDER BY id",
@@ -90,11 +90,11 @@ class Rows:
         return Keys(ids, [row[1] for row in kept], [row[2] for row in kept], vectors, unusable)
 
     def version(self) -> int:
-        """A number that changes when another process has written."""
+        """A number that changes whenever another process has written."""
         return self.db.execute("PRAGMA data_version").fetchone()[0]
 
     def signatures(self) -> list[Signature]:
-        """All that entries have; a text that is none is left out."""
+        """The distinct signatures of all entries; invalid ones are skipped."""
         found = []
         for (text,) in self.db.execute("SELECT DISTINCT signature FROM entries ORDER BY signature"):
             with suppress(ValueError, TypeError):
@@ -107,18 +107,18 @@ class Rows:
         return self.db.execute(query).fetchone()[0]
 
     def least_used(self, namespace: str | None = None) -> list[tuple[int, int]]:
-        """Ids and bytes of entries in the order in which they are evicted: fewest uses, then longest unused."""
+        """Ids and sizes in bytes in eviction order: fewest uses first, then least recently used."""
         where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
         size = "iif(typeof(bytes) = 'integer', bytes, 0)"
         query = f"SELECT id, {size} FROM entries {where} ORDER BY uses, turn, id"
         return self.db.execute(query, what).fetchall()
 
     def quarantined(self) -> dict[int, str]:
-        """{id: reason} of all entries taken out so far."""
+        """{id: reason} of all quarantined entries."""
         return dict(self.db.execute("SELECT id, reason FROM quarantined ORDER BY id"))
 
     def needed_values(self) -> set[str]:
-        """sha256 of every value that an entry has."""
+        """The sha256 of every value that an entry refers to."""
         return {row[0] for row in self.db.execute("SELECT sha256 FROM entries")}
 
     def namespaces(self) -> dict[str, int]:
@@ -127,12 +127,12 @@ class Rows:
         return dict(self.db.execute(query))
 
     def made_between(self) -> tuple[float | None, float | None]:
-        """When the first and the last entry were made."""
+        """Creation times of the oldest and the newest entry."""
         query = "SELECT min(created), max(created) FROM entries WHERE typeof(created) IN ('real', 'integer')"
         return self.db.execute(query).fetchone()
 
     def newest(self, limit: int, namespace: str | None = None) -> list[int]:
-        """Ids of the last made, of one namespace if given."""
+        """Ids of the newest entries, of one namespace if given."""
         where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
         query = f"SELECT id FROM entries {where} ORDER BY created DESC, id DESC LIMIT ?"
         return [row[0] for row in self.db.execute(query, (*what, min(limit, 2**31)))]
@@ -154,7 +154,7 @@ class Rows:
         return self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
     def _turn(self) -> int:
-        """The next turn. Clocks may go back; this does not."""
+        """The next turn: a logical clock, since the system's clock may go back."""
         return self.db.execute("SELECT coalesce(max(turn), 0) + 1 FROM entries").fetchone()[0]
 
     def _take_out(self, id_: int, reason: str, entry: str) -> None:
@@ -163,7 +163,7 @@ class Rows:
         self.db.execute("DELETE FROM entries WHERE id = ?", (id_,))
 
     def _remove_rows(self, ids: Iterable[int]) -> list[int]:
-        """Delete rows and note their values as removed; returns the ids that there were."""
+        """Delete rows and list their values as removed; returns the ids that existed."""
         gone = []
         for id_ in dict.fromkeys(map(int, ids)):
             row = self.db.execute("DELETE FROM entries WHERE id = ? RETURNING sha256", (id_,)).fetchone()
@@ -173,6 +173,6 @@ class Rows:
         return gone
 
     def _note_removed(self, values: Iterable[Any]) -> None:
-        for sha256 in values:  # a row may be damaged: what is no sha256 is no file of ours
+        for sha256 in values:  # in a damaged row this may be anything
             if isinstance(sha256, str) and SHA256.fullmatch(sha256) and not self._needed(sha256):
                 self.db.execute("INSERT OR IGNORE INTO removed VALUES (?)", (sha256,))

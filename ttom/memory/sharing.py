@@ -1,4 +1,4 @@
-"""A whole memory on the Hugging Face Hub."""
+"""Sharing a whole memory on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _VALUE = re.compile(FOLDER + r"/([0-9a-f]{2})/(\1[0-9a-f]{62})\.safetensors")
 
 
 def push(folder: Path, repo_id: str, *, private: bool = True) -> str:
-    """Upload the memory, as it is at one moment, to a model repository of the Hugging Face Hub; returns its address.
+    """Upload a snapshot of the memory to a model repository on the Hugging Face Hub; returns its URL.
 
-    Quarantined entries stay at home. What the repository held of an earlier push is replaced.
+    Quarantined entries are not uploaded. The contents of an earlier push are replaced.
 
     Args:
         folder: The memory; it is only read.
         repo_id: ``owner/name``; created if there is none.
-        private: Of a new repository: a memory holds the prompts of its users.
+        private: Whether a new repository is private; a memory contains its users' prompts.
 
     Raises:
-        UserError: A row or value is damaged, the repository holds something else, or the Hub refuses or cannot be
+        UserError: A row or value is damaged, the repository contains something else, or the Hub refuses or cannot be
             reached.
     """
     from huggingface_hub import HfApi
@@ -52,7 +52,7 @@ def push(folder: Path, repo_id: str, *, private: bool = True) -> str:
             there = set(api.list_repo_files(repo_id))
             if there - _NOT_OURS and NAME not in there:
                 raise UserError(
-                    f"the repository {repo_id} holds something else than a memory: {min(there - _NOT_OURS)[:100]!r}",
+                    f"the repository {repo_id} contains other files than a memory: {min(there - _NOT_OURS)[:100]!r}",
                     expected="a new repository, or one with a memory",
                     remedy="another name",
                 )
@@ -69,12 +69,12 @@ def push(folder: Path, repo_id: str, *, private: bool = True) -> str:
 def pull(repo_id: str, folder: Path) -> int:
     """Download a memory from the Hub into a new or empty folder; returns how many entries it has.
 
-    The repository is read as data: its files are those of a memory, and every row and value is checked. The database
-    is written anew from the rows.
+    The repository is treated as untrusted data: only files that belong to a memory are accepted, every row and value is
+    checked, and the database is written from scratch.
 
     Raises:
-        UserError: The folder holds something, the repository cannot be read, does not fit the disk, or holds no sound
-            memory; the folder is as it was then.
+        UserError: The folder is not empty, or the repository cannot be read, does not fit on the disk, or does not
+            contain an intact memory. The folder is unchanged then.
     """
     from huggingface_hub import HfApi
 
@@ -91,22 +91,23 @@ def pull(repo_id: str, folder: Path) -> int:
                 info = api.model_info(repo_id, files_metadata=True)
                 _check_files(repo_id, {file.rfilename: file.size for file in info.siblings or []}, place)
                 api.snapshot_download(repo_id, revision=info.sha, local_dir=stage, allow_patterns=_PUSHED)
-            (stage / FOLDER).mkdir(exist_ok=True)  # of an empty memory, which git does not keep
+            (stage / FOLDER).mkdir(exist_ok=True)  # git does not store the empty folder of an empty memory
             count = _adopt(stage, made, repo_id)
             made.replace(folder)
     return count
 
 
 def _check_files(repo_id: str, sizes: dict[str, int | None], place: Path) -> None:
-    """Raise UserError unless a repository has the files of a memory, none too large, and the disk room for them."""
+    """Raise UserError unless a repository has the files of a memory, within limits, and they fit on the disk."""
     limits = {NAME: MAX_BYTES, database.NAME: database.MAX_DATABASE}
     if not limits.keys() <= sizes.keys():
-        raise UserError(f"the repository {repo_id} holds no memory", expected=" and ".join(limits))
+        raise UserError(f"the repository {repo_id} does not contain a memory", expected=" and ".join(limits))
     wanted = {name: size or 0 for name, size in sizes.items() if name in limits or name.startswith(f"{FOLDER}/")}
     for name, size in wanted.items():
         if size > limits.get(name, MAX_VALUE_BYTES) or not (name in limits or _VALUE.fullmatch(name)):
             raise UserError(
-                f"the repository {repo_id} holds {name[:100]!r} ({size} bytes)", expected="nothing but a memory's files"
+                f"the repository {repo_id} contains {name[:100]!r} ({size} bytes)",
+                expected="only the files of a memory",
             )
     total, free = sum(wanted.values()), shutil.disk_usage(place).free
     if total > free:
@@ -116,9 +117,9 @@ def _check_files(repo_id: str, sizes: dict[str, int | None], place: Path) -> Non
 
 
 def _adopt(stage: Path, made: Path, repo_id: str) -> int:
-    """Make a memory of what was downloaded; returns how many entries it has.
+    """Build a memory from the downloaded files; returns the number of entries.
 
-    Raises UserError unless each row and value is as a memory has it.
+    Raises UserError unless every row and value is valid.
     """
     reason = None
     try:
@@ -143,12 +144,12 @@ def _adopt(stage: Path, made: Path, repo_id: str) -> int:
         reason = str(error).splitlines()[0].replace(str(stage), repo_id)
     raise UserError(
         f"the memory in the repository {repo_id} is damaged: {reason[:300]}",
-        remedy="push it again from where it is whole, or pull again later if that was going on",
+        remedy="push it again from an intact copy; if a push was in progress, pull again later",
     )
 
 
 def _snapshot(folder: Path, stage: Path) -> None:
-    """A copy of the memory as it is now: one SQLite file without a log beside it, and the values that it needs."""
+    """Write a snapshot of the memory: a single SQLite file without a log, and the values it refers to."""
     with Store(folder, read_only=True) as store:
         if store.embedder.startswith(UNFINISHED):
             raise UserError(f"the memory {folder} has an {store.embedder}", remedy=f"ttom memory reindex {folder}")
@@ -161,19 +162,19 @@ def _snapshot(folder: Path, stage: Path) -> None:
                     remedy=f"ttom memory verify {folder}, then push again",
                 )
         for table in ("quarantined", "removed"):
-            store.db.execute(f"DELETE FROM {table}")  # in the copy that a read-only store works on
-        # Written anew: a copied file would still hold the prompts of deleted entries in its free pages.
+            store.db.execute(f"DELETE FROM {table}")  # only in the copy that a read-only store works on
+        # Not copied: the free pages of the file may still contain prompts of deleted entries.
         store.db.execute("VACUUM INTO ?", (str(stage / database.NAME),))
 
 
 def _copy_value(store: Store, sha256: str, stage: Path) -> str | None:
-    """Link or copy a value; returns what is wrong with it."""
+    """Link or copy a value; returns the problem if it is damaged."""
     target = stage / store.values.path(sha256).relative_to(store.folder)
     if target.exists():
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A value's file is never written again. On another file system it is copied.
+        # Value files are never modified, so a hard link will do; on another file system they are copied.
         os.link(store.values.path(sha256), target, follow_symlinks=False)
         if not stat.S_ISREG(os.lstat(target).st_mode):
             return "its value is not a regular file"
@@ -192,7 +193,7 @@ def _copy_value(store: Store, sha256: str, stage: Path) -> str | None:
 
 @contextmanager
 def _hub(what: str) -> Iterator[None]:
-    """Whatever the Hub client raises, as one error, and never with a token in it (a malformed one is quoted)."""
+    """Convert errors of the Hub client to UserError, without any token that they may quote."""
     try:
         yield
     except UserError:

@@ -1,4 +1,4 @@
-"""What the values of an adapter fit: the model, the blocks, and the rank and scale of the LoRA."""
+"""Which model and settings an adapter belongs to: architecture, blocks, rank, scale and projections."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _TEXT = re.compile(
 class Signature:
     """Two adapters with equal signatures are interchangeable.
 
-    `str` gives the text that memories store and compare, the same for every version of this package; `parse` is its
-    inverse.
+    `str` returns the text that memories store and compare. It is stable across versions of this package, and `parse`
+    is its inverse.
 
     Attributes:
         architecture: Class name of the transformer.
@@ -33,7 +33,7 @@ class Signature:
         rank: Rank of the update.
         alpha: The update is scaled by alpha / rank.
         projections: Linear layers of the text-to-video attention that have a LoRA.
-        shapes: ``{tensor: shape}`` where the model is at hand, else None; takes no part in comparisons.
+        shapes: ``{tensor: shape}`` if the model is available, else None; ignored in comparisons.
     """
 
     architecture: str
@@ -48,16 +48,16 @@ class Signature:
 
     @property
     def family(self) -> str:
-        """Short name of the model family: "wan" or "cogvideox"; the class name for any other."""
+        """Short name of the model family, "wan" or "cogvideox"; for other models the class name."""
         return _FAMILIES.get(self.architecture, self.architecture)
 
     @property
     def model(self) -> str:
-        """The part of the text that names the model: class and configuration of its transformer."""
+        """The part of the text that identifies the model: class and configuration of the transformer."""
         return f"{self.architecture} {self.config}"
 
     def __str__(self) -> str:
-        # Six digits as ever where they are exact, so that the signatures of old memories stay what they are.
+        # Six digits where they are exact, as in version 1, so that old memories still match.
         short = f"{self.alpha:g}"
         alpha = short if float(short) == self.alpha else repr(self.alpha)
         return (
@@ -67,7 +67,7 @@ class Signature:
 
     @classmethod
     def parse(cls, text: str) -> Signature:
-        """The signature of a text that `str` wrote. Raises ValueError for any other text."""
+        """Parse a text written by `str`. Raises ValueError for any other text."""
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError("this is not the signature of an adapter")
@@ -81,7 +81,7 @@ class Signature:
             alpha=float(found["alpha"]),
             projections=tuple(found["projections"].split()),
         )
-        if str(made) != text:  # such as rank 007, which would compare unequal to rank 7
+        if str(made) != text:  # for example rank 007
             raise ValueError("this is not the signature of an adapter")
         return made
 
@@ -110,7 +110,7 @@ class Signature:
 
 
 def model_of(transformer: Any) -> str:
-    """A transformer as `Signature.model` names it: its class and the start of its configuration's sha256."""
+    """Identify a transformer like `Signature.model`: its class and the start of its configuration's sha256."""
     known: Any = transformer.config
     config = {name: value for name, value in dict(known).items() if not name.startswith("_")}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()

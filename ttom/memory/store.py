@@ -1,15 +1,16 @@
-"""The durable part of the memory: entries in SQLite, values in content-addressed safetensors files.
+"""Durable storage of the memory: entries in SQLite, values in content-addressed safetensors files.
 
-    DIR/memory.json                  format, version, embedder identity, dimension
-    DIR/entries.sqlite               one row an entry, write-ahead log, synchronous=FULL
-    DIR/values/ab/ab12....safetensors  one file a value, named by the sha256 of its bytes, its entry's record in it
-    DIR/quarantine/                  files that did not hold what their row says
-    DIR/memory.lock                  locked by every process that may write
+    DIR/memory.json                    format, version, embedder identity, dimension
+    DIR/entries.sqlite                 one row per entry, write-ahead log, synchronous=FULL
+    DIR/values/ab/ab12....safetensors  one file per value, named by its sha256, with the entry's record in its metadata
+    DIR/quarantine/                    damaged files, moved here for inspection
+    DIR/memory.lock                    locked by every process that may write
 
-A value is on the disk under a temporary name before its row is committed, and gets its final name after that. A row is
-gone, and its value noted as removed, before the file is. So whatever is interrupted, a file with a final name has a
-row or is noted; where that is not so, the database was lost or set back, and nothing is written until `rebuild` has
-made it anew from the values. Nothing else in the folder is ever removed or renamed.
+A value is written and synced under a temporary name before its row is committed, and renamed to its final name
+afterwards. A row is deleted, and its value listed as removed, before the file is deleted. So at any point of
+interruption, every file with a final name either has a row or is listed as removed. If one does neither, the database
+was lost or rolled back, and the store refuses to write until `rebuild` has recreated the database from the values.
+Nothing else in the folder is ever removed or renamed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNFINISHED = "unfinished reindex to"
-"""Start of the embedder's name while a memory gets other embeddings: no embedder is called so, hence none fits."""
+"""Prefix of the embedder's name while a memory is being reindexed. No embedder has such a name, so none matches."""
 
 
 class Store(Rows):
@@ -57,12 +58,12 @@ class Store(Rows):
 
     Args:
         folder: An existing memory.
-        read_only: Nothing in the folder is ever written, not even SQLite's side files: the store shows the state at
-            opening, until `refresh`.
+        read_only: Never write to the folder, not even SQLite's side files. The store shows the state at opening until
+            `refresh` is called.
 
     Raises:
         DamagedMemory: The database is missing, damaged, or behind its values.
-        UserError: The folder is no memory, of a newer version, or cannot be read or written.
+        UserError: The folder is not a memory, has a newer version, or cannot be read or written.
     """
 
     def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
@@ -78,7 +79,7 @@ class Store(Rows):
                 if read_only:
                     self._scratch = Scratch("ttom-memory-")
                     self.db = database.connect_to_copy(self.folder, self._scratch.path)
-                    self._check_keys()  # of the rows that were copied, not of those before
+                    self._check_keys()  # memory.json was read before the rows
                 else:
                     self._open_for_writing()
         except BaseException:
@@ -87,9 +88,9 @@ class Store(Rows):
 
     @classmethod
     def create(cls, folder: str | Path, *, embedder: str, dimension: int) -> Store:
-        """Make an empty memory in a folder that is new or empty, and open it.
+        """Create an empty memory in a new or empty folder and open it.
 
-        If another process makes one there at the same time, that one is opened.
+        If another process creates one there at the same time, that one is opened.
 
         Raises:
             UserError: The folder holds anything else, or cannot be written.
@@ -103,7 +104,7 @@ class Store(Rows):
                 if presence.alone and not (folder / NAME).exists():
                     (folder / FOLDER).mkdir(exist_ok=True)
                     database.create(folder / database.NAME)
-                    write_meta(folder, embedder, dimension)  # last: this makes it a memory
+                    write_meta(folder, embedder, dimension)  # last, since it turns the folder into a memory
             finally:
                 presence.close()
         return cls(folder)
@@ -135,7 +136,7 @@ class Store(Rows):
         self.close()
 
     def refresh(self) -> None:
-        """Show the present state in a store that is open for reading."""
+        """Read the current state again; for a store that is open read-only."""
         assert self.read_only and self._scratch is not None
         with disk_errors(self.folder):
             self.db.close()
@@ -155,12 +156,13 @@ class Store(Rows):
         """The tensors of an entry as stored.
 
         Args:
-            entry: Of this memory.
-            signature: Of the model in use; its shapes are demanded if given.
+            entry: An entry of this memory.
+            signature: Of the model in use. If given, the tensors must have its shapes.
 
         Raises:
-            CorruptValue: Its file is missing, was changed, or holds anything but such tensors, all finite.
-            DamagedMemory: The row is not the one that the value was written with.
+            CorruptValue: The file is missing, was changed, is not safetensors, or its tensors are not finite or do not
+                match the signature.
+            DamagedMemory: The row differs from the record that the value was written with.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -173,16 +175,18 @@ class Store(Rows):
             raise CorruptValue(f"its value is not a safetensors file ({str(error)[:100]})") from None
 
     def checked(self, entry: Entry, data: bytes, signature: Signature | None = None) -> Value:
-        """The value of an entry, from its file's bytes. Raises as `state`."""
+        """Decode and check the bytes of an entry's file. Raises the same errors as `state`."""
         value = decode(data)
         check(value, signature or entry.signature)
         if value.stored is not None:
-            # A reindex gives the rows other embeddings and leaves the values as they are.
+            # Reindexing changes the embeddings in the rows and leaves the values as they are.
             same = value.stored.embedder == self.embedder
             field = value.stored.record.differs(entry, embedding=same)
             if field is not None:
-                self._check_keys()  # the row may be a moment younger
-                raise DamagedMemory(self.folder, f"has a damaged row: the {field} of entry {entry.id} is not its own")
+                self._check_keys()  # another process may have reindexed since the row was read
+                raise DamagedMemory(
+                    self.folder, f"has a damaged row: the {field} of entry {entry.id} differs from its value's record"
+                )
         return value
 
     # Writing
@@ -200,13 +204,13 @@ class Store(Rows):
         losses: tuple[float | None, float | None] = (None, None),
         origin: str | None = None,
     ) -> int:
-        """Store a value and its entry; when this returns both are on the disk. Returns the entry's id.
+        """Store a value and its entry and return the entry's id. Both are durable when this returns.
 
-        An entry of the same namespace and origin is replaced: a job that is repeated leaves one entry, not two.
+        An entry with the same namespace and origin is replaced, so that repeating a job leaves one entry, not two.
 
         Raises:
-            UserError: A field is too long or not what it should be, the tensors are not finite or not what the
-                signature says, or the disk refuses.
+            UserError: A field is too long or invalid, or the tensors are not finite or do not match the signature.
+            SetupError: The disk is full or cannot be written.
         """
         now = time.time()
         record = _record(
@@ -224,31 +228,31 @@ class Store(Rows):
         return id_
 
     def take(self, entry: Entry, data: bytes) -> int | None:
-        """Store an entry of another memory as it is, counts and times too, under an id of this one.
+        """Copy an entry of another memory, with its counters and times, under a new id.
 
-        None, and nothing is done, if an equal one (namespace, key, prompt and value) is here already.
+        Returns None and does nothing if this memory already has an equal one (namespace, key, prompt and value).
 
         Args:
-            entry: Validated, with an embedding of this memory's embedder.
-            data: Its value's file, checked.
+            entry: A validated entry whose embedding comes from this memory's embedder.
+            data: The bytes of its value, already checked.
         """
         if self._has(entry):
             return None
         with self._placing(data) as placed:
             with self._writing():
-                # Asked again: another process may merge the same memories.
+                # Checked again under the lock: another process may be merging the same memories.
                 id_ = None if self._has(entry) else self._add(entry, placed, entry.uses, entry.last_used)
             if id_ is not None:
                 placed.place()
         return id_
 
     def rekey(self, identity: str, dimension: int, embed: Callable[[str], np.ndarray]) -> int:
-        """Give every entry its key's embedding by another embedder; returns how many entries there are.
+        """Replace all embeddings by those of another embedder; returns the number of entries.
 
-        Rows and memory.json cannot change at once. So memory.json first names an embedder that there is none of, then
-        the rows are committed, then it names the new one: after a crash in between, `Memory` refuses the memory until
-        this is done again, and never compares vectors of two embedders. Processes that have the memory open look at
-        memory.json after reading rows and, under the write lock, before adding one (`_check_keys`).
+        Rows and memory.json cannot change atomically. So memory.json first names an embedder that does not exist, then
+        the rows are committed, and then it names the new one. After a crash in between, `Memory` refuses to open the
+        memory until this has been repeated, and never compares vectors of two embedders. Processes that have the
+        memory open check memory.json after reading rows and, under the write lock, before adding one (`_check_keys`).
         """
         marker = f"{UNFINISHED} {identity}"[:MAX_NAME]
         with self._writing():
@@ -264,7 +268,7 @@ class Store(Rows):
     def replace(
         self, id_: int, state: Mapping[str, Tensor] | Mapping[str, np.ndarray], *, loss_after: float | None
     ) -> bool:
-        """Give an entry another value; False if it is gone meanwhile. Raises as `insert`."""
+        """Replace the value of an entry; False if the entry no longer exists. Raises the same errors as `insert`."""
         old = next(self.entries([id_]), None)
         if old is None:
             return False
@@ -272,7 +276,7 @@ class Store(Rows):
         data = self._encoded(state, record)
         with self._placing(data) as placed:
             with self._writing():
-                # Whatever value it has by now: another process may have replaced it too.
+                # The row as it is now: another process may have replaced the value in the meantime.
                 now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (id_,)).fetchone()
                 if now is not None:
                     query = "UPDATE entries SET sha256 = ?, bytes = ?, loss_after = ? WHERE id = ?"
@@ -284,7 +288,7 @@ class Store(Rows):
         return now is not None
 
     def used(self, ids: Iterable[int]) -> None:
-        """Count a use of the entries."""
+        """Count one use of each entry."""
         with self._writing():
             turn = self._turn()
             self.db.executemany(
@@ -293,16 +297,16 @@ class Store(Rows):
             )
 
     def delete(self, ids: Iterable[int]) -> list[int]:
-        """Remove entries, then the values that no entry needs any more; returns the ids that there were."""
+        """Delete entries, then the values that no entry needs any more; returns the ids that existed."""
         with self._writing():
             gone = self._remove_rows(ids)
         self._sweep()
         return gone
 
     def quarantine(self, entry: Entry, reason: str) -> bool:
-        """Take an entry out of the memory but keep its row and its file for inspection.
+        """Take an entry out of the memory but keep its row and file for inspection.
 
-        False, and nothing is done, if another process has deleted it or replaced its value meanwhile.
+        Returns False and does nothing if another process has deleted the entry or replaced its value.
         """
         with self._writing():
             now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (entry.id,)).fetchone()
@@ -316,7 +320,7 @@ class Store(Rows):
     def quarantine_row(self, id_: int, reason: str) -> None:
         """Take out a row that cannot be read as an entry; files stay where they are.
 
-        Raises DamagedMemory, with nothing done, if its value holds what the row should be.
+        Raises DamagedMemory, and does nothing, if the value's record could restore the row.
         """
         with self._writing():
             row = self.db.execute("SELECT * FROM entries WHERE id = ?", (id_,)).fetchone()
@@ -334,7 +338,7 @@ class Store(Rows):
         if path.exists():
             self._file = database.WRITERS.enter(path)
         self.db = database.connect(self.folder, alone=self._presence.alone)
-        self._check_keys()  # of the rows that were opened, not of those before
+        self._check_keys()  # memory.json was read before the rows
         if self.meta["version"] < VERSION:
             with self._writing():
                 self._describe(self.embedder, self.dimension)
@@ -343,31 +347,29 @@ class Store(Rows):
         self._presence.share()
 
     def _recover(self) -> None:
-        """Finish what an interrupted process began. Raises DamagedMemory if a value has no row."""
+        """Complete what interrupted processes left unfinished. Raises DamagedMemory if a value has no row."""
         with self._writing():
             listing = self.values.look_through()
             rows = self.needed_values()
             removed = {row[0] for row in self.db.execute("SELECT sha256 FROM removed")}
             for sha256 in sorted(listing.values - rows - removed):
                 if self._has_record(sha256):
-                    raise DamagedMemory(
-                        self.folder, f"has values that its database does not know, such as {sha256[:12]}"
-                    )
+                    raise DamagedMemory(self.folder, f"has values that are not in its database, such as {sha256[:12]}")
             for sha256, part in listing.parts:
                 self.values.settle(sha256, part, wanted=sha256 in rows and sha256 not in listing.values)
         self._sweep()
 
     def _encoded(self, state: Mapping[str, Any], record: Record) -> bytes:
-        """A value's bytes. Raises UserError for one that could not be read again."""
+        """Encode a value. Raises UserError for one that `state` would reject."""
         data = encode(state, record, embedder=self.embedder)
         try:
             check(decode(data), record.signature)
         except CorruptValue as error:
-            raise UserError(f"this cannot be remembered: {error}") from None
+            raise UserError(f"cannot store this adapter: {error}") from None
         return data
 
     def _has_record(self, sha256: str) -> bool:
-        """Whether the value could make its row anew; those of version 1 cannot."""
+        """Whether the value carries a record that could restore its row; those of version 1 do not."""
         try:
             return decode(self.values.read(sha256)).stored is not None
         except CorruptValue:
@@ -378,7 +380,7 @@ class Store(Rows):
         counters = {"uses": uses, "last_used": last_used, "turn": self._turn()}
         row = as_row(record, **counters, sha256=placed.sha256, bytes=placed.bytes)
         row.pop("id", None)
-        # A value that was to be removed may come back by a merge.
+        # A merge may bring back a value that is about to be removed.
         self.db.execute("DELETE FROM removed WHERE sha256 = ?", (placed.sha256,))
         marks = ", ".join("?" * len(row))
         made = self.db.execute(f"INSERT INTO entries ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
@@ -386,7 +388,7 @@ class Store(Rows):
         return made.lastrowid
 
     def _sweep(self) -> None:
-        """Remove the files that are noted as removed. What the disk refuses now is tried again later."""
+        """Delete the files listed as removed. If the disk refuses, the next writer tries again."""
         if self.db.execute("SELECT 1 FROM removed LIMIT 1").fetchone() is None:
             return
         with suppress(UserError), self._writing():
@@ -396,13 +398,13 @@ class Store(Rows):
             self.db.execute("DELETE FROM removed")
 
     def _check_keys(self) -> None:
-        """Raise SetupError if another process has given the entries other embeddings since memory.json was read."""
+        """Raise SetupError if another process has reindexed the memory since memory.json was read."""
         now = read_meta(self.folder)
         if (now["embedder"], now["dimension"]) != (self.embedder, self.dimension):
             raise SetupError(
-                f"the memory {self.folder} was given another embedder meanwhile",
+                f"the memory {self.folder} has been reindexed with another embedder",
                 expected=f"the embedder {self.embedder}",
-                remedy="run again with the embedder that it has now",
+                remedy="run again with its new embedder",
             )
 
     def _describe(self, embedder: str, dimension: int) -> None:
@@ -418,7 +420,7 @@ class Store(Rows):
                 yield
                 self.db.execute("COMMIT")
             except BaseException:
-                # On a full disk SQLite may have rolled back already.
+                # SQLite rolls back by itself when the disk is full.
                 if self.db.in_transaction:
                     with suppress(sqlite3.DatabaseError):
                         self.db.execute("ROLLBACK")
@@ -432,19 +434,19 @@ class Store(Rows):
 
 
 def _record(**fields: Any) -> Record:
-    """The record of an entry to be. Raises UserError if a field is too long or not what it should be."""
+    """Validate the record of a new entry. Raises UserError if a field is too long or invalid."""
     try:
         return Record(**fields)
     except ValidationError as error:
-        raise UserError(f"this cannot be remembered: {first_problem(error)}") from None
+        raise UserError(f"cannot store this entry: {first_problem(error)}") from None
 
 
 def _check_new(folder: Path) -> None:
-    """Raise UserError unless a memory may be made here: nothing is there, or what an interrupted creation left."""
+    """Raise UserError unless a memory may be created here: in a new or empty folder, or one left by a crash."""
     if not os.path.lexists(folder):
         return
     refused = UserError(
-        f"{folder} exists and is no memory",
+        f"{folder} exists and is not a memory",
         expected="a memory, or a new or empty folder",
         remedy="another `memory.path`",
     )
@@ -453,13 +455,13 @@ def _check_new(folder: Path) -> None:
     with disk_errors(folder):
         names = set(os.listdir(folder))
         if NAME in names:
-            return  # of another process, just now
+            return  # another process has just created it
         values = folder / FOLDER
         filled = FOLDER in names and (values.is_symlink() or not values.is_dir() or any(values.iterdir()))
     if filled and database.NAME in names:
         raise DamagedMemory(folder, f"has lost its {NAME}")
     ours = {PRESENCE, FOLDER, database.NAME, f"{database.NAME}-wal", f"{database.NAME}-shm"}
     strange = {name for name in names - ours if not name.startswith(".ttom-")}
-    begun = PRESENCE in names or names <= {FOLDER}  # the lock comes first
+    begun = PRESENCE in names or names <= {FOLDER}  # creation starts with the lock
     if strange or filled or not begun:
         raise refused

@@ -1,7 +1,7 @@
-"""The bytes of a value: LoRA tensors as safetensors, with the entry's record in the metadata.
+"""The file format of values: LoRA tensors as safetensors, with the entry's record in the metadata.
 
-Written and checked without torch, so that merging and verifying a memory need no model. Values that version 1 of the
-format wrote have no record in them.
+Reading and checking do not need torch, so merging and verifying memories is fast. Values written by version 1 have no
+record.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ttom.memory.entries import (
 from ttom.memory.signature import Signature
 
 METADATA = "ttom-memory"
-"""Key of our part of the safetensors metadata."""
+"""Key of the record in the safetensors metadata."""
 VERSION = 2
 MAX_HEADER = 8 * (MAX_LAYOUT + MAX_TEXT) + 2**22
-"""Bytes of a file's header: the record, and some hundred bytes a tensor."""
+"""Maximum size of a file's header: the record, and a few hundred bytes per tensor."""
 A, B = ".lora_A.weight", ".lora_B.weight"
 
 _DTYPES = {"BF16": 2, "F16": 2, "F32": 4, "F64": 8}
 
 
 class Stored(BaseModel):
-    """What a value's metadata hold.
+    """Metadata of a value.
 
     Attributes:
-        version: Of this format.
-        embedder: Identity of the embedder that made the record's embedding.
-        record: See Record.
+        version: Version of this format.
+        embedder: Identity of the embedder that computed the record's embedding.
+        record: The entry's record.
     """
 
     version: int = Field(ge=VERSION, strict=True)
@@ -51,7 +51,7 @@ class Stored(BaseModel):
 
 @dataclass(frozen=True)
 class Value:
-    """A value as read: its metadata (None in values of version 1) and ``{tensor: (dtype, shape, bytes)}``."""
+    """A decoded value: its metadata (None in version 1) and its tensors as ``{name: (dtype, shape, bytes)}``."""
 
     stored: Stored | None
     tensors: dict[str, tuple[str, tuple[int, ...], memoryview]]
@@ -62,15 +62,17 @@ class Value:
 
 
 def encode(state: Mapping[str, Any], record: Record, *, embedder: str) -> bytes:
-    """A value as the bytes of its file.
+    """Encode a value as the bytes of its file; the same input gives the same bytes.
 
     Args:
-        state: Tensors of torch, or arrays of numpy.
-        record: Of the entry that it belongs to.
-        embedder: Identity of the embedder of the record's embedding.
+        state: Torch tensors or NumPy arrays.
+        record: The entry's record.
+        embedder: Identity of the embedder that computed the record's embedding.
     """
     stored = Stored(version=VERSION, embedder=embedder, record=record)
-    metadata = {METADATA: stored.model_dump_json()}  # a single key: the library writes several in any order
+    metadata = {
+        METADATA: stored.model_dump_json()
+    }  # a single key, since the library writes several keys in random order
     if all(isinstance(tensor, np.ndarray) for tensor in state.values()):
         from safetensors.numpy import save as save_arrays
 
@@ -81,7 +83,7 @@ def encode(state: Mapping[str, Any], record: Record, *, embedder: str) -> bytes:
 
 
 def decode(data: bytes) -> Value:
-    """What the bytes of a file hold, without copies. Raises CorruptValue if they are no value; nothing is unpickled."""
+    """Decode a file without copying the tensors. Raises CorruptValue for anything that is not a value."""
     header = _header(data)
     metadata = header.pop("__metadata__", None)
     tensors = _tensors(header, memoryview(data)[8 + int.from_bytes(data[:8], "little") :])
@@ -95,7 +97,7 @@ def decode(data: bytes) -> Value:
 
 
 def _tensors(header: dict[str, Any], body: memoryview) -> dict[str, tuple[str, tuple[int, ...], memoryview]]:
-    """As strict as safetensors itself: the tensors fill the file, one after the other. Raises CorruptValue."""
+    """Validate tensors as strictly as safetensors: they fill the file without gaps. Raises CorruptValue."""
     found, end = {}, 0
     try:
         for name, view in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
@@ -114,7 +116,7 @@ def _tensors(header: dict[str, Any], body: memoryview) -> dict[str, tuple[str, t
 
 
 def shapes_in(head: bytes) -> dict[str, tuple[int, ...]]:
-    """The shapes that the start of a file promises, its header at least. Raises CorruptValue."""
+    """Tensor shapes according to the header at the start of a file. Raises CorruptValue."""
     try:
         return {
             name: tuple(int(size) for size in view["shape"])
@@ -126,12 +128,12 @@ def shapes_in(head: bytes) -> dict[str, tuple[int, ...]]:
 
 
 def check(value: Value, signature: Signature, shapes: Mapping[str, tuple[int, ...]] | None = None) -> None:
-    """Raise CorruptValue unless the tensors are what the signature says: LoRA pairs, finite, of the right shapes.
+    """Raise CorruptValue unless the tensors are finite pairs of LoRA tensors that match the signature.
 
     Args:
-        value: As decoded.
-        signature: Of its entry; its own shapes count too, where it has any.
-        shapes: Those of other values of the same signature.
+        value: The decoded value.
+        signature: Of its entry. If it has shapes, the tensors must have them.
+        shapes: Expected shapes, in place of those of the signature.
     """
     expected = shapes if shapes is not None else signature.shapes
     if expected is not None and value.shapes != dict(expected):
@@ -159,11 +161,11 @@ def _check_module(module: str, value: Value, signature: Signature) -> None:
     parts = module.split(".")
     block = int(parts[1]) if len(parts) > 2 and parts[1].isascii() and parts[1].isdigit() else -1
     if not signature.first <= block <= signature.last or not module.endswith(tuple(signature.projections)):
-        raise CorruptValue(f"its value has a tensor for {module[:100]!r}, which its signature does not name")
+        raise CorruptValue(f"its value has a tensor for {module[:100]!r}, which its signature does not include")
 
 
 def _finite(dtype: str, data: memoryview) -> bool:
-    if dtype == "BF16":  # numpy has none: all bits of the exponent set means infinite or NaN
+    if dtype == "BF16":  # NumPy has no bfloat16; infinity and NaN have all bits of the exponent set
         bits = np.frombuffer(data, "<u2") & 0x7FFF
         return not bits.size or bool(bits.max() < 0x7F80)
     return bool(np.isfinite(np.frombuffer(data, f"<f{_DTYPES[dtype]}")).all())
@@ -183,7 +185,7 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object without repeated names, of which readers take different ones."""
+    """Reject repeated names in a JSON object, which different parsers resolve differently."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name is there twice")

@@ -1,10 +1,11 @@
-"""The folder of values: one file a value, ``values/ab/<sha256>.safetensors``, named by the sha256 of its bytes.
+"""The folder of values: one file per value, ``values/ab/<sha256>.safetensors``, named by the sha256 of its bytes.
 
-A file is written under a temporary name that holds its sha256, locked by its writer, and renamed once its row is
-committed. So a file with its final name has, or had, a row; one with a temporary name may have one, and is read in the
-final one's stead.
+A file is written under a temporary name that contains its sha256, locked by its writer, and renamed once its row is
+committed. So a file with a final name has or had a row. A file with a temporary name may have one too, if its writer
+was killed before the rename, and readers accept it.
 
-Only files with these names, in real folders, are ever renamed or removed, and no step follows a symbolic link.
+Only regular files with these names are ever renamed or removed, and no path component below the memory is followed if
+it is a symbolic link.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ _VALUE = re.compile(r"([0-9a-f]{64})\.safetensors")
 _PART = re.compile(r"\.part-([0-9a-f]{64})-[0-9a-f]{16}")
 _SUBFOLDER = re.compile(r"[0-9a-f]{2}")
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not block
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # so that a FIFO does not block
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in the folder.
+    """Contents of the folder.
 
     Attributes:
         values: sha256 of each file with a final name.
         parts: (sha256, name) of each file with a temporary name.
-        other: Paths, relative to the folder, of what no memory makes there.
+        other: Paths, relative to the folder, of everything else; never touched.
     """
 
     values: frozenset[str]
@@ -49,16 +50,16 @@ class Listing:
 
 
 class Placement:
-    """A value written under its temporary name; `place` gives it the final one."""
+    """A value written under a temporary name; `place` renames it to its final one."""
 
     def __init__(self, sha256: str, size: int, name: str, folder: int) -> None:
         self.sha256, self.bytes, self.name, self._folder = sha256, size, name, folder
         self.committed = False
 
     def place(self) -> None:
-        """Call once the row is committed: from here on the file stays, under one name or the other."""
+        """Call this once the row is committed. From then on the file is kept, under either name."""
         self.committed = True
-        with suppress(FileNotFoundError):  # another process has deleted the entry already
+        with suppress(FileNotFoundError):  # another process may have deleted the entry already
             os.rename(self.name, self.sha256 + _SUFFIX, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
@@ -73,19 +74,19 @@ class ValueFolder:
         self.memory = memory
 
     def path(self, sha256: str) -> Path:
-        """Where the value lies; for people and for copies, not for changes."""
+        """Path of a value, to show or to copy it."""
         assert SHA256.fullmatch(sha256)
         return self.memory / FOLDER / sha256[:2] / f"{sha256}{_SUFFIX}"
 
     def read(self, sha256: str) -> bytes:
-        """The bytes of a value, which have that sha256. Raises CorruptValue if it is missing or was changed."""
+        """The bytes of a value, checked against its sha256. Raises CorruptValue if it is missing or was changed."""
         data = self._read(sha256)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise CorruptValue(f"its value was changed (sha256 differs, {len(data)} bytes)")
         return data
 
     def head(self, sha256: str, size: int) -> bytes:
-        """Up to `size` bytes from the start of a value, unchecked. Raises CorruptValue."""
+        """The first `size` bytes of a value, unchecked. Raises CorruptValue."""
         return self._read(sha256, size)
 
     def exists(self, sha256: str) -> bool:
@@ -96,7 +97,7 @@ class ValueFolder:
             return False
 
     def look_through(self) -> Listing:
-        """All files in the folder. Raises OSError if it is missing or a link."""
+        """List the folder. Raises OSError if it is missing or a symbolic link."""
         values: set[str] = set()
         parts: list[tuple[str, str]] = []
         other: list[str] = []
@@ -122,7 +123,7 @@ class ValueFolder:
 
     @contextmanager
     def placing(self, data: bytes) -> Iterator[Placement]:
-        """Write a value, synced, under a temporary name; it is removed again unless `place` was called within."""
+        """Write and sync a value under a temporary name; it is removed again unless `place` is called inside."""
         sha256 = hashlib.sha256(data).hexdigest()
         with self._subfolder(sha256, create=True) as folder:
             name = f".part-{sha256}-{secrets.token_hex(8)}"
@@ -140,9 +141,9 @@ class ValueFolder:
                 os.close(handle)
 
     def settle(self, sha256: str, part: str, *, wanted: bool) -> None:
-        """Finish a file that its writer left under its temporary name: rename it if it is wanted, else remove it.
+        """Rename a file that a killed writer left under its temporary name, or remove it unless it is wanted.
 
-        Nothing happens as long as the writer lives.
+        Nothing happens while the writer is alive.
         """
         with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
             handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
@@ -157,16 +158,16 @@ class ValueFolder:
                 os.close(handle)
 
     def remove(self, sha256: str) -> None:
-        """Remove a value under whatever name it has, if it is there."""
+        """Remove a value, under either name, if it exists."""
         with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
-            # Temporary names first: a writer may be renaming one just now.
+            # Temporary names first: a writer may be just about to rename one.
             for part in self._parts(folder, sha256):
                 with suppress(FileNotFoundError):
                     os.unlink(part, dir_fd=folder)
             os.unlink(sha256 + _SUFFIX, dir_fd=folder)
 
     def quarantine(self, sha256: str) -> None:
-        """Move a value's file, if it is there, to the folder of those that were taken out."""
+        """Move a value's file, if it exists, to the quarantine folder."""
         with self._folder_of_memory() as memory:
             with suppress(FileExistsError):
                 os.mkdir(QUARANTINE, dir_fd=memory)
@@ -182,7 +183,7 @@ class ValueFolder:
     def _read(self, sha256: str, size: int = -1) -> bytes:
         try:
             with self._subfolder(sha256) as folder:
-                for _ in range(3):  # a file may get its final name between the two looks
+                for _ in range(3):  # the file may be renamed between two lookups
                     name = self._name(folder, sha256)
                     if name is None:
                         continue
@@ -192,7 +193,7 @@ class ValueFolder:
             pass
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                raise  # that is not the file's fault
+                raise  # not a problem of this file
             raise CorruptValue(f"its value cannot be read: {error.strerror}") from None
         raise CorruptValue("its value is missing")
 
@@ -240,13 +241,13 @@ class ValueFolder:
 
 
 def read_regular(name: str | Path, limit: int, folder: int | None = None, size: int = -1) -> bytes:
-    """The bytes of a regular file that has at most `limit`: no link, FIFO or device. Raises OSError.
+    """Read a regular file of bounded size; links, FIFOs and devices are refused. Raises OSError.
 
     Args:
-        name: Its path, or its name in an open folder.
-        limit: Bytes that it may have.
-        folder: Handle of the folder.
-        size: Bytes that are read, from its start; all if negative.
+        name: Path of the file, or its name in an open folder.
+        limit: Maximum size in bytes.
+        folder: Descriptor of the folder.
+        size: Number of bytes to read from the start; all if negative.
     """
     handle = os.open(name, _READ, dir_fd=folder)
     try:
@@ -262,7 +263,7 @@ def read_regular(name: str | Path, limit: int, folder: int | None = None, size: 
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """Write everything to an open file. Raises OSError."""
+    """Write all of the data to an open file. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
