@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.memory.memories import new, old_memory, put
-from ttom.memory import database
+from ttom.memory import copying, database
 from ttom.memory.files import DamagedMemory
 from ttom.memory.store import Store
 
@@ -93,7 +93,7 @@ def test_a_link_in_place_of_the_database_is_not_followed(tmp_path: Path) -> None
 def test_a_database_that_is_far_too_large_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with new(tmp_path / "m") as store:
         put(store)
-    monkeypatch.setattr(database, "MAX_DATABASE", 1000)
+    monkeypatch.setattr(copying, "MAX_BYTES", 1000)
     with pytest.raises(Exception, match="is not a database of a memory"):
         Store(tmp_path / "m", read_only=True)
     path = tmp_path / "m" / "entries.sqlite"

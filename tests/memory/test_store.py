@@ -104,7 +104,7 @@ def test_fields_that_cannot_be_stored_are_refused_before_anything_is_written(sto
         {"namespace": " "},
         {"embedding": np.full(4, np.nan, np.float32)},
         {"embedding": 2 * VECTOR},
-        {"layout": {"long": "x" * 2_000_000}},
+        {"layout": {"long": "x" * 9_000_000}},
     ):
         with pytest.raises(UserError, match="cannot store this") as caught:
             put(store, **wrong)

@@ -11,9 +11,7 @@ import os
 import secrets
 import sqlite3
 import stat
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +20,7 @@ from urllib.parse import quote
 
 from ttom.errors import SetupError, UserError
 from ttom.files import sync_folder
+from ttom.memory.copying import copy, state
 from ttom.memory.entries import COLUMNS, MAX_DIMENSION, MAX_LAYOUT, MAX_TEXT
 from ttom.memory.files import DamagedMemory
 
@@ -30,8 +29,6 @@ REBUILT = "entries.rebuilt"
 """Name of a database that a rebuild has completed but not yet moved into place."""
 BUSY_SECONDS = 60.0
 """How long a process waits for another process's write."""
-MAX_DATABASE = 2**36
-"""Maximum size in bytes; a million entries with 768-dimensional embeddings take 4e9."""
 MAX_FIELD = 4 * (MAX_LAYOUT + MAX_TEXT + MAX_DIMENSION)
 """Maximum size of a row in bytes."""
 ALWAYS_CHECKED = 2**25
@@ -168,11 +165,11 @@ def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
     """Like `connect_to_copy`, but without checking the schema."""
     names = (NAME, f"{NAME}-wal")
     for _ in range(100):
-        before = [_state(folder / name) for name in names]
+        before = [state(folder / name) for name in names]
         for name in names:
             (target / name).unlink(missing_ok=True)
             copy(folder / name, target / name)
-        if before == [_state(folder / name) for name in names]:
+        if before == [state(folder / name) for name in names]:
             break
         time.sleep(0.05)  # another process wrote in the meantime
     else:
@@ -281,86 +278,3 @@ def _check_file(folder: Path, path: Path) -> None:
         raise UserError(f"{path} is not a regular file", expected="a regular file", remedy="put the file itself there")
     if info.st_size == 0:
         raise DamagedMemory(folder, "has an empty database")
-
-
-# Copies of a database
-
-
-class Writers:
-    """Databases that this process has open for writing, and descriptors that must not be closed in the meantime.
-
-    Closing any descriptor of a file drops all POSIX locks that the process holds on it, including SQLite's. Another
-    process could then believe that our connection is gone and remove the log it writes to, and acknowledged entries
-    would be lost. So descriptors used for copying stay open as long as there is a connection to the same file.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: Counter[tuple[int, int]] = Counter()
-        self._parked: dict[tuple[int, int], list[int]] = {}
-
-    def enter(self, path: Path) -> tuple[int, int]:
-        """Register a connection before it is opened; returns the key for `leave`."""
-        info = os.stat(path)
-        with self._lock:
-            self._open[info.st_dev, info.st_ino] += 1
-        return info.st_dev, info.st_ino
-
-    def leave(self, file: tuple[int, int]) -> None:
-        """Unregister a connection after it was closed."""
-        with self._lock:
-            self._open[file] -= 1
-            if self._open[file] <= 0:
-                del self._open[file]
-                for handle in self._parked.pop(file, []):
-                    os.close(handle)
-
-    def parked(self, file: tuple[int, int]) -> int | None:
-        """An open descriptor of the file, if there is one."""
-        with self._lock:
-            return next(iter(self._parked.get(file, [])), None)
-
-    def close(self, handle: int) -> None:
-        """Close a descriptor now, or together with the last connection to its file."""
-        info = os.fstat(handle)
-        with self._lock:
-            if self._open[info.st_dev, info.st_ino] > 0:
-                self._parked.setdefault((info.st_dev, info.st_ino), []).append(handle)
-            else:
-                os.close(handle)
-
-
-WRITERS = Writers()
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        info = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return info.st_ino, info.st_mtime_ns, info.st_size
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a database or its log, if it exists. Links, FIFOs, devices and oversized files are refused."""
-    try:
-        info = os.stat(source, follow_symlinks=False)
-        parked = WRITERS.parked((info.st_dev, info.st_ino))
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        handle = parked if parked is not None else os.open(source, flags)
-    except FileNotFoundError:
-        return
-    try:
-        info = os.fstat(handle)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_DATABASE:
-            raise UserError(
-                f"{source} is not a database of a memory", expected=f"a regular file of at most {MAX_DATABASE} bytes"
-            )
-        with open(target, "wb") as copy:
-            done = 0
-            while done < info.st_size and (chunk := os.pread(handle, 2**20, done)):
-                copy.write(chunk)
-                done += len(chunk)
-    finally:
-        if parked is None:
-            WRITERS.close(handle)

@@ -30,7 +30,7 @@ MAX_NAME = 1024
 """Maximum length of a namespace, an origin or the name of an embedder."""
 MAX_TEXT = 65_536
 """Maximum length of a prompt or key."""
-MAX_LAYOUT = 2**20
+MAX_LAYOUT = 2**23
 """Maximum length of a layout as JSON."""
 MAX_DIMENSION = 65_536
 """Maximum dimension of an embedding."""

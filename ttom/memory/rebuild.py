@@ -22,11 +22,13 @@ import numpy as np
 from ttom.errors import SetupError, UserError
 from ttom.files import sync_folder
 from ttom.memory import database
+from ttom.memory.copying import copy
 from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
 from ttom.memory.files import NewerMemory, disk_errors, read_meta, write_meta
 from ttom.memory.locks import Presence, Scratch
+from ttom.memory.recovery import stored
 from ttom.memory.store import UNFINISHED
-from ttom.memory.value_format import Stored, check, decode, encode
+from ttom.memory.value_format import check, decode, encode
 from ttom.memory.values import QUARANTINE, Listing, ValueFolder
 
 
@@ -135,17 +137,10 @@ def _check_folder(folder: Path) -> None:
     except UserError:
         values = ValueFolder(folder)
         with suppress(OSError):
-            if any(_stored(values, sha256) for sha256 in values.look_through().values):
+            if any(stored(values, sha256) for sha256 in values.look_through().values):
                 return
         raise
     database.check_writable(folder)
-
-
-def _stored(values: ValueFolder, sha256: str) -> Stored | None:
-    try:
-        return decode(values.read(sha256)).stored
-    except CorruptValue:
-        return None
 
 
 @contextmanager
@@ -194,8 +189,8 @@ def _embedder(folder: Path, values: ValueFolder) -> tuple[str, int]:
     with suppress(UserError):
         meta = read_meta(folder)
         return meta["embedder"], meta["dimension"]
-    stored = filter(None, (_stored(values, sha256) for sha256 in values.look_through().values))
-    return Counter((s.embedder, len(s.record.embedding)) for s in stored).most_common(1)[0][0]
+    found = filter(None, (stored(values, sha256) for sha256 in values.look_through().values))
+    return Counter((s.embedder, len(s.record.embedding)) for s in found).most_common(1)[0][0]
 
 
 def _look(values: ValueFolder, rows: Sequence[Entry], removed: set[str], embedder: str) -> _Look:
@@ -293,7 +288,7 @@ def _keep_damaged(folder: Path) -> None:
     target.mkdir(exist_ok=True)
     number = next(n for n in range(1, 10_000) if not (target / f"entries-{n}.sqlite").exists())
     for suffix in ("", "-wal"):
-        database.copy(folder / f"{database.NAME}{suffix}", target / f"entries-{number}.sqlite{suffix}")
+        copy(folder / f"{database.NAME}{suffix}", target / f"entries-{number}.sqlite{suffix}")
     sync_folder(target)
 
 

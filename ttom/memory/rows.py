@@ -121,6 +121,11 @@ class Rows:
         """The sha256 of every value that an entry refers to."""
         return {row[0] for row in self.db.execute("SELECT sha256 FROM entries")}
 
+    def removed_values(self) -> set[str]:
+        """The sha256 of every value whose file is still to be deleted."""
+        found = (row[0] for row in self.db.execute("SELECT sha256 FROM removed"))
+        return {sha256 for sha256 in found if isinstance(sha256, str) and SHA256.fullmatch(sha256)}
+
     def namespaces(self) -> dict[str, int]:
         """{namespace: entries}."""
         query = "SELECT namespace, count(*) FROM entries GROUP BY namespace ORDER BY namespace"

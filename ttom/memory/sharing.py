@@ -15,7 +15,7 @@ from typing import Any
 
 from ttom.errors import UserError
 from ttom.files import check_folder
-from ttom.memory import database
+from ttom.memory import copying, database
 from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, as_row
 from ttom.memory.files import MAX_BYTES, NAME, disk_errors, write_meta
 from ttom.memory.locks import Scratch
@@ -99,7 +99,7 @@ def pull(repo_id: str, folder: Path) -> int:
 
 def _check_files(repo_id: str, sizes: dict[str, int | None], place: Path) -> None:
     """Raise UserError unless a repository has the files of a memory, within limits, and they fit on the disk."""
-    limits = {NAME: MAX_BYTES, database.NAME: database.MAX_DATABASE}
+    limits = {NAME: MAX_BYTES, database.NAME: copying.MAX_BYTES}
     if not limits.keys() <= sizes.keys():
         raise UserError(f"the repository {repo_id} does not contain a memory", expected=" and ".join(limits))
     wanted = {name: size or 0 for name, size in sizes.items() if name in limits or name.startswith(f"{FOLDER}/")}

@@ -16,7 +16,6 @@ Nothing else in the folder is ever removed or renamed.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,8 +29,10 @@ from pydantic import ValidationError
 from ttom.errors import SetupError, UserError
 from ttom.files import remove_stale
 from ttom.memory import database
+from ttom.memory.copying import WRITERS
 from ttom.memory.entries import (
     MAX_NAME,
+    MAX_VALUE_BYTES,
     SHA256,
     CorruptValue,
     Entry,
@@ -40,7 +41,8 @@ from ttom.memory.entries import (
     first_problem,
 )
 from ttom.memory.files import NAME, VERSION, DamagedMemory, disk_errors, read_meta, write_meta
-from ttom.memory.locks import PRESENCE, Presence, Scratch
+from ttom.memory.locks import Presence, Scratch
+from ttom.memory.recovery import check_new, recover, stored
 from ttom.memory.rows import Keys, Rows
 from ttom.memory.signature import Signature
 from ttom.memory.value_format import Value, check, decode, encode
@@ -96,7 +98,7 @@ class Store(Rows):
             UserError: The folder holds anything else, or cannot be written.
         """
         folder = Path(folder)
-        _check_new(folder)
+        check_new(folder)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             presence = Presence(folder)
@@ -122,7 +124,7 @@ class Store(Rows):
         if hasattr(self, "db"):
             self.db.close()
         if self._file is not None:
-            database.WRITERS.leave(self._file)
+            WRITERS.leave(self._file)
             self._file = None
         if self._presence is not None:
             self._presence.close()
@@ -325,7 +327,7 @@ class Store(Rows):
         with self._writing():
             row = self.db.execute("SELECT * FROM entries WHERE id = ?", (id_,)).fetchone()
             sha256 = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (id_,)).fetchone()
-            if sha256 is not None and SHA256.fullmatch(str(sha256[0])) and self._has_record(sha256[0]):
+            if sha256 is not None and SHA256.fullmatch(str(sha256[0])) and stored(self.values, sha256[0]) is not None:
                 raise DamagedMemory(self.folder, f"has a damaged row: entry {id_}, {reason}")
             self._take_out(id_, reason, json.dumps([str(value)[:1000] for value in row or ()]))
 
@@ -336,44 +338,28 @@ class Store(Rows):
         self._presence = Presence(self.folder)
         path = self.folder / database.NAME
         if path.exists():
-            self._file = database.WRITERS.enter(path)
+            self._file = WRITERS.enter(path)
         self.db = database.connect(self.folder, alone=self._presence.alone)
         self._check_keys()  # memory.json was read before the rows
         if self.meta["version"] < VERSION:
             with self._writing():
                 self._describe(self.embedder, self.dimension)
-        self._recover()
+        with self._writing():
+            recover(self, self.values)
+        self._sweep()
         remove_stale(self.folder)
         self._presence.share()
-
-    def _recover(self) -> None:
-        """Complete what interrupted processes left unfinished. Raises DamagedMemory if a value has no row."""
-        with self._writing():
-            listing = self.values.look_through()
-            rows = self.needed_values()
-            removed = {row[0] for row in self.db.execute("SELECT sha256 FROM removed")}
-            for sha256 in sorted(listing.values - rows - removed):
-                if self._has_record(sha256):
-                    raise DamagedMemory(self.folder, f"has values that are not in its database, such as {sha256[:12]}")
-            for sha256, part in listing.parts:
-                self.values.settle(sha256, part, wanted=sha256 in rows and sha256 not in listing.values)
-        self._sweep()
 
     def _encoded(self, state: Mapping[str, Any], record: Record) -> bytes:
         """Encode a value. Raises UserError for one that `state` would reject."""
         data = encode(state, record, embedder=self.embedder)
         try:
+            if len(data) > MAX_VALUE_BYTES:
+                raise CorruptValue(f"its value has {len(data)} bytes; the limit is {MAX_VALUE_BYTES}")
             check(decode(data), record.signature)
         except CorruptValue as error:
             raise UserError(f"cannot store this adapter: {error}") from None
         return data
-
-    def _has_record(self, sha256: str) -> bool:
-        """Whether the value carries a record that could restore its row; those of version 1 do not."""
-        try:
-            return decode(self.values.read(sha256)).stored is not None
-        except CorruptValue:
-            return False
 
     def _add(self, record: Record, placed: Placement, uses: int, last_used: float) -> int:
         self._check_keys()
@@ -392,8 +378,8 @@ class Store(Rows):
         if self.db.execute("SELECT 1 FROM removed LIMIT 1").fetchone() is None:
             return
         with suppress(UserError), self._writing():
-            for (sha256,) in self.db.execute("SELECT sha256 FROM removed").fetchall():
-                if isinstance(sha256, str) and SHA256.fullmatch(sha256) and not self._needed(sha256):
+            for sha256 in self.removed_values():
+                if not self._needed(sha256):
                     self.values.remove(sha256)
             self.db.execute("DELETE FROM removed")
 
@@ -439,29 +425,3 @@ def _record(**fields: Any) -> Record:
         return Record(**fields)
     except ValidationError as error:
         raise UserError(f"cannot store this entry: {first_problem(error)}") from None
-
-
-def _check_new(folder: Path) -> None:
-    """Raise UserError unless a memory may be created here: in a new or empty folder, or one left by a crash."""
-    if not os.path.lexists(folder):
-        return
-    refused = UserError(
-        f"{folder} exists and is not a memory",
-        expected="a memory, or a new or empty folder",
-        remedy="another `memory.path`",
-    )
-    if not folder.is_dir():
-        raise refused
-    with disk_errors(folder):
-        names = set(os.listdir(folder))
-        if NAME in names:
-            return  # another process has just created it
-        values = folder / FOLDER
-        filled = FOLDER in names and (values.is_symlink() or not values.is_dir() or any(values.iterdir()))
-    if filled and database.NAME in names:
-        raise DamagedMemory(folder, f"has lost its {NAME}")
-    ours = {PRESENCE, FOLDER, database.NAME, f"{database.NAME}-wal", f"{database.NAME}-shm"}
-    strange = {name for name in names - ours if not name.startswith(".ttom-")}
-    begun = PRESENCE in names or names <= {FOLDER}  # creation starts with the lock
-    if strange or filled or not begun:
-        raise refused
