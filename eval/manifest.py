@@ -67,10 +67,9 @@ class RunFolder:
         target = self.path / VIDEOS / row.case.video
         with files.disk_errors(self.path, "free space there, then call it again to go on"):
             if extra:
-                folder = self.path / CASES / row.case.id
-                folder.mkdir(parents=True, exist_ok=True)
-                for name, data in extra.items():
-                    files.write_bytes(folder / name, data)
+                with files.staged(self.path / CASES / row.case.id) as stage:
+                    for name, data in extra.items():
+                        (stage / name).write_bytes(data)
             if video is not None:
                 self._place(video, target)
             else:
@@ -90,7 +89,10 @@ class RunFolder:
         """The toolkits read whole folders: an unfinished video lies elsewhere."""
         target.parent.mkdir(parents=True, exist_ok=True)
         part = self.path / _STAGING / f"{os.getpid()}-{socket.gethostname()}.mp4"
-        files.write_bytes(part, video)
+        with open(part, "wb") as file:
+            file.write(video)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, target)
         files.sync_folder(target.parent)
 
