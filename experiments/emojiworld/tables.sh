@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The harness's tables on one host with GPUs and without Ray: every method by shards, several processes per GPU.
+# The harness's tables on one host with GPUs and without Ray: every variant by shards, several processes per GPU.
 #
-#   experiments/emojiworld/tables.sh OUT MODEL SUITE LIMIT WORKERS METHOD...
+#   experiments/emojiworld/tables.sh OUT MODEL SUITE LIMIT WORKERS "LABEL: OPTIONS"...
 #
-# Makes OUT/MODEL/SUITE/METHOD for each METHOD, all at once, with WORKERS shards each, then judges, scores and compares
-# them. METHOD is one that eval.replay knows, or METHOD+memory, which reads OUT/MODEL/memory and waits until
-# OUT/MODEL/memory.done exists. DATA names the folder of T2V-CompBench V2 where the suite needs it. Several processes
-# that share a GPU are faster on small models, which leave most of it idle.
+# Makes OUT/MODEL/SUITE/LABEL for each variant, a label with options of eval.replay, all at once, with WORKERS shards
+# each; then judges, scores and compares them, the first variant as the baseline. A variant with --memory.path waits
+# until OUT/MODEL/memory.done exists (see fill_memory.sh). DATA names the folder of T2V-CompBench V2 where the suite
+# needs it. Several processes that share a GPU are faster on small models, which leave most of it idle.
 set -euo pipefail
 out=$1 model=$2 suite=$3 limit=$4 workers=$5
 shift 5
@@ -18,35 +18,41 @@ options=(--suite "$suite" --model "$model" --limit "$limit" --quiet)
 [ -z "${DATA:-}" ] || options+=(--data "$DATA")
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-shards() { # LOG COMMAND...: the command with --shard 1/N to N/N, the GPUs in turn; fails if one of them does
-    local log=$1 i pids=() failed=0
-    shift
-    for i in $(seq "$workers"); do
-        CUDA_VISIBLE_DEVICES=$([ "$gpus" -gt 0 ] && echo $(((i - 1) % gpus))) "$@" --shard "$i/$workers" >>"$log" 2>&1 &
+shards() { # COUNT LOG COMMAND...: the command with --shard 1/COUNT to COUNT/COUNT, the GPUs in turn
+    local count=$1 log=$2 i pids=() failed=0
+    shift 2
+    for i in $(seq "$count"); do
+        CUDA_VISIBLE_DEVICES=$([ "$gpus" -gt 0 ] && echo $(((i - 1) % gpus))) "$@" --shard "$i/$count" >>"$log" 2>&1 &
         pids+=($!)
     done
     for i in "${pids[@]}"; do wait "$i" || failed=1; done
     return $failed
 }
 
-replay() { # METHOD
-    local method=$1 more=()
-    if [[ $method == *+memory ]]; then
+replay() { # "LABEL: OPTIONS"
+    local label=${1%%:*} more
+    read -ra more <<<"${1#*:}"
+    if [[ $1 == *--memory.path* ]]; then
         until [ -e "$out/$model/memory.done" ]; do sleep 1; done
-        more=(--memory.path "$out/$model/memory" --memory.mode read)
     fi
-    shards "$runs/$method.log" "$python" -m eval.replay "${options[@]}" --method "${method%+memory}" "${more[@]}" \
-        --label "${method/+memory/ + memory}" --out "$runs/$method"
+    shards "$workers" "$runs/$(folder "$label").log" "$python" -m eval.replay "${options[@]}" "${more[@]}" \
+        --label "$label" --out "$runs/$(folder "$label")"
 }
 
-pids=()
-for method in "$@"; do
-    replay "$method" &
+folder() { # LABEL: as the name of a folder
+    echo "${1//[^A-Za-z0-9]/-}"
+}
+
+pids=() folders=()
+for variant in "$@"; do
+    folders+=("$runs/$(folder "${variant%%:*}")")
+    replay "$variant" &
     pids+=($!)
 done
-for pid in "${pids[@]}"; do wait "$pid" || echo "tables: a replay had refusals or failures; see the logs in $runs" >&2; done
-folders=("${@/#/$runs/}")
-shards "$runs/judge.log" "$python" -m eval.judge "${folders[@]}" --judge emojiworld --answers "$runs/answers" --device cpu --quiet
+for pid in "${pids[@]}"; do
+    wait "$pid" || echo "tables: some videos were refused or failed; see the logs in $runs" >&2
+done
+shards $((2 * workers)) "$runs/judge.log" \
+    "$python" -m eval.judge "${folders[@]}" --judge emojiworld --answers "$runs/answers" --device cpu --quiet
 "$python" -m eval.score "${folders[@]}" --answers "$runs/answers" >"$runs/score.log" 2>&1
 "$python" -m eval.report "${folders[@]}" --out "$runs/report" --embed none >"$runs/report.log" 2>&1
-cat "$runs/report"/*.md
