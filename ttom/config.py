@@ -197,6 +197,37 @@ class BiasConfig:
 
 
 @dataclass(frozen=True)
+class LVDConfig:
+    """Method lvd: latents that follow the gradient of LVD's attention energy (arXiv 2309.17444), on `tto.blocks`."""
+
+    share: float = 0.25
+    """Share of the denoising steps, from the first, before which the latents are optimized (10 of 40)."""
+    iterations: int = 5
+    """Updates before each of these steps, at most."""
+    scale: float = 5.0
+    """Step width: latents move by so many times the gradient."""
+    stop_energy: float | None = None
+    """A step's updates end early once the energy is below this; off if not set."""
+    top: float = 0.75
+    """Share of the cells inside the boxes, and of those outside, whose attention counts, the largest first."""
+    outside: float = 4.0
+    """Weight of the attention outside the boxes."""
+    center: float = 0.0
+    """Weight of the distance between the centers of mass of attention and boxes, such as 0.03; off at 0."""
+    velocity: float = 5.0
+    """Weight of the distance between their moves from frame to frame, as a multiple of the center's."""
+
+    def __post_init__(self) -> None:
+        _require(self, "lvd", "share", "a share above 0, at most 1", lambda s: 0 < s <= 1)
+        _require_counts(self, "lvd", "iterations")
+        _require(self, "lvd", "scale", "a finite number above 0", _is_positive)
+        _require(self, "lvd", "stop_energy", "a finite number, or None", lambda e: e is None or math.isfinite(e))
+        _require(self, "lvd", "top", "a share above 0, at most 1", lambda t: 0 < t <= 1)
+        for name in ("outside", "center", "velocity"):
+            _require(self, "lvd", name, "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
+
+
+@dataclass(frozen=True)
 class PlannerConfig:
     """Who plans the layout: our rules, or a language model behind any OpenAI-compatible endpoint (section 3.1)."""
 
@@ -372,6 +403,7 @@ class Settings:
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     tto: TTOConfig = field(default_factory=TTOConfig)
     bias: BiasConfig = field(default_factory=BiasConfig)
+    lvd: LVDConfig = field(default_factory=LVDConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 

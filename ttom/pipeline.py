@@ -211,8 +211,8 @@ class TTOM:
 
         Args:
             prompt: What the video shows.
-            method: "ttom" steers attention toward the layout by test-time optimization, "bias" by an attention bias;
-                "base" is the plain model. Names joined by "+" act together, in this order;
+            method: "ttom" steers attention toward the layout by test-time optimization, "bias" by an attention bias,
+                "lvd" by moving the latents; "base" is the plain model. Names joined by "+" act together, in this order;
                 ttom/guidance/registry.py says how to add a method.
             seed: Seed of the noise and of the adapter's start; the same seed gives the same video.
             layout: Where the objects are; planned from the prompt if None.

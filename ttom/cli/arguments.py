@@ -37,8 +37,8 @@ class Run:
     """What every command that makes videos takes."""
 
     method: str = "ttom"
-    """"ttom" steers attention toward the layout by test-time optimization, "bias" by an attention bias; "base" is the
-    plain model. Names joined by + act together, in this order."""
+    """"ttom" steers attention toward the layout by test-time optimization, "bias" by an attention bias, "lvd" by moving
+    the latents; "base" is the plain model. Names joined by + act together, in this order."""
     model: str = DEFAULT_MODEL
     """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
     device: Device = "auto"

@@ -115,11 +115,18 @@ def _bias(inputs: Inputs) -> Sequence[Part]:
     return [Bias(inputs.prepared), *loaded]
 
 
+def _lvd(inputs: Inputs) -> Sequence[Part]:
+    from ttom.guidance.lvd import LatentOptimization
+
+    return [LatentOptimization(inputs.prepared)]
+
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("base", _base, needs_layout=False),
         Method("bias", _bias, loads=True),
+        Method("lvd", _lvd),
         Method("ttom", _ttom, learns=True),
     )
 }
@@ -129,6 +136,7 @@ METHODS: dict[str, Method] = {
 def import_parts() -> None:
     """Import what the parts need (Lightning, peft), which takes seconds; so that loading a model counts it."""
     import ttom.guidance.bias
+    import ttom.guidance.lvd
     import ttom.guidance.tto.parts
     import ttom.sampler  # noqa: F401
 

@@ -18,6 +18,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from ttom.errors import UserError
+from ttom.guidance.gradients import refuse_inference_mode
 from ttom.guidance.protocol import Outcome, Part, Step
 from ttom.guidance.tto.adapter import LoraAdapter
 from ttom.guidance.tto.module import OptimizationModule
@@ -77,12 +78,7 @@ class TestTimeOptimization(_WithLora):
         self._trainer: Trainer | None = None
 
     def __enter__(self) -> Self:
-        if torch.is_inference_mode_enabled():
-            raise UserError(
-                "torch.inference_mode is on, in which nothing can be optimized",
-                expected="any other mode; torch.no_grad does no harm",
-                remedy="generate outside of torch.inference_mode",
-            )
+        refuse_inference_mode()
         super().__enter__()
         self.module = OptimizationModule(self.prepared, self.lora)
         return self
