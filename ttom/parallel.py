@@ -272,18 +272,23 @@ def _ray() -> ModuleType:
 
 def _start(ray: ModuleType, devices: Devices) -> dict[str, float]:
     """Connect to the cluster of RAY_ADDRESS, or start one on this host; returns its resources."""
-    common = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
     address = os.environ.get("RAY_ADDRESS")
-    try:
-        if address:
-            ray.init(address, log_to_driver=False, logging_level="error")
-        else:
-            # "local": never somebody else's cluster that happens to run on this host.
-            workers = (devices.count if isinstance(devices.count, int) else 1) * devices.per_device
-            cpus = max(workers, os.cpu_count() or 1)
-            ray.init("local", num_cpus=cpus, object_store_memory=_STORE_BYTES, **common)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot start on this host"
-        raise SetupError(f"{where}: {str(error).splitlines()[0]}", remedy="a shard per process instead") from None
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    for last in (bool(address), True):  # a host that is busy may need more than the half minute that Ray waits for it
+        try:
+            if address:
+                ray.init(address, **quiet)
+            else:
+                # "local": never somebody else's cluster that happens to run on this host.
+                workers = (devices.count if isinstance(devices.count, int) else 1) * devices.per_device
+                own = {"num_cpus": max(workers, os.cpu_count() or 1), "object_store_memory": _STORE_BYTES}
+                ray.init("local", include_dashboard=False, **own, **quiet)
+            break
+        except Exception as error:  # Ray raises plain ones too
+            ray.shutdown()
+            if last:
+                where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot start here"
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise SetupError(f"{where}: {reason}", remedy="a shard per process instead") from None
     resources: dict[str, float] = ray.cluster_resources()
     return resources
