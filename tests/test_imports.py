@@ -11,15 +11,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "ttom").rglob("*.py"))
-WORDS = {"ttom.types", "ttom.errors", "ttom.config", "ttom.files"}
-ALLOWED = {  # what a room may import of ours, besides itself
-    "ttom.types": WORDS,
-    "ttom.errors": WORDS,
-    "ttom.config": WORDS,
-    "ttom.losses": {"ttom.types", "ttom.errors", "ttom.config"},
-    "ttom.layout": WORDS,
-    "ttom.checkpoints": {"ttom.errors", "ttom.config"},
-}
+ROOMS = (
+    # The house from the ground up. A room imports from the floors below it, and from nobody on its own floor.
+    {"errors"},
+    {"types", "files", "config", "statistics"},
+    {"checkpoints", "layout", "losses", "attention", "video", "parallel"},
+    {"presets", "prompts", "provenance", "integrations", "backbones"},
+    {"memory", "vision"},
+    {"prepare", "emojiworld"},
+    {"guidance"},
+    {"sampler"},
+    {"result", "figure"},
+    {"pipeline"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR = {f"ttom.{room}": floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+PAIRS = {("ttom.result", "ttom.figure"), ("ttom.figure", "ttom.result")}  # two files of one room
+INSIDE_MEMORY = {"ttom.memory.signature", "ttom.memory.abstraction"}
+"""All that rooms other than the pipeline and the command line may import of the memory."""
 
 
 def module_name(path: Path) -> str:
@@ -58,19 +68,53 @@ def test_ttom_never_imports_the_outer_packages(path: Path) -> None:
     assert not outer
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room_of(module_name(p)) in ALLOWED], ids=module_name)
-def test_inner_rooms_import_only_what_they_may(path: Path) -> None:
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(module_name(path)) for path in FILES} == {"ttom", *FLOOR}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if module_name(p) != "ttom"], ids=module_name)
+def test_rooms_import_from_the_floors_below(path: Path) -> None:
+    """Imports inside functions and for type checking count too."""
     module = module_name(path)
     room = room_of(module)
-    others = {name for name in our_imports(path.read_text(), module, ("ttom",)) if room_of(name) != room}
-    assert {room_of(name) for name in others} <= ALLOWED[room]
+    for name in our_imports(path.read_text(), module, ("ttom",)):
+        other = room_of(name)
+        if other not in ("ttom", room) and (room, other) not in PAIRS:
+            assert FLOOR[other] < FLOOR[room], f"{module} imports {name}"
 
 
-def test_only_the_command_line_and_the_package_import_the_pipeline() -> None:
+def test_only_the_pipeline_and_the_command_line_use_the_memory() -> None:
     for path in FILES:
         module = module_name(path)
-        if room_of(module) not in ("ttom.cli", "ttom.pipeline", "ttom", "ttom.result"):
-            assert "ttom.pipeline" not in our_imports(path.read_text(), module, ("ttom",)), module
+        if room_of(module) not in ("ttom.memory", "ttom.pipeline", "ttom.cli"):
+            used = {name for name in our_imports(path.read_text(), module, ("ttom",)) if room_of(name) == "ttom.memory"}
+            assert used <= INSIDE_MEMORY, module
+
+
+def imported_at_once(source: str) -> set[str]:
+    """Our modules that are imported when the source is: outside of functions and of TYPE_CHECKING."""
+    tree = ast.parse(source)
+
+    def visible(node: ast.AST) -> bool:
+        return not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+
+    tree.body = [node for node in tree.body if visible(node) and not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return our_imports(ast.unparse(tree), "", ("ttom",))
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {module_name(path): imported_at_once(path.read_text()) for path in FILES}
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, f"{' -> '.join((*way, module))}"
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
 
 
 @pytest.mark.parametrize("package", ["probes", "eval"])

@@ -137,8 +137,7 @@ def import_parts() -> None:
     """Import what the parts need (Lightning, peft), which takes seconds; so that loading a model counts it."""
     import ttom.guidance.bias
     import ttom.guidance.lvd
-    import ttom.guidance.tto.parts
-    import ttom.sampler  # noqa: F401
+    import ttom.guidance.tto.parts  # noqa: F401
 
 
 def register_method(method: Method) -> None:
