@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
 
 from torch import Tensor
 
@@ -76,7 +75,7 @@ class Part:
     steps: int = 0
     stage: Stage = "sample"
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Part:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
@@ -40,7 +40,7 @@ class _WithLora(Part):
         self.lora = LoraAdapter(prepared.backbone, settings.adapter, settings.tto.targets, prepared.seed)
         self._start = adapter
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Part:
         self.lora.attach()
         try:
             if self._start is not None:
@@ -77,7 +77,7 @@ class TestTimeOptimization(_WithLora):
         self.module: OptimizationModule | None = None
         self._trainer: Trainer | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Part:
         refuse_inference_mode()
         super().__enter__()
         self.module = OptimizationModule(self.prepared, self.lora)
