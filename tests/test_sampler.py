@@ -10,8 +10,10 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
+from ttom.backbones.cogvideox import CogVideoXBackbone
 from ttom.backbones.wan import WanBackbone
 from ttom.config import SamplerConfig
+from ttom.errors import UserError
 from ttom.guidance import Outcome, Part, Step
 from ttom.sampler import Sampler
 from ttom.types import VideoSize
@@ -38,6 +40,27 @@ def test_latents_equal_the_stock_pipelines(tiny: WanBackbone, tiny_folder: Path,
         ours = Sampler(tiny, text, config).run(tiny.initial_latents(SIZE, 7)).latents
         assert ours.dtype == theirs.dtype == torch.float32
         assert (ours - theirs).abs().max().item() == 0.0
+
+
+@pytest.mark.parametrize("euler", [False, True])
+def test_another_flow_shift_is_that_of_the_scheduler(tiny: WanBackbone, euler: bool) -> None:
+    """As if the scheduler had been made with it; the pipeline's own keeps its shift."""
+    if euler:
+        tiny.pipe.scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    name = "shift" if euler else "flow_shift"
+    made = type(tiny.pipe.scheduler).from_config(tiny.pipe.scheduler.config, **{name: 5.0})
+    made.set_timesteps(8)
+    config = SamplerConfig(steps=8, guidance_scale=1.0, flow_shift=5.0)
+    text = tiny.encode_prompt("a dog", "", guidance=False, max_sequence_length=8)
+    sampler = Sampler(tiny, text, config)
+    assert torch.equal(sampler.timesteps, made.timesteps)
+    plain = Sampler(tiny, text, SamplerConfig(steps=8, guidance_scale=1.0))
+    assert not torch.equal(plain.timesteps, made.timesteps) and tiny.pipe.scheduler.config[name] == 3.0
+
+
+def test_a_model_without_a_flow_shift_refuses_one(cogvideox: CogVideoXBackbone) -> None:
+    with pytest.raises(UserError, match="`sampler.flow_shift` is 5.0"):
+        cogvideox.solver(4, 0, 5.0)
 
 
 def test_decode_equals_the_stock_pipelines_frames(tiny: WanBackbone, tiny_folder: Path) -> None:

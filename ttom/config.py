@@ -17,7 +17,9 @@ from ttom.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-LossName = Literal["jsd", "bce", "center_of_mass"]
+LossName = Literal["jsd", "bce", "center_of_mass", "center_of_mass_motion"]
+Average = Literal["frames", "objects"]
+Mask = Literal["gaussian", "smoothed-box"]
 MemoryMode = Literal["off", "read", "readwrite"]
 MemoryUse = Literal["init", "load"]
 Fusion = Literal["average", "similarity", "svd"]
@@ -72,6 +74,8 @@ class SamplerConfig:
     """Denoising steps."""
     guidance_scale: float = 5.0
     """Classifier-free guidance weight; 1 or less turns guidance off."""
+    flow_shift: float | None = None
+    """Wan's flow shift: larger ones spend more steps at high noise. The model's own scheduler decides if not set."""
     dynamic_guidance: bool = False
     """Let the guidance weight vary over the steps, as diffusers' CogVideoXPipeline does with use_dynamic_cfg."""
     frames: int = 81
@@ -96,7 +100,8 @@ class SamplerConfig:
         _require_counts(self, "sampler", "steps", "frames", "height", "width", "fps", "max_sequence_length")
         _require(self, "sampler", "guidance_scale", "a finite number", math.isfinite)
         above = "a finite number above 0, or None"
-        _require(self, "sampler", "cache_threshold", above, lambda t: t is None or _is_positive(t))
+        for name in ("cache_threshold", "flow_shift"):
+            _require(self, "sampler", name, above, lambda t: t is None or _is_positive(t))
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,13 @@ class TTOConfig:
     """Optimiser iterations before each guided step (table 8)."""
     loss: LossName | str = "jsd"
     """Attention-to-layout loss (table 5), or one of ttom.losses.register_loss."""
+    average: Average = "frames"
+    """How the loss is averaged: over all latent frames of all objects in which they are seen, or first over those of an
+    object and then over "objects", as in equation 2."""
+    mask: Mask = "gaussian"
+    """Soft mask of an object: a gaussian in place of its box, or the "smoothed-box" (section 3.2)."""
+    sigma: float = 0.25
+    """Standard deviation of that gaussian, or of the one that smooths the box, as a share of the box's size."""
     downsample: int = 1
     """Optimise on latents with so many times fewer rows and columns: faster, another loss; 1 for the exact one."""
     stop_loss: float | None = None
@@ -155,6 +167,9 @@ class TTOConfig:
         _require(self, "tto", "probe", no_probe, lambda probe: probe is None or self.blocks == "auto")
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
+        _require(self, "tto", "average", f"one of {', '.join(get_args(Average))}", lambda a: a in get_args(Average))
+        _require(self, "tto", "mask", f"one of {', '.join(get_args(Mask))}", lambda m: m in get_args(Mask))
+        _require(self, "tto", "sigma", "a finite number above 0", _is_positive)
         _require_counts(self, "tto", "guided_steps", "iterations", "downsample")
         _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
 

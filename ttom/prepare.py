@@ -184,7 +184,8 @@ class Prepared:
     @property
     def noise_levels(self) -> list[float]:
         """One per denoising step, from 1 down (see `Solver.noise_levels`)."""
-        return self.backbone.solver(self.settings.sampler.steps, self.seed).noise_levels
+        sampler = self.settings.sampler
+        return self.backbone.solver(sampler.steps, self.seed, sampler.flow_shift).noise_levels
 
     def object_maps(
         self, latents: Float[Tensor, "1 _ _ H W"], timestep: Tensor, prefix: Prefix | None = None
@@ -228,7 +229,8 @@ def _tokens_and_masks(
     tokens = [backbone.vocabulary.phrase_tokens(plan.text, group.phrase, length) for group in plan.layout.groups()]
     grid = backbone.token_grid(size).reduced(settings.tto.downsample)
     compression = backbone.temporal_compression
-    return tokens, rasterize(plan.layout, grid, frames=size.frames, temporal_compression=compression)
+    shape: dict[str, Any] = {"sigma": settings.tto.sigma, "mask": settings.tto.mask}
+    return tokens, rasterize(plan.layout, grid, frames=size.frames, temporal_compression=compression, **shape)
 
 
 def check_prompt(prompt: str) -> None:

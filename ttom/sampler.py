@@ -52,7 +52,7 @@ class Sampler:
 
     def __init__(self, backbone: Backbone, text: TextEmbeddings, config: SamplerConfig, seed: int = 0) -> None:
         self.backbone, self.text, self.config = backbone, text, config
-        self.solver = backbone.solver(config.steps, seed)
+        self.solver = backbone.solver(config.steps, seed, config.flow_shift)
         self.timesteps: Tensor = self.solver.timesteps
         batched = config.batched_guidance
         self._batched = backbone.batched_guidance if batched is None else batched

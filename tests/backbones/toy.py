@@ -141,7 +141,7 @@ class ToyBackbone:
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(1, 3, size.frames, size.height, size.width, generator=generator)
 
-    def solver(self, steps: int, seed: int) -> ToySolver:
+    def solver(self, steps: int, seed: int, flow_shift: float | None = None) -> ToySolver:
         return ToySolver(self.pipe.scheduler, steps)
 
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:

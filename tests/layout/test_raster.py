@@ -162,3 +162,25 @@ def test_the_smallest_object_has_a_region(shape: Region) -> None:
         Layout(prompt="a dog", objects=(small,)), TokenGrid(1, 4, 6), frames=1, temporal_compression=4, shape=shape
     )
     assert found[0, 0, 1, 2] > 0.3 and found.sum() < 6
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.25])
+def test_a_smoothed_box_is_the_box_convolved_with_a_gaussian(sigma: float) -> None:
+    """Against a sum over a fine grid; a small object keeps a mask."""
+    layout = Layout(prompt="a dog", objects=(_mover("a", "dog", 0.1, 0.4),))
+    grid = TokenGrid(1, 8, 12)
+    ours = rasterize(layout, grid, frames=1, temporal_compression=4, sigma=sigma, mask="smoothed-box")
+    box = layout.objects[0].box_at(0.0)
+    assert box is not None
+    fine = (torch.arange(400_000, dtype=torch.float64) + 0.5) / 400_000 * 3 - 1  # far beyond the picture
+    profiles = []
+    for cells, start, end in ((8, box.y0, box.y1), (12, box.x0, box.x1)):
+        deviation = max(sigma * (end - start), 0.5 / cells)
+        inside = ((fine >= start) & (fine <= end)).double()
+        at = (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
+        bell = torch.exp(-0.5 * ((at[:, None] - fine[None]) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
+        profiles.append((bell * inside).sum(1) * 3 / 400_000)
+    expected = profiles[0][:, None] * profiles[1][None, :]
+    torch.testing.assert_close(ours.masks[0, 0].double(), expected / expected.sum(), rtol=2e-3, atol=1e-5)
+    gaussian = rasterize(layout, grid, frames=1, temporal_compression=4, sigma=sigma)
+    assert gaussian.masks.max() > 1.05 * ours.masks.max()  # a box is flatter

@@ -64,6 +64,22 @@ def test_descent_moves_the_map_onto_its_mask(name: str) -> None:
     assert loss.item() < 0.7 * first
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_mean_over_objects_weighs_each_object_alike(name: str) -> None:
+    """The second object is seen in half of the frames; a third one in none is left out."""
+    maps, masks = random_case(4)
+    visible = masks.visible.clone()
+    visible[2] = False
+    masks = ObjectMasks(torch.where(visible[..., None, None], masks.masks, 0.0), visible)
+    values = LOSSES[name](maps, masks.masks)
+    means = [values[:, n, visible[n]].mean() for n in range(2)]
+    over_objects = alignment_loss(name, maps, masks, "objects")
+    torch.testing.assert_close(over_objects, (means[0] + means[1]) / 2)
+    pooled = alignment_loss(name, maps, masks, "frames")
+    torch.testing.assert_close(pooled, (F * means[0] + 2 * means[1]) / (F + 2))
+    assert (over_objects - pooled).abs() > 1e-6
+
+
 def test_wrong_use_is_refused() -> None:
     maps, masks = random_case()
     with pytest.raises(UserError, match="unknown loss 'mse'"):

@@ -149,7 +149,12 @@ class CogVideoXBackbone(PipelineBackbone):
             torch.Generator("cpu").manual_seed(seed),
         )
 
-    def solver(self, steps: int, seed: int) -> CogVideoXSolver:
+    def solver(self, steps: int, seed: int, flow_shift: float | None = None) -> CogVideoXSolver:
+        if flow_shift is not None:
+            raise UserError(
+                f"`sampler.flow_shift` is {flow_shift}, but CogVideoX is no flow model",
+                remedy="leave `sampler.flow_shift` out",
+            )
         return CogVideoXSolver(self.pipe.scheduler, steps, seed, self.device)
 
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:

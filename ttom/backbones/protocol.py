@@ -82,10 +82,11 @@ class VideoModel(Protocol):
         """
         ...
 
-    def solver(self, steps: int, seed: int) -> Solver:
+    def solver(self, steps: int, seed: int, flow_shift: float | None = None) -> Solver:
         """A solver for a run of ``steps`` steps.
 
         Its steps' noise, if any, continues the random sequence of ``initial_latents``, as in the stock pipeline.
+        Raises UserError for a flow_shift where the scheduler has none.
         """
         ...
 

@@ -22,8 +22,8 @@ from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 class WanSolver:
     """See ``Solver``."""
 
-    def __init__(self, scheduler: Any, steps: int, device: torch.device) -> None:
-        self.scheduler = copy.deepcopy(scheduler)
+    def __init__(self, scheduler: Any, steps: int, device: torch.device, flow_shift: float | None = None) -> None:
+        self.scheduler = copy.deepcopy(scheduler) if flow_shift is None else _shifted(scheduler, flow_shift)
         self.scheduler.set_timesteps(steps, device=device)
         self.scheduler.set_begin_index(0)
         self.timesteps: Tensor = self.scheduler.timesteps
@@ -34,6 +34,17 @@ class WanSolver:
 
     def step(self, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         return self.scheduler.step(prediction, timestep, latents, return_dict=False)[0]
+
+
+def _shifted(scheduler: Any, flow_shift: float) -> Any:
+    """A new scheduler like this one, with another flow shift."""
+    name = next((name for name in ("flow_shift", "shift") if name in scheduler.config), None)
+    if name is None:
+        raise UserError(
+            f"`sampler.flow_shift` is {flow_shift}, but a {type(scheduler).__name__} has none",
+            remedy="leave `sampler.flow_shift` out",
+        )
+    return type(scheduler).from_config(scheduler.config, **{name: flow_shift})
 
 
 class WanBackbone(PipelineBackbone):
@@ -112,8 +123,8 @@ class WanBackbone(PipelineBackbone):
             torch.Generator("cpu").manual_seed(seed),
         )
 
-    def solver(self, steps: int, seed: int) -> WanSolver:
-        return WanSolver(self.pipe.scheduler, steps, self.device)  # its steps draw no noise
+    def solver(self, steps: int, seed: int, flow_shift: float | None = None) -> WanSolver:
+        return WanSolver(self.pipe.scheduler, steps, self.device, flow_shift)  # its steps draw no noise
 
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         return self.pipe.transformer(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ttom.config import Average
 from ttom.errors import UserError
 from ttom.losses.bce import bce
-from ttom.losses.center_of_mass import center_of_mass
+from ttom.losses.center_of_mass import center_of_mass, center_of_mass_motion
 from ttom.losses.jsd import jsd
 from ttom.types import ObjectMasks
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"jsd": jsd, "bce": bce, "center_of_mass": center_of_mass}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "jsd": jsd,
+    "bce": bce,
+    "center_of_mass": center_of_mass,
+    "center_of_mass_motion": center_of_mass_motion,
+}
 
 
 def register_loss(name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -34,13 +41,19 @@ def find_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return LOSSES[name]
 
 
-def alignment_loss(name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMasks) -> Float[Tensor, ""]:
+def alignment_loss(
+    name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMasks, average: Average = "frames"
+) -> Float[Tensor, ""]:
     """Mean of a loss over blocks, objects and the latent frames in which the object is visible (equation 2).
 
+    Equation 2 is a mean over objects, and says nothing of frames. With "frames" every visible frame of every object
+    counts the same, so that an object that is seen for a short time counts less; with "objects" every object does.
+
     Args:
-        name: "jsd", "bce", "center_of_mass", or one of `register_loss`.
+        name: "jsd", "bce", "center_of_mass", "center_of_mass_motion", or one of `register_loss`.
         maps: ``(K, N, F, H, W)`` attention maps, nonnegative.
         masks: Soft masks ``(N, F, H, W)`` with visibility ``(N, F)``.
+        average: "frames" or "objects". An object that is never visible counts for nothing.
 
     Returns:
         Scalar, differentiable with respect to maps; gradients are finite even where maps are 0.
@@ -57,4 +70,6 @@ def alignment_loss(name: str, maps: Float[Tensor, "K N F H W"], masks: ObjectMas
         raise ValueError("no object is visible in any latent frame")
     values = loss(maps, masks.masks.to(maps.device))
     # Selected, not multiplied by 0: an invisible frame must contribute neither value nor gradient.
-    return values[:, visible].mean()
+    if average == "frames":
+        return values[:, visible].mean()
+    return torch.stack([values[:, n, seen].mean() for n, seen in enumerate(visible) if seen.any()]).mean()

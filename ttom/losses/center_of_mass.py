@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from ttom.losses.common import to_distribution
+
+VELOCITY = 5.0
+"""Weight of LVD's velocity term, as a multiple of the distance's."""
 
 
 def _center(maps: Float[Tensor, "*batch H W"]) -> Float[Tensor, "*batch 2"]:
@@ -23,7 +27,7 @@ def _center(maps: Float[Tensor, "*batch H W"]) -> Float[Tensor, "*batch 2"]:
 def center_of_mass(maps: Float[Tensor, "K N F H W"], masks: Float[Tensor, "N F H W"]) -> Float[Tensor, "K N F"]:
     """Squared distance between the two centers of mass in each frame, in fractions of the picture.
 
-    LVD's velocity term, which compares displacements between frames, is not part of it.
+    LVD's velocity term is not part of it; see `center_of_mass_motion`.
 
     Args:
         maps: ``(K, N, F, H, W)``, nonnegative.
@@ -33,3 +37,22 @@ def center_of_mass(maps: Float[Tensor, "K N F H W"], masks: Float[Tensor, "N F H
         ``(K, N, F)``.
     """
     return (_center(maps) - _center(masks)).square().sum(dim=-1)
+
+
+def center_of_mass_motion(maps: Float[Tensor, "K N F H W"], masks: Float[Tensor, "N F H W"]) -> Float[Tensor, "K N F"]:
+    """`center_of_mass` plus LVD's velocity term: VELOCITY times the squared distance between the two centers' moves.
+
+    A frame's move is that since the frame before; it counts where the object is visible in both.
+
+    Args:
+        maps: ``(K, N, F, H, W)``, nonnegative.
+        masks: ``(N, F, H, W)``, nonnegative; 0 where the object is not visible.
+
+    Returns:
+        ``(K, N, F)``.
+    """
+    distance = _center(maps) - _center(masks)
+    seen = masks.flatten(-2).any(dim=-1)
+    moves = distance.diff(dim=-2).square().sum(dim=-1)
+    moves = torch.where(seen[:, 1:] & seen[:, :-1], moves, 0.0)
+    return distance.square().sum(dim=-1) + VELOCITY * functional.pad(moves, (1, 0))

@@ -75,7 +75,7 @@ class OptimizationModule(LightningModule):
         maps = self._maps()
         if self.maps_before is None:
             self.maps_before = maps.detach().mean(dim=0)
-        loss = alignment_loss(self.config.loss, maps, self.masks)
+        loss = alignment_loss(self.config.loss, maps, self.masks, self.config.average)
         if self.trainer.loggers:
             self.log("tto/loss", loss, on_step=True, on_epoch=False)
         self.losses[-1].append(loss.item())

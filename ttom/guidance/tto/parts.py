@@ -143,7 +143,7 @@ class LoadedAdapter(_WithLora):
     def outcome(self) -> Outcome:
         before, after = self._maps
         assert self.prepared.masks is not None
-        loss = alignment_loss(self.config.loss, after, self.prepared.masks).item()
+        loss = alignment_loss(self.config.loss, after, self.prepared.masks, self.config.average).item()
         return Outcome([[loss]], before.mean(0).cpu(), after.mean(0).cpu(), self.lora.state_dict())
 
 
