@@ -1,0 +1,1 @@
+"""Training, benchmarks, ablations and their log; not part of the package."""

@@ -20,7 +20,8 @@ Objects = list[tuple[str, str]]
 @dataclass
 class Reply:
     """What the server sends: a status, a body (JSON unless a string or bytes), headers; or it hangs, sends a byte now
-    and then, sends the body over and over, or resets."""
+    and then, sends the body over and over, or resets.
+    """
 
     body: Any = None
     status: int = 200

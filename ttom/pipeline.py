@@ -168,7 +168,8 @@ class TTOM:
         settings: Settings | None = None,
     ) -> str:
         """What `generate` would report as the identity of a case; arguments as there. Loads a model that has no files
-        on this machine yet."""
+        on this machine yet.
+        """
         settings = resolve_blocks(settings or self.settings, self.model)
         if self.model_digest is None:
             self.load()
@@ -192,7 +193,7 @@ class TTOM:
         settings = settings or self.settings
         self._plans.ahead(prompts, settings.sampler.width / settings.sampler.height, settings.planner, done)
 
-    def generate(
+    def generate(  # noqa: PLR0913  # keyword arguments of the public interface
         self,
         prompt: str,
         method: str | Method = "ttom",

@@ -270,7 +270,8 @@ def check_words(model: str, vocabulary: Vocabulary, layout: Layout) -> None:
 
 def _unknown(vocabulary: Vocabulary, group: ObjectGroup) -> list[str]:
     """Unknown words of the noun as the phrase spells it; where the layout calls the object otherwise, of a phrase
-    without any known word."""
+    without any known word.
+    """
     spans = find_phrase(group.phrase, group.noun)
     if spans:
         return vocabulary.unknown_words(group.phrase[slice(*spans[-1])])

@@ -1,0 +1,1 @@
+"""How fast and how large: measurements with result files."""

@@ -105,7 +105,7 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
         header = make_header(command, settings, suite, options)
         with timed("manifest"), replay.open_run(run, header) as opened:
             worker, replayer = FakeWorker(run.name), replay.Replayer(command, settings, opened)
-            replayer.replay(planned, _Direct(worker))
+            replayer.replay(planned, _Direct(worker))  # type: ignore[arg-type]  # what a replay needs of workers
         with timed("resume"), replay.open_run(run, header) as opened:
             assert all(opened.is_done(item.case, item.identity(header.identity)) for item in planned)
     names, answers = tuple(runs), folder / "answers"

@@ -1,5 +1,6 @@
 """Generated prompts in a language model's words. The scenes stay those of the templates, so the held-out combinations
-stay held out: a sentence that the rules planner reads as another scene, or cannot read, is not taken."""
+stay held out: a sentence that the rules planner reads as another scene, or cannot read, is not taken.
+"""
 
 from __future__ import annotations
 

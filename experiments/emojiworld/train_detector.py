@@ -57,7 +57,8 @@ class Targets:
 
     def __call__(self, packed: Packed, times: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Packed scenes, times ``(B,)``, labels ``(B, H, W)`` -> heat ``(B, nouns, h, w)``, sizes ``(B, 2, h, w)`` and
-        where they count ``(B, 1, h, w)``."""
+        where they count ``(B, 1, h, w)``.
+        """
         batch, slots = packed["noun"].shape
         device = labels.device
         heat = torch.zeros(batch, len(NOUNS), *self.x.shape, device=device)

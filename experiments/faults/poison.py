@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,10 @@ def give_value(folder: Path, data: bytes) -> None:
     change_row(folder, f"sha256 = '{sha256}', bytes = {len(data)}")
 
 
+def _give_made(folder: Path, make: Callable[[Path, dict[str, np.ndarray]], bytes]) -> None:
+    give_value(folder, make(folder, small.tensors(0)))
+
+
 def run(folder: Path) -> dict[str, Any]:
     """Merge every poisoned memory into ours, and open it for writing; returns counts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,13 +148,11 @@ def run(folder: Path) -> dict[str, Any]:
             for number in numbers:
                 small.insert(store, number)
     poisons: dict[str, Callable[[Path], None]] = {}
-    poisons |= {f"row: {change[:60]}": lambda m, c=change: change_row(m, c) for change in ROWS}
-    poisons |= {f"schema: {text[:60]}": lambda m, t=text: execute(m, t) for text in SCHEMAS}
-    poisons |= {
-        f"value: {kind}": lambda m, make=make: give_value(m, make(m, small.tensors(0))) for kind, make in VALUES.items()
-    }
+    poisons |= {f"row: {change[:60]}": partial(change_row, change=change) for change in ROWS}
+    poisons |= {f"schema: {text[:60]}": partial(execute, statements=text) for text in SCHEMAS}
+    poisons |= {f"value: {kind}": partial(_give_made, make=make) for kind, make in VALUES.items()}
     for name in ("memory.json", "entries.sqlite", "value"):
-        poisons |= {f"file: {kind} as {name}": lambda m, n=name, p=put: _put(m, n, p) for kind, put in FILES.items()}
+        poisons |= {f"file: {kind} as {name}": partial(_put, name=name, put=put) for kind, put in FILES.items()}
     counts = dict.fromkeys(("left out", "refused", "taken", "harm to ours", "harm outside", "slow", "crashes"), 0)
     details = {}
     for name, poison in poisons.items():

@@ -23,6 +23,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -129,11 +130,15 @@ def _parser() -> argparse.ArgumentParser:
 def _config(arguments: argparse.Namespace) -> PlannerConfig:
     if arguments.planner != "llm":
         return PlannerConfig(seed=arguments.seed)
-    stages = {"stages": ("one-call",)} if arguments.one_call else {}
-    prices = {"input_price": arguments.input_price, "output_price": arguments.output_price}
-    return PlannerConfig(
-        kind="llm", model=arguments.model, base_url=arguments.base_url, strict=True, **prices, **stages
+    config = PlannerConfig(
+        kind="llm",
+        model=arguments.model,
+        base_url=arguments.base_url,
+        strict=True,
+        input_price=arguments.input_price,
+        output_price=arguments.output_price,
     )
+    return replace(config, stages=("one-call",)) if arguments.one_call else config
 
 
 def main() -> None:

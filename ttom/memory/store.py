@@ -193,7 +193,7 @@ class Store(Rows):
 
     # Writing
 
-    def insert(
+    def insert(  # noqa: PLR0913  # an entry has so many fields
         self,
         state: Mapping[str, Tensor] | Mapping[str, np.ndarray],
         *,

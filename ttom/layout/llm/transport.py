@@ -20,7 +20,8 @@ class BodyRefused(openai.OpenAIError):  # this class, so that the openai client 
 
 class BoundedClient(openai.DefaultAsyncHttpxClient):
     """Reads every body, also that of an error, through the bound. Redirects would carry the prompt elsewhere; here they
-    are an error status."""
+    are an error status.
+    """
 
     def __init__(self, timeout: float) -> None:
         super().__init__(timeout=timeout, follow_redirects=False, headers={"Accept-Encoding": "identity"})

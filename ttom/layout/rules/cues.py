@@ -91,7 +91,7 @@ def find_cues(reading: Reading) -> list[Cue]:
     return sorted(cues, key=lambda cue: cue.token) + _verb_cues(reading)
 
 
-def _matches(reading: Reading) -> Iterator[tuple[re.Match[str], Step, int]]:
+def _matches(reading: Reading) -> Iterator[tuple[re.Match[str], Step, int]]:  # noqa: C901
     """Matches that give a direction, the most specific patterns first."""
     for match in _FROM_TO.finditer(reading.text):
         step = _between(_place(match.groups()[:3]), _place(match.groups()[3:]))
@@ -131,7 +131,8 @@ def _place(names: tuple[str | None, ...]) -> Step:
 
 def _between(start: Step, end: Step) -> Step:
     """The step from one side or corner to another. An axis that only one of them names counts only if they name
-    different axes ("from the left to the top")."""
+    different axes ("from the left to the top").
+    """
     common = any(a and b for a, b in zip(start, end, strict=True))
     x, y = ((b > a) - (b < a) if (a and b) or not common else 0 for a, b in zip(start, end, strict=True))
     return x, y
@@ -243,7 +244,8 @@ def verb_step(token: Token) -> Step | None:
 
 def is_predicate(reading: Reading, index: int) -> bool:
     """Whether "rises", "falls" ... is a clause's verb about its subject: not the rose of "watering red rose", and not
-    "lifts weights" or "falls asleep"."""
+    "lifts weights" or "falls asleep".
+    """
     before = index - 1
     while words.is_adverb(reading.word(before)):
         before -= 1

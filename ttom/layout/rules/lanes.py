@@ -79,7 +79,8 @@ def _with_chased(movers: Sequence[Mover]) -> list[Mover]:
 
 def _stacked(movers: list[Mover], scene: Scene) -> list[Mover]:
     """Sideways movers from top to bottom: flying ones first, then in reading order, except that a mover below another
-    comes after it."""
+    comes after it.
+    """
     ordered = sorted(movers, key=lambda mover: mover.mention not in scene.high)
     for relation in scene.relations:
         pair = [next((m for m in ordered if m.mention == end), None) for end in (relation.subject, relation.reference)]

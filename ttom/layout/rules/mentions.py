@@ -108,7 +108,8 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
 
 def _of_thing(prompt: str, tokens: list[Token], mention: Mention) -> Mention:
     """What a phrase before "of" is about: the wolves of "a pack of wolves", the house of "a watercolor of a house", and
-    the phrase itself if its noun is listed ("a bottle of wine"). Absent if it is only about scenery."""
+    the phrase itself if its noun is listed ("a bottle of wine"). Absent if it is only about scenery.
+    """
     if mention.head in words.MEDIA_WORDS:  # "a video of a cat": the cat starts a phrase of its own
         return replace(mention, kind="absent")
     listed = mention.is_known or mention.is_frame or mention.is_scenery or mention.head in words.ABSTRACT
@@ -194,7 +195,8 @@ def _ends_place(tokens: list[Token], index: int) -> bool:
 
 def _to_first_noun(tokens: list[Token], taken: list[int]) -> list[int]:
     """ "a father and daughter | carve pumpkins": without a determiner the verb may be any word, so the phrase ends with
-    its first noun, and goes on only to a known one."""
+    its first noun, and goes on only to a known one.
+    """
     for end, index in enumerate(taken[:-1], start=1):
         rest = [english.singular(tokens[i].text) for i in taken[end:]]
         known = rest[0] in english.KNOWN_NOUNS or " ".join(rest) in words.COMPOUNDS

@@ -173,7 +173,8 @@ class Reading:
 
     def subject_before(self, index: int, *, after: int | None = None) -> Mention | None:
         """The last subject before the token; where none is ("Above a house floats a balloon"), the first object
-        at or after the token ``after`` (default: the same token)."""
+        at or after the token ``after`` (default: the same token).
+        """
         before = [mention for mention in self.subjects if mention.end <= index]
         before += [mention for mention in self.relatives if mention.end <= index and self._in_clause_of(mention, index)]
         if before:
