@@ -18,7 +18,7 @@ from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import Settings
 from ttom.errors import SetupError
 from ttom.guidance.registry import find_method
-from ttom.result import settings_hash
+from ttom.identity import settings_hash
 
 
 def run_settings(command: Replay) -> Settings:

@@ -11,9 +11,9 @@ from typing import Any
 from eval.types import Case
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
+from ttom.identity import layout_digest
 from ttom.layout.model import Layout
 from ttom.layout.planning import Planned, plan_prompts
-from ttom.result import layout_digest
 
 
 @dataclass(frozen=True)

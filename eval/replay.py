@@ -32,9 +32,10 @@ from ttom.cli.signals import stop_signals
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
 from ttom.guidance.registry import find_method
+from ttom.identity import layout_digest
 from ttom.memory.memory import Lookup
 from ttom.parallel import Devices, Lost, MakeWorker, Workers, open_workers
-from ttom.result import MemoryReport, PlannerReport, Report, layout_digest
+from ttom.result import MemoryReport, PlannerReport, Report
 
 FAILED = 1
 """Exit code when some cases failed; a further call tries them again."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,25 +18,14 @@ from ttom import provenance
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
-from ttom.guidance.registry import Inputs, Method, find_method, import_parts
+from ttom.guidance.registry import DEFAULT_METHOD, Inputs, Method, find_method, import_parts
+from ttom.identity import identity
 from ttom.layout.model import Layout
-from ttom.prepare import LayoutPlanner, Plan, Plans, Prepared, Request, check_model, plan, prepare
+from ttom.prepare import LayoutPlanner, Plans, Request, check_model, plan, prepare
 from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
-from ttom.result import (
-    MemoryMatch,
-    MemoryReport,
-    PlannerReport,
-    Provenance,
-    Report,
-    Result,
-    Stopwatch,
-    TTOReport,
-    identity,
-    layout_digest,
-    save_latents,
-    settings_hash,
-)
-from ttom.types import Progress, Recollection, Stage, no_progress
+from ttom.result import Report, Result, Stopwatch, save_latents
+from ttom.run import Model, Run
+from ttom.types import Progress, Recollection, no_progress
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -61,19 +50,6 @@ class MemoryUpdateError(SetupError):
     """
 
     result: Result
-
-
-@dataclass
-class _Run:
-    """A call of `generate` or `optimize` on its way through the rooms."""
-
-    request: Request
-    method: Method
-    plan: Plan
-    prepared: Prepared
-    watch: Stopwatch
-    progress: Progress
-    memory: MemoryReport | None = None
 
 
 class TTOM:
@@ -162,22 +138,23 @@ class TTOM:
     def identity(
         self,
         prompt: str,
-        method: str | Method = "ttom",
+        method: str | Method = DEFAULT_METHOD,
         seed: int = 0,
         layout: Layout | None = None,
         settings: Settings | None = None,
     ) -> str:
-        """What `generate` would report as the identity of a case; arguments as there. Loads a model that has no files
-        on this machine yet.
+        """What `generate` would report as the identity of a case; arguments as there.
+
+        A model that is not on this machine yet is loaded.
         """
-        settings = resolve_blocks(settings or self.settings, self.model)
         if self.model_digest is None:
             self.load()
-        return identity(Request(prompt, seed, find_method(method).name, layout, settings), self.model_digest)
+        request = self._request(prompt, find_method(method), seed, layout, settings)
+        return identity(request, self.model_digest)
 
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
-        request = Request(prompt, 0, "ttom", None, settings or self.settings)
+        request = Request(prompt, 0, DEFAULT_METHOD, None, settings or self.settings)
         return self._plans.of(prompt, request.aspect, request.settings.planner).layout
 
     def plan_ahead(
@@ -196,7 +173,7 @@ class TTOM:
     def generate(  # noqa: PLR0913  # keyword arguments of the public interface
         self,
         prompt: str,
-        method: str | Method = "ttom",
+        method: str | Method = DEFAULT_METHOD,
         seed: int = 0,
         layout: Layout | None = None,
         settings: Settings | None = None,
@@ -233,27 +210,23 @@ class TTOM:
             MemoryUpdateError: The memory could not be updated; the error has the result.
         """
         found = find_method(method)
-        settings = found.settings(settings or self.settings)
+        request = self._request(prompt, found, seed, layout, settings)
+        memory = request.settings.memory
         if save_lora is not None and not found.learns:
             raise UserError(f"the method {found.name} has no LoRA to save", expected="a method that trains one")
-        if (
-            found.uses_memory
-            and recollection is None
-            and settings.memory.path is None
-            and settings.memory.use == "load"
-        ):
+        if found.uses_memory and recollection is None and memory.path is None and memory.use == "load":
             remedy = "`memory.path=DIR`, or leave `memory.use` out"
             raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
-        run = self._start(prompt, found, seed, layout, settings, progress)
+        run = self._start(request, found, progress)
         lookup = recollection or self._look_up(run, origin)
         sampled = self._denoise(run, lookup, logger)
-        with _latents_kept(sampled, out), self._stage(run, "decode"):
+        with _latents_kept(sampled, out), run.stage("decode"):
             video = run.prepared.backbone.decode(sampled.latents).numpy()
-        result = self._result(run, sampled, video)
+        result = run.result(sampled, video)
         if out is not None:
             result.save(out)
         if save_lora is not None:
-            _save_lora(run, sampled, save_lora)
+            run.save_lora(sampled, save_lora)
         return self._remember(run, lookup, sampled, result, out)
 
     def optimize(
@@ -273,30 +246,30 @@ class TTOM:
         Raises:
             UserError: As `generate`, and if the settings name no memory that may be written.
         """
-        memory = (settings or self.settings).memory
+        found = find_method(DEFAULT_METHOD)
+        request = self._request(prompt, found, seed, layout, settings)
+        memory = request.settings.memory
         if recollection is None and (not memory.active or memory.mode != "readwrite"):
             raise UserError(
                 "there is no memory to fill", expected="a memory that may be written", remedy="`memory.path=DIR`"
             )
-        run = self._start(prompt, find_method("ttom"), seed, layout, settings or self.settings, progress)
+        run = self._start(request, found, progress)
         lookup = recollection or self._look_up(run)
         assert lookup is not None
         sampled = self._denoise(run, lookup, finish=False)
-        run.memory = _kept(lookup, sampled)
-        return self._report(run, sampled)
+        run.keep(lookup, sampled)
+        return run.report(sampled)
 
-    def _start(
-        self,
-        prompt: str,
-        method: Method,
-        seed: int,
-        layout: Layout | None,
-        settings: Settings,
-        progress: Progress | None,
-    ) -> _Run:
+    def _request(
+        self, prompt: str, method: Method, seed: int, layout: Layout | None, settings: Settings | None
+    ) -> Request:
+        """With the settings as the method follows them, and the probe's blocks where these are "auto"."""
+        resolved = resolve_blocks(method.settings(settings or self.settings), self.model)
+        return Request(prompt, seed, method.name, layout, resolved)
+
+    def _start(self, request: Request, method: Method, progress: Progress | None) -> Run:
         """Check, plan, load and prepare; what can be refused without the model's weights is refused first."""
         watch, tell = Stopwatch(), progress or no_progress
-        request = Request(prompt, seed, method.name, layout, resolve_blocks(settings, self.model))
         with watch("plan"):
             tell("plan", 0, 1, None)
             request.check()
@@ -309,9 +282,10 @@ class TTOM:
             backbone = self.load()
             provenance.reset_peak(backbone.device)
             tell("load", 1, 1, None)
-        return _Run(request, method, planned, prepare(request, planned, backbone), watch, tell)
+        model = Model(self.model, self.model_digest, self.preset, self.settings, self.runtime)
+        return Run(model, request, method, planned, prepare(request, planned, backbone), watch, tell)
 
-    def _look_up(self, run: _Run, origin: str | None = None) -> Lookup | None:
+    def _look_up(self, run: Run, origin: str | None = None) -> Lookup | None:
         """What the memory of these settings, opened once, holds for the prompt; None without a memory.
 
         Its key takes the objects from the layout: what the LLM planner named, where that one planned.
@@ -330,10 +304,10 @@ class TTOM:
         if known not in self._memories:
             self._memories[known] = Memory.open(config, load_embedder(config.embedder, backbone), signature)
         lookup = self._memories[known].look_up(prepared.prompt, prepared.layout, origin=origin, exclude_origin=origin)
-        run.memory = _read_report(lookup)
+        run.found(lookup)
         return lookup
 
-    def _denoise(self, run: _Run, lookup: Recollection | None, logger: Any = None, finish: bool = True) -> Sampled:
+    def _denoise(self, run: Run, lookup: Recollection | None, logger: Any = None, finish: bool = True) -> Sampled:
         """All steps, or with finish off those in which the method optimizes."""
         from ttom.sampler import Sampler
 
@@ -347,28 +321,14 @@ class TTOM:
             run.watch.add("sample", sampled.seconds_sample)
         return sampled
 
-    def _result(self, run: _Run, sampled: Sampled, video: Any) -> Result:
-        prepared, outcome = run.prepared, sampled.outcome
-        return Result(
-            video=video,
-            latents=sampled.latents,
-            layout=prepared.layout,
-            report=self._report(run, sampled),
-            settings=prepared.settings,
-            masks=prepared.masks,
-            maps_before=outcome.maps_before,
-            maps_after=outcome.maps_after,
-            adapter=outcome.adapter,
-        )
-
     def _remember(
-        self, run: _Run, lookup: Recollection | None, sampled: Sampled, result: Result, out: str | Path | None
+        self, run: Run, lookup: Recollection | None, sampled: Sampled, result: Result, out: str | Path | None
     ) -> Result:
         """Put the adapter into the memory; the result's report, written before, then tells of it."""
         if lookup is None or sampled.outcome.adapter is None:
             return result
         try:
-            run.memory = _kept(lookup, sampled)
+            run.keep(lookup, sampled)
         except UserError as error:
             problem = f"the video was made, but the memory was not updated: {error.problem}"
             failed = MemoryUpdateError(problem, expected=error.expected, remedy=error.remedy)
@@ -379,44 +339,6 @@ class TTOM:
         if out is not None:
             result.save_report(out)
         return result
-
-    def _report(self, run: _Run, sampled: Sampled) -> Report:
-        request, prepared, layout = run.request, run.prepared, run.prepared.layout
-        backbone, settings, words = prepared.backbone, prepared.settings, prepared.backbone.vocabulary
-        origin = provenance.environment(backbone.device) | {
-            "dtype": str(backbone.dtype).removeprefix("torch."),
-            "runtime": self.runtime,
-            "settings": provenance.describe_settings(settings, self.preset, self.settings),
-        }
-        return Report(
-            prompt=request.prompt,
-            video_prompt=prepared.prompt,
-            model=self.model,
-            model_digest=self.model_digest,
-            method=request.method,
-            seed=request.seed,
-            identity=identity(request, self.model_digest),
-            layout_source=layout.source if layout is not None else None,
-            layout_digest=layout_digest(layout) if layout is not None else None,
-            left_out=run.plan.left_out,
-            unknown_words=tuple(words.unknown_words(prepared.prompt)),
-            cut_off=words.cut_off(prepared.prompt, settings.sampler.max_sequence_length),
-            planner=PlannerReport.model_validate(run.plan.report) if run.plan.report is not None else None,
-            sampler=settings.sampler,
-            tto=TTOReport.of(settings.tto.targets, sampled.outcome.losses),
-            memory=run.memory,
-            seconds=run.watch.report(),
-            peak_bytes=provenance.peak_bytes(backbone.device),
-            settings_hash=settings_hash(settings),
-            provenance=Provenance.model_validate(origin),
-        )
-
-    @contextmanager
-    def _stage(self, run: _Run, stage: Stage) -> Iterator[None]:
-        with run.watch(stage):
-            run.progress(stage, 0, 1, None)
-            yield
-            run.progress(stage, 1, 1, None)
 
 
 def pipeline_name(pipe: Any) -> str:
@@ -431,38 +353,6 @@ def _latents_kept(sampled: Sampled, out: str | Path | None) -> Iterator[None]:
         yield
     except Exception:
         if out is not None:
-            _log.warning("warning: the final latents are kept in %s", save_latents(sampled.latents, Path(out)))
+            with suppress(UserError):  # the disk may be what failed
+                _log.warning("warning: the final latents are kept in %s", save_latents(sampled.latents, Path(out)))
         raise
-
-
-def _save_lora(run: _Run, sampled: Sampled, folder: str | Path) -> None:
-    from ttom.guidance.tto.adapter import LoraAdapter
-
-    prepared, settings = run.prepared, run.prepared.settings
-    adapter = LoraAdapter(prepared.backbone, settings.adapter, settings.tto.targets, seed=0)
-    adapter.save(folder, settings.tto.guided_steps, sampled.outcome.adapter)
-
-
-def _read_report(lookup: Lookup) -> MemoryReport:
-    """What a report says of the memory before it is updated."""
-    config, recalled = lookup.memory.config, lookup.recalled
-    best = round(recalled.similarity, 6) if recalled.similarity is not None else None
-    found = tuple(
-        MemoryMatch(id=match.entry.id, key=match.entry.key, similarity=round(match.similarity, 6))
-        for match in recalled.matches
-    )
-    return MemoryReport(
-        mode=config.mode,
-        key=lookup.key,
-        hit=bool(found),
-        used=config.use if found else None,
-        similarity=best,
-        matches=found,
-    )
-
-
-def _kept(lookup: Recollection, sampled: Sampled) -> MemoryReport | None:
-    losses, adapter = sampled.outcome.losses, sampled.outcome.adapter
-    assert adapter is not None
-    report = lookup.keep(adapter, (losses[0][0], losses[-1][-1]))
-    return MemoryReport.model_validate(report) if report is not None else None

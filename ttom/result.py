@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,17 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from ttom.prepare import Request
 
 REPORT_VERSION: Literal[1] = 1
 FILES = ("video.mp4", "overlay.mp4", "attention.png", "layout.json", "report.json")
 """Names of the files of a saved result."""
 LATENTS = "latents.safetensors"
 """Final latents of a run whose video could not be decoded or written."""
-_PLANNER_IRRELEVANT = (
-    "key_variable", "timeout", "retries", "concurrency", "cache_dir", "offline", "refresh", "strict", "input_price",
-    "output_price",
-)  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -218,39 +213,6 @@ class Report(_Part):
 def report_schema() -> dict[str, Any]:
     """The JSON schema of report.json."""
     return Report.model_json_schema()
-
-
-def settings_hash(settings: Settings) -> str:
-    """16 hex digits that depend on every setting that decides the video.
-
-    Where the memory lies and how the planner reaches its server are left out: both may move between two runs.
-    """
-    values = asdict(settings)
-    for name in _PLANNER_IRRELEVANT:
-        del values["planner"][name]
-    memory = values["memory"]
-    values["memory"] = {**memory, "path": None, "index_gpu": False} if settings.memory.active else None
-    del values["tto"]["probe"]  # settings are resolved: the blocks say what it said
-    return _digest(values)
-
-
-def layout_digest(layout: Layout) -> str:
-    """16 hex digits that depend on what the layout shows; not on who made it nor on the notes of its planning."""
-    return _digest(layout.model_dump(mode="json", exclude={"notes", "source", "left_out"}))
-
-
-def identity(request: Request, model_digest: str | None) -> str:
-    """16 hex digits for a case: equal for two runs that make the same video on the same kind of machine.
-
-    They depend on the prompt, the seed, the method, the content of a given layout, the settings that decide the video
-    (`settings_hash`) and the model's weights.
-    """
-    given = layout_digest(request.layout) if request.layout is not None else None
-    return _digest([request.prompt, request.seed, request.method, given, settings_hash(request.settings), model_digest])
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Stopwatch:

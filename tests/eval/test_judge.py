@@ -21,8 +21,8 @@ from eval.types import Case, Question
 from tests.eval.cases import case
 from tests.eval.judged import ToyJudge, clip, write_run
 from ttom.errors import SetupError, UserError
+from ttom.identity import layout_digest
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
-from ttom.result import layout_digest
 
 QUESTIONS = [Question(kind="brightness", text=text) for text in ("all", "left")]
 

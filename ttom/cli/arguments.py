@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from ttom.config import Device, Dtype, PlannerConfig, PlannerKind, RuntimeConfig, Settings
+from ttom.guidance.registry import DEFAULT_METHOD
 from ttom.presets import DEFAULT_MODEL, PresetName
 
 
@@ -36,7 +37,7 @@ class PlannerOptions(PlannerConfig):
 class Run:
     """What every command that makes videos takes."""
 
-    method: str = "ttom"
+    method: str = DEFAULT_METHOD
     """"ttom" steers attention toward the layout by test-time optimization, "bias" by an attention bias, "lvd" by moving
     the latents; "base" is the plain model. Names joined by + act together, in this order."""
     model: str = DEFAULT_MODEL

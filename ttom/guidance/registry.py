@@ -121,6 +121,8 @@ def _lvd(inputs: Inputs) -> Sequence[Part]:
     return [LatentOptimization(inputs.prepared)]
 
 
+DEFAULT_METHOD = "ttom"
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (

@@ -1,0 +1,52 @@
+"""What makes two runs the same case: short hashes of settings, of a layout's content, and of a whole request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ttom.config import Settings
+from ttom.layout.model import Layout
+
+if TYPE_CHECKING:
+    from ttom.prepare import Request
+
+_PLANNER_IRRELEVANT = (
+    "key_variable", "timeout", "retries", "concurrency", "cache_dir", "offline", "refresh", "strict", "input_price",
+    "output_price",
+)  # fmt: skip
+
+
+def settings_hash(settings: Settings) -> str:
+    """16 hex digits that depend on every setting that decides the video.
+
+    Where the memory lies and how the planner reaches its server are left out: both may move between two runs.
+    """
+    values = asdict(settings)
+    for name in _PLANNER_IRRELEVANT:
+        del values["planner"][name]
+    memory = values["memory"]
+    values["memory"] = {**memory, "path": None, "index_gpu": False} if settings.memory.active else None
+    del values["tto"]["probe"]  # settings are resolved: the blocks say what it said
+    return _digest(values)
+
+
+def layout_digest(layout: Layout) -> str:
+    """16 hex digits that depend on what the layout shows; not on who made it nor on the notes of its planning."""
+    return _digest(layout.model_dump(mode="json", exclude={"notes", "source", "left_out"}))
+
+
+def identity(request: Request, model_digest: str | None) -> str:
+    """16 hex digits for a case: equal for two runs that make the same video on the same kind of machine.
+
+    They depend on the prompt, the seed, the method, the content of a given layout, the settings that decide the video
+    (`settings_hash`) and the model's weights.
+    """
+    given = layout_digest(request.layout) if request.layout is not None else None
+    return _digest([request.prompt, request.seed, request.method, given, settings_hash(request.settings), model_digest])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

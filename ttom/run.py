@@ -1,0 +1,148 @@
+"""A call of `TTOM.generate` on its way through the rooms, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ttom import provenance
+from ttom.config import RuntimeConfig, Settings
+from ttom.guidance.registry import Method
+from ttom.identity import identity, layout_digest, settings_hash
+from ttom.prepare import Plan, Prepared, Request
+from ttom.result import (
+    MemoryMatch,
+    MemoryReport,
+    PlannerReport,
+    Provenance,
+    Report,
+    Result,
+    Stopwatch,
+    TTOReport,
+)
+from ttom.types import Progress, Recollection, Stage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ttom.memory.memory import Lookup
+    from ttom.sampler import Sampled
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a report says of the model.
+
+    Attributes:
+        name: As the user named it.
+        digest: Of its weights.
+        preset: Name of the preset.
+        preset_settings: Its settings.
+        runtime: How the model runs.
+    """
+
+    name: str
+    digest: str | None
+    preset: str
+    preset_settings: Settings
+    runtime: RuntimeConfig
+
+
+@dataclass
+class Run:
+    """One prompt on its way; ``memory`` is what is known of its use of a memory so far."""
+
+    model: Model
+    request: Request
+    method: Method
+    plan: Plan
+    prepared: Prepared
+    watch: Stopwatch
+    progress: Progress
+    memory: MemoryReport | None = None
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Measure a stage of one unit, and show it."""
+        with self.watch(stage):
+            self.progress(stage, 0, 1, None)
+            yield
+            self.progress(stage, 1, 1, None)
+
+    def result(self, sampled: Sampled, video: np.ndarray) -> Result:
+        """The finished run."""
+        prepared, outcome = self.prepared, sampled.outcome
+        return Result(
+            video=video,
+            latents=sampled.latents,
+            layout=prepared.layout,
+            report=self.report(sampled),
+            settings=prepared.settings,
+            masks=prepared.masks,
+            maps_before=outcome.maps_before,
+            maps_after=outcome.maps_after,
+            adapter=outcome.adapter,
+        )
+
+    def report(self, sampled: Sampled) -> Report:
+        """All that is known of the run now."""
+        model, request, prepared, layout = self.model, self.request, self.prepared, self.prepared.layout
+        backbone, settings, words = prepared.backbone, prepared.settings, prepared.backbone.vocabulary
+        origin = provenance.environment(backbone.device) | {
+            "dtype": str(backbone.dtype).removeprefix("torch."),
+            "runtime": model.runtime,
+            "settings": provenance.describe_settings(settings, model.preset, model.preset_settings),
+        }
+        return Report(
+            prompt=request.prompt,
+            video_prompt=prepared.prompt,
+            model=model.name,
+            model_digest=model.digest,
+            method=request.method,
+            seed=request.seed,
+            identity=identity(request, model.digest),
+            layout_source=layout.source if layout is not None else None,
+            layout_digest=layout_digest(layout) if layout is not None else None,
+            left_out=self.plan.left_out,
+            unknown_words=tuple(words.unknown_words(prepared.prompt)),
+            cut_off=words.cut_off(prepared.prompt, settings.sampler.max_sequence_length),
+            planner=PlannerReport.model_validate(self.plan.report) if self.plan.report is not None else None,
+            sampler=settings.sampler,
+            tto=TTOReport.of(settings.tto.targets, sampled.outcome.losses),
+            memory=self.memory,
+            seconds=self.watch.report(),
+            peak_bytes=provenance.peak_bytes(backbone.device),
+            settings_hash=settings_hash(settings),
+            provenance=Provenance.model_validate(origin),
+        )
+
+    def save_lora(self, sampled: Sampled, folder: str | Path) -> None:
+        """Write the adapter for stock diffusers, with a README. Raises UserError."""
+        from ttom.guidance.tto.adapter import LoraAdapter
+
+        prepared, settings = self.prepared, self.prepared.settings
+        adapter = LoraAdapter(prepared.backbone, settings.adapter, settings.tto.targets, seed=0)
+        adapter.save(folder, settings.tto.guided_steps, sampled.outcome.adapter)
+
+    def found(self, lookup: Lookup) -> None:
+        """Note what was read of a memory."""
+        config, recalled = lookup.memory.config, lookup.recalled
+        best = round(recalled.similarity, 6) if recalled.similarity is not None else None
+        matches = tuple(
+            MemoryMatch(id=match.entry.id, key=match.entry.key, similarity=round(match.similarity, 6))
+            for match in recalled.matches
+        )
+        used = config.use if matches else None
+        self.memory = MemoryReport(
+            mode=config.mode, key=lookup.key, hit=bool(matches), used=used, similarity=best, matches=matches
+        )
+
+    def keep(self, lookup: Recollection, sampled: Sampled) -> None:
+        """Put the adapter into the memory, and note that. Raises UserError."""
+        losses, adapter = sampled.outcome.losses, sampled.outcome.adapter
+        assert adapter is not None
+        kept = lookup.keep(adapter, (losses[0][0], losses[-1][-1]))
+        self.memory = MemoryReport.model_validate(kept) if kept is not None else None
