@@ -20,6 +20,7 @@ SMALL = (
     "--device cpu --preset emojiworld --sampler.frames 5 --sampler.height 16 --sampler.width 32 --sampler.steps 3 "
     "--sampler.max-sequence-length 24 --quiet --out"
 ).split()
+HOME = str(Path.home())
 PROMPTS = ["A red balloon moves left above a house", "Two dogs", "A cat moves right", "slowly", "A zeppelin moves left"]
 
 
@@ -115,6 +116,7 @@ def test_several_devices_measure_the_same(
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("HOME", HOME)  # Ray cannot start again in a process whose home has changed
     found = []
     for devices in ("1", "2"):
         out = tmp_path / devices
