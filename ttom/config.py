@@ -24,6 +24,7 @@ MemoryMode = Literal["off", "read", "readwrite"]
 MemoryUse = Literal["init", "load"]
 Fusion = Literal["average", "similarity", "svd"]
 Update = Literal["replace", "merge"]
+ValueDtype = Literal["bfloat16", "float32"]
 PlannerKind = Literal["rules", "llm"]
 PlannerStage = Literal["enrich", "metadata", "check-metadata", "layout", "check-layout", "one-call"]
 VideoText = Literal["original", "enriched"]
@@ -49,6 +50,13 @@ def _require(settings: Any, group: str, name: str, expected: str, accepted: Call
 def _require_counts(settings: Any, group: str, *names: str) -> None:
     for name in names:
         _require(settings, group, name, "a whole number of at least 1", lambda n: n >= 1)
+
+
+def _require_choices(settings: Any, group: str, **choices: Any) -> None:
+    """Each of these fields has one of the values of its Literal."""
+    for name, literal in choices.items():
+        known = get_args(literal)
+        _require(settings, group, name, f"one of {', '.join(known)}", known.__contains__)
 
 
 def _is_positive(number: float) -> bool:
@@ -91,10 +99,10 @@ class SamplerConfig:
     negative_prompt: str = ""
     """Text of the unconditional branch."""
     batched_guidance: bool | None = None
-    """Predict with both prompts in one batch, or one after the other; None does as the stock pipeline."""
+    """Predict for both prompts in one batch, or one after the other; as the stock pipeline does if not set."""
     cache_threshold: float | None = None
-    """Skip all but the first block in steps where that changes less than this share (diffusers' FirstBlockCache), never
-    in guided steps: faster, other pictures; off if not set."""
+    """Skip all but the first block in steps where its output changes by less than this share (FirstBlockCache of
+    diffusers), never in guided steps. Faster, but the video differs. Off if not set."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "sampler", "steps", "frames", "height", "width", "fps", "max_sequence_length")
@@ -115,9 +123,9 @@ class AdapterConfig:
     projections: tuple[str, ...] = LORA_PROJECTIONS
     """Linear layers of the text-to-video attention that get a LoRA."""
     all_blocks: bool = False
-    """Attach to every block, also where no gradient arrives; by default only up to the last target block."""
+    """Attach to every block, even where no gradient arrives; by default only up to the last target block."""
     first_block: int = 0
-    """First block that gets a LoRA, at most the first target block; earlier ones then run once a guided step."""
+    """First block that gets a LoRA, at most the first target block; blocks before it then run once per guided step."""
 
     def __post_init__(self) -> None:
         _require_counts(self, "adapter", "rank")
@@ -141,9 +149,9 @@ class TTOConfig:
     weight_decay: float = 0.0
     """AdamW weight decay."""
     guided_steps: int = 5
-    """Denoising steps, from the first, before which the LoRA is optimised (table 7)."""
+    """Denoising steps, from the first, before which the LoRA is optimized (table 7)."""
     iterations: int = 8
-    """Optimiser iterations before each guided step (table 8)."""
+    """Optimizer iterations before each guided step (table 8)."""
     loss: LossName | str = "jsd"
     """Attention-to-layout loss (table 5), or one of ttom.losses.register_loss."""
     average: Average = "frames"
@@ -154,7 +162,7 @@ class TTOConfig:
     sigma: float = 0.25
     """Standard deviation of that gaussian, or of the one that smooths the box, as a share of the box's size."""
     downsample: int = 1
-    """Optimise on latents with so many times fewer rows and columns: faster, another loss; 1 for the exact one."""
+    """Optimize on latents with this factor fewer rows and columns: faster, but a different loss; 1 is exact."""
     stop_loss: float | None = None
     """A guided step's iterations end early once the loss is below this; off if not set."""
     keep_after: bool = False
@@ -167,8 +175,7 @@ class TTOConfig:
         _require(self, "tto", "probe", no_probe, lambda probe: probe is None or self.blocks == "auto")
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
-        _require(self, "tto", "average", f"one of {', '.join(get_args(Average))}", lambda a: a in get_args(Average))
-        _require(self, "tto", "mask", f"one of {', '.join(get_args(Mask))}", lambda m: m in get_args(Mask))
+        _require_choices(self, "tto", average=Average, mask=Mask)
         _require(self, "tto", "sigma", "a finite number above 0", _is_positive)
         _require_counts(self, "tto", "guided_steps", "iterations", "downsample")
         _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
@@ -249,13 +256,13 @@ class PlannerConfig:
     kind: PlannerKind = "rules"
     """"rules" reads English and needs no network; "llm" asks a language model (needs the extra llm)."""
     seed: int = 0
-    """Seed of the small random choices in a layout of the rules; the same seed gives the same layout."""
+    """Seed of the rules planner's small random choices; the same seed gives the same layout."""
     strict: bool = False
-    """A failed LLM plan is an error instead of a warning and a plan by the rules."""
+    """If the LLM planner fails, stop with an error instead of falling back to the rules planner with a warning."""
     offline: bool = False
-    """Take LLM plans from the cache alone; no key, no network."""
+    """Take LLM plans from the cache only; needs neither key nor network."""
     refresh: bool = False
-    """Ask anew even if the cache has a plan, and replace that."""
+    """Ask again even if the cache has a plan, and replace it."""
     model: str = "gpt-4o"
     """Name of the language model at the endpoint."""
     base_url: str | None = None
@@ -267,27 +274,28 @@ class PlannerConfig:
     video_text: VideoText = "original"
     """With the stage enrich: whether the video is made from the original prompt or from the enriched one."""
     repair_rounds: int = 2
-    """Times that an answer's mistakes are told to the model before the plan has failed."""
+    """How many times the model may correct an answer before the plan counts as failed."""
     temperature: float | None = 0.2
     """Sampling temperature of the language model; None leaves it to the server."""
     timeout: float = 60.0
-    """Seconds that the server may keep silent in one request."""
+    """Seconds the server may stay silent during a request."""
     retries: int = 4
-    """Times a request is sent again after 429, 5xx or a broken connection; waits as long as the server asks."""
+    """Retries after 429, 5xx or a broken connection; waits as long as the server asks."""
     concurrency: int = 4
     """Prompts planned at the same time."""
     cache_dir: str = "~/.cache/ttom/layouts"
     """Folder of finished LLM plans; several processes may share it."""
     min_size: float = 0.05
-    """Least width and height of a box, in shares of the picture; smaller ones of the model are enlarged."""
+    """Minimum width and height of a box, as a share of the picture; smaller boxes from the model are enlarged."""
     max_speed: float = 2.5
-    """Fastest that a box's centre may move, in picture widths or heights per whole video; faster is a mistake."""
+    """Maximum speed of a box's center, in picture widths or heights per video; faster counts as a mistake."""
     input_price: float | None = None
     """US dollars per million tokens sent, for the cost in the report; None if unknown."""
     output_price: float | None = None
     """US dollars per million tokens received, for the cost in the report; None if unknown."""
 
     def __post_init__(self) -> None:
+        _require_choices(self, "planner", kind=PlannerKind, video_text=VideoText)
         planning = {"one-call"} if "one-call" in self.stages else {"metadata", "layout"}
         extra = {"enrich"} if "one-call" in self.stages else {"enrich", "check-metadata", "check-layout"}
         expected = "metadata and layout, and if wanted enrich, check-metadata, check-layout; or one-call, and enrich"
@@ -329,40 +337,41 @@ class PlannerConfig:
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """The parametric memory (section 3.3): optimised adapters of past prompts under their abstracted prompts."""
+    """The parametric memory (section 3.3): optimized adapters of past prompts, keyed by abstracted prompts."""
 
     path: str | None = None
     """Folder of the memory; no memory if not set."""
     mode: MemoryMode = "readwrite"
     """"read" leaves every byte of the folder as it is; "readwrite" also inserts and updates; "off" ignores it."""
     use: MemoryUse = "init"
-    """After a match: "init" optimises further from what was read, "load" generates with it as it is."""
+    """After a match: "init" continues optimizing from it, "load" uses it as it is."""
     threshold: float = 0.97
-    """Least similarity of a match, -1..1; what it means depends on the embedder."""
+    """Minimum similarity for a match, from -1 to 1; its meaning depends on the embedder."""
     top_k: int = 1
-    """Entries read at most."""
+    """Maximum number of entries read."""
     fusion: Fusion = "svd"
-    """How several entries become one: "average", weights by "similarity", or the "svd" of the mean update."""
+    """How several entries are fused: their "average", weighted by "similarity", or by the "svd" of the mean update."""
     update: Update = "replace"
-    """What the entries that were read become after further optimisation: the new values, or old and new merged."""
+    """What happens to matched entries after further optimization: "replace" their values, or "merge" old and new."""
     namespace: str = "default"
     """Whose memory is read and written."""
     shared_namespace: str | None = None
-    """Namespace that is read where the own one has no match; never written."""
+    """Namespace that is read if the own one has no match; never written."""
     max_items: int | None = None
-    """Entries of the namespace kept at most; the least used are given up first."""
+    """Maximum number of entries in the namespace; least-used entries are evicted first."""
     max_bytes: int | None = None
-    """Bytes of the namespace's values kept at most."""
+    """Maximum bytes of values in the namespace."""
     embedder: str = "backbone"
     """What embeds the keys: "backbone" (its text encoder), "clip", or a Hub id or folder."""
     index: str = "Flat"
     """FAISS index: "Flat" is exact; "HNSW32" or "IVF1024,Flat" for very many entries."""
     index_gpu: bool = False
     """Keep the index on a GPU (needs faiss-gpu)."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    dtype: ValueDtype = "bfloat16"
     """Number format of the stored values."""
 
     def __post_init__(self) -> None:
+        _require_choices(self, "memory", mode=MemoryMode, use=MemoryUse, fusion=Fusion, update=Update, dtype=ValueDtype)
         in_range = "a similarity from -1 to 1"
         _require(self, "memory", "threshold", in_range, lambda t: math.isfinite(t) and -1 <= t <= 1)
         _require_counts(self, "memory", "top_k")
@@ -379,24 +388,24 @@ class MemoryConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    """How the model runs: memory for time and back, the method the same. docs/performance.md says what to take."""
+    """How the model runs: trades memory for time, and leaves the method as it is; see docs/performance.md."""
 
     checkpointing: bool = False
-    """Optimise with gradient checkpointing: less memory, blocks before the last target block run twice."""
+    """Optimize with gradient checkpointing: less memory, but blocks before the last target block run twice."""
     offload: bool = False
-    """Keep text encoder and VAE on the CPU while they have nothing to do."""
+    """Keep the text encoder and the VAE on the CPU while they are idle."""
     resident_blocks: int | None = None
     """Transformer blocks, from the first, that stay on the GPU, the target blocks among them; the others come from the
     CPU in each step. All if not set."""
     vae_tiling: bool = False
-    """Decode the video in overlapping tiles: less memory, slightly other pictures."""
+    """Decode the video in overlapping tiles: less memory, slightly different pixels."""
     compile: bool = False
     """Compile the transformer's blocks with torch.compile, which takes some time in the first steps."""
     attention: str | None = None
     """Attention back end of diffusers, such as "_native_cudnn"; it needs a backward. diffusers' choice if not set."""
     fp8: bool = False
-    """Keep the transformer's weights in 8 bits and compute in the usual format: half the memory, slightly other
-    pictures."""
+    """Keep the transformer's weights in 8 bits and compute in the usual format: half the memory, slightly different
+    pixels."""
 
     def __post_init__(self) -> None:
         expected = "a whole number of at least 1, or None"
@@ -412,7 +421,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that one run needs besides the prompt and the model."""
+    """Everything a run needs apart from the prompt and the model."""
 
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)

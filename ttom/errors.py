@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake in the input, the settings or the environment that the user can mend.
+    """A mistake in the input, the settings or the environment that the user can fix.
 
     The command line prints it without a traceback and exits with code 2.
 
@@ -25,7 +25,7 @@ class UserError(Exception):
 
 
 class SetupError(UserError):
-    """A mistake in the settings or the environment that every prompt of a run would meet: no use in going on."""
+    """A problem with the settings or the environment that every other prompt would meet too: a run stops at it."""
 
 
 def cut_short(text: str, length: int) -> str:
