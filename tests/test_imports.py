@@ -19,7 +19,7 @@ ROOMS = (
     {"presets", "prompts", "provenance", "integrations", "backbones"},
     {"memory", "vision"},
     {"prepare", "emojiworld"},
-    {"guidance", "identity"},
+    {"guidance", "identity", "check"},
     {"sampler"},
     {"result", "figure"},
     {"run"},
