@@ -68,8 +68,11 @@ def make_header(command: Replay, settings: Settings, suite: Suite, arguments: Se
     # A streaming run changes its memory, so that going on with it finds another digest.
     state = {"window": window} if command.streaming else {"memory": memory}
     decides = [suite.name, suite.revision, model_digest or command.model, command.method]
+    if command.tries > 1:
+        decides += [str(command.tries), command.check]
     identity = digest([*decides, settings_hash(settings), command.dtype, runtime, state])
     label = command.method + (" + memory" if settings.memory.active else "")
+    label += f", best of {command.tries}" if command.tries > 1 else ""
     return RunHeader(
         label=command.label or label,
         suite=suite.name,

@@ -245,6 +245,8 @@ def _make_videos(command: Replay, settings: Settings) -> MakeVideos:
         without_memory(settings),
         command.pictures,
         command.plugin,
+        command.check if command.tries > 1 else "off",  # the judges look at the videos of a run
+        command.tries,
     )
 
 

@@ -102,6 +102,7 @@ class MakeVideos:
         settings: As resolved; its memory belongs to the driver.
         plugins: Modules to import first, which may register methods.
         pictures: Whether attention maps are drawn.
+        check, tries: As in `TTOM.generate`.
     """
 
     model: str
@@ -112,6 +113,8 @@ class MakeVideos:
     settings: Settings
     pictures: bool = True
     plugins: tuple[str, ...] = ()
+    check: str = "off"
+    tries: int = 1
 
     def __call__(self, device: str) -> VideoWorker:
         return VideoWorker(self, device)
@@ -162,6 +165,8 @@ class VideoWorker:
                 layout=job.layout,
                 settings=settings,
                 recollection=recollection,
+                check=self._run.check,
+                tries=self._run.tries,
             )
             return self._packed(result, recollection, job.wants_adapter)
         except Exception as error:

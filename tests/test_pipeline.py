@@ -58,7 +58,7 @@ def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> No
     assert set(report) == {
         "prompt", "model", "method", "seed", "unknown_words", "layout_source", "sampler", "tto", "seconds",
         "peak_bytes", "provenance", "memory", "video_prompt", "planner", "cut_off", "version", "model_digest",
-        "identity", "layout_digest", "left_out", "settings_hash", "video_sha256",
+        "identity", "layout_digest", "left_out", "settings_hash", "video_sha256", "check",
     }  # fmt: skip
     assert report["model"] == runner.model
     assert set(report["sampler"]) == {item.name for item in fields(SamplerConfig)}
@@ -68,7 +68,7 @@ def test_report_has_the_fields_of_the_issue(steered: Result, runner: TTOM) -> No
     assert report["tto"]["loss_first"] == report["tto"]["losses"][0][0]
     assert report["tto"]["loss_last"] == report["tto"]["losses"][-1][-1]
     seconds = report["seconds"]
-    assert set(seconds) == {"plan", "load", "optimize", "sample", "decode", "total"}
+    assert set(seconds) == {"plan", "load", "optimize", "sample", "decode", "check", "total"}
     assert min(seconds["optimize"], seconds["sample"], seconds["decode"]) > 0
     assert seconds["load"] < 0.1  # it was loaded before
     parts = sum(seconds[name] for name in seconds if name != "total")

@@ -41,11 +41,13 @@ def layout_digest(layout: Layout) -> str:
 def identity(request: Request, model_digest: str | None) -> str:
     """16 hex digits for a case: equal for two runs that make the same video on the same kind of machine.
 
-    They depend on the prompt, the seed, the method, the content of a given layout, the settings that decide the video
-    (`settings_hash`) and the model's weights.
+    They depend on the prompt, the seed, the number of tries, the method, the content of a given layout, the settings
+    that decide the video (`settings_hash`) and the model's weights.
     """
     given = layout_digest(request.layout) if request.layout is not None else None
-    return _digest([request.prompt, request.seed, request.method, given, settings_hash(request.settings), model_digest])
+    tries = [request.tries] if request.tries > 1 else []
+    settings = settings_hash(request.settings)
+    return _digest([request.prompt, request.seed, request.method, given, settings, model_digest, *tries])
 
 
 def _digest(value: Any) -> str:

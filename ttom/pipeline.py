@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ttom import provenance
+from ttom.check.finders import find_finder
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
@@ -28,11 +29,14 @@ from ttom.run import Model, Run
 from ttom.types import Progress, Recollection, no_progress
 
 if TYPE_CHECKING:
+    import numpy as np
     from diffusers import DiffusionPipeline
 
     from ttom.backbones.protocol import Backbone
+    from ttom.check.report import Try
     from ttom.memory.memory import Lookup, Memory
     from ttom.memory.signature import Signature
+    from ttom.prepare import Prepared
     from ttom.sampler import Sampled
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
@@ -142,6 +146,7 @@ class TTOM:
         seed: int = 0,
         layout: Layout | None = None,
         settings: Settings | None = None,
+        tries: int = 1,
     ) -> str:
         """What `generate` would report as the identity of a case; arguments as there.
 
@@ -150,7 +155,7 @@ class TTOM:
         if self.model_digest is None:
             self.load()
         request = self._request(prompt, find_method(method), seed, layout, settings)
-        return identity(request, self.model_digest)
+        return identity(replace(request, tries=tries), self.model_digest)
 
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
@@ -184,6 +189,8 @@ class TTOM:
         save_lora: str | Path | None = None,
         recollection: Recollection | None = None,
         origin: str | None = None,
+        check: str = "auto",
+        tries: int = 1,
     ) -> Result:
         """Make the video of a prompt.
 
@@ -203,6 +210,9 @@ class TTOM:
                 settings if None.
             origin: Name of the job that this call does, such as a row of a stream. A job that is done again does not
                 find in the memory what it inserted before.
+            check: Who compares the video with the layout: "auto" is EmojiWorld's detector for the embedded models and
+                nobody for others; "off"; "grounding", or the Hub id or folder of a GroundingDINO.
+            tries: Make so many videos, with this seed and the next ones, and keep the one that follows the plan best.
 
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model, or files that cannot be
@@ -210,18 +220,18 @@ class TTOM:
             MemoryUpdateError: The memory could not be updated; the error has the result.
         """
         found = find_method(method)
-        request = self._request(prompt, found, seed, layout, settings)
+        request = replace(self._request(prompt, found, seed, layout, settings), tries=tries)
         memory = request.settings.memory
         if save_lora is not None and not found.learns:
             raise UserError(f"the method {found.name} has no LoRA to save", expected="a method that trains one")
         if found.uses_memory and recollection is None and memory.path is None and memory.use == "load":
             remedy = "`memory.path=DIR`, or leave `memory.use` out"
             raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
+        finder = find_finder(check, self.model, (request.size.height, request.size.width))
         run = self._start(request, found, progress)
+        run.finder = finder
         lookup = recollection or self._look_up(run, origin)
-        sampled = self._denoise(run, lookup, logger)
-        with _latents_kept(sampled, out), run.stage("decode"):
-            video = run.prepared.backbone.decode(sampled.latents).numpy()
+        sampled, video = self._best(run, lookup, logger, out)
         result = run.result(sampled, video)
         if out is not None:
             result.save(out)
@@ -320,6 +330,26 @@ class TTOM:
         if finish:
             run.watch.add("sample", sampled.seconds_sample)
         return sampled
+
+    def _best(
+        self, run: Run, lookup: Recollection | None, logger: Any, out: str | Path | None
+    ) -> tuple[Sampled, np.ndarray]:
+        """The video, or of several the one that follows the plan best; the run then has its seed and its check."""
+        tries: list[Try] = []
+        best: tuple[Prepared, Sampled, np.ndarray] | None = None
+        for prepared in run.attempts():
+            sampled = self._denoise(run, lookup, logger)
+            with _latents_kept(sampled, out), run.stage("decode"):
+                video = prepared.backbone.decode(sampled.latents).numpy()
+            check = run.compare(video)
+            tries += [check.as_try()] if check is not None else []
+            if best is None or run.check is None or (check is not None and check.score > run.check.score):
+                best, run.check = (prepared, sampled, video), check
+        assert best is not None
+        if run.check is not None and len(tries) > 1:
+            run.check = run.check.model_copy(update={"tries": tuple(tries)})
+        run.prepared, sampled, video = best
+        return sampled, video
 
     def _remember(
         self, run: Run, lookup: Recollection | None, sampled: Sampled, result: Result, out: str | Path | None

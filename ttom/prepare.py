@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttom.backbones.vocabulary import Vocabulary, load_vocabulary
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 8  # known nouns named in the message about unknown ones
 
+MAX_TRIES = 1000
+
 LayoutPlanner = Callable[[str, float], Layout]
 """A planner of one's own: a prompt and the picture's width / height -> a layout. May raise UserError."""
 
@@ -46,6 +48,7 @@ class Request:
         method: Name of the guidance method.
         layout: Where the objects are; None to plan it from the prompt.
         settings: As resolved.
+        tries: How many videos are made, with this seed and the next ones, of which one is kept.
     """
 
     prompt: str
@@ -53,11 +56,15 @@ class Request:
     method: str
     layout: Layout | None
     settings: Settings
+    tries: int = 1
 
     def check(self) -> None:
-        """Raise UserError for a prompt or a seed that cannot work with any model."""
+        """Raise UserError for a prompt, a seed or a number of tries that cannot work with any model."""
         check_prompt(self.prompt)
+        if not 1 <= self.tries <= MAX_TRIES:
+            raise UserError(f"`tries` is {self.tries}", expected=f"a whole number from 1 to {MAX_TRIES}")
         check_seed(self.seed)
+        check_seed(self.seed + self.tries - 1)
 
     @property
     def aspect(self) -> float:
@@ -186,6 +193,12 @@ class Prepared:
         """One per denoising step, from 1 down (see `Solver.noise_levels`)."""
         sampler = self.settings.sampler
         return self.backbone.solver(sampler.steps, self.seed, sampler.flow_shift).noise_levels
+
+    def with_seed(self, seed: int) -> Prepared:
+        """The same with other noise, and another start of an adapter."""
+        sampler = self.settings.sampler
+        size = VideoSize(sampler.frames, sampler.height, sampler.width)
+        return replace(self, seed=seed, latents=self.backbone.initial_latents(size, seed))
 
     def object_maps(
         self, latents: Float[Tensor, "1 _ _ H W"], timestep: Tensor, prefix: Prefix | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ttom import files
+from ttom.check.report import CheckReport
 from ttom.config import MemoryMode, MemoryUse, RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import UserError
 from ttom.layout.model import Layout, save_layout
@@ -118,6 +119,7 @@ class Seconds(_Part):
     optimize: float | None = None
     sample: float | None = None
     decode: float | None = None
+    check: float | None = None
     total: float
 
 
@@ -158,6 +160,8 @@ class Report(_Part):
         left_out: Parts of the prompt that the planned layout does not show.
         unknown_words: Words of the prompt that the model has no token for.
         cut_off: The end of the prompt that the model does not read.
+        check: The video compared with its layout; None where nobody looked. Its seed is the video's, which is not the
+            one asked for where several were tried.
         peak_bytes: Peak memory: of the GPU, or of this process.
         settings_hash: Hash of the settings that decide the video (`settings_hash`).
         video_sha256: Digest of the written video.mp4; None if it was not written.
@@ -180,6 +184,7 @@ class Report(_Part):
     sampler: SamplerConfig
     tto: TTOReport | None
     memory: MemoryReport | None
+    check: CheckReport | None = None
     seconds: Seconds
     peak_bytes: int | None
     settings_hash: str

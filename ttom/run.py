@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttom import provenance
+from ttom.check.finders import Finder
+from ttom.check.report import CheckReport
 from ttom.config import RuntimeConfig, Settings
+from ttom.errors import UserError
 from ttom.guidance.registry import Method
 from ttom.identity import identity, layout_digest, settings_hash
 from ttom.prepare import Plan, Prepared, Request
@@ -53,7 +56,13 @@ class Model:
 
 @dataclass
 class Run:
-    """One prompt on its way; ``memory`` is what is known of its use of a memory so far."""
+    """One prompt on its way.
+
+    Attributes:
+        finder: The detector that compares its video with the plan, with a name; None if nobody does.
+        memory: What is known of its use of a memory so far.
+        check: Of the video that is kept.
+    """
 
     model: Model
     request: Request
@@ -62,7 +71,9 @@ class Run:
     prepared: Prepared
     watch: Stopwatch
     progress: Progress
+    finder: tuple[str, Finder] | None = None
     memory: MemoryReport | None = None
+    check: CheckReport | None = None
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
@@ -71,6 +82,32 @@ class Run:
             self.progress(stage, 0, 1, None)
             yield
             self.progress(stage, 1, 1, None)
+
+    def attempts(self) -> Iterator[Prepared]:
+        """The prompt with each of the seeds that are to be tried; meanwhile it is what the run has prepared.
+
+        Raises:
+            UserError: There are several, and nothing to tell which one is the best.
+        """
+        first, tries = self.prepared, self.request.tries
+        if tries > 1 and (self.finder is None or first.layout is None):
+            raise UserError(
+                f"`tries` is {tries}, but nothing tells which video is the best",
+                expected="a prompt with a layout, and an embedded model or a detector",
+                remedy="`check=grounding`" if self.finder is None else "a method that needs a layout",
+            )
+        for number in range(tries):
+            self.prepared = first.with_seed(first.seed + number) if number else first
+            yield self.prepared
+
+    def compare(self, video: np.ndarray) -> CheckReport | None:
+        """The video of what is prepared with its plan; None without a plan or a detector."""
+        if self.finder is None or self.prepared.layout is None:
+            return None
+        from ttom.check.compare import check_video
+
+        with self.watch("check"):
+            return check_video(self.prepared.layout, video, self.finder, self.prepared.seed)
 
     def result(self, sampled: Sampled, video: np.ndarray) -> Result:
         """The finished run."""
@@ -113,6 +150,7 @@ class Run:
             sampler=settings.sampler,
             tto=TTOReport.of(settings.tto.targets, sampled.outcome.losses),
             memory=self.memory,
+            check=self.check,
             seconds=self.watch.report(),
             peak_bytes=provenance.peak_bytes(backbone.device),
             settings_hash=settings_hash(settings),

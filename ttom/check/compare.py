@@ -87,6 +87,8 @@ def _center(box: Box) -> tuple[float, float]:
 def _check(item: LayoutObject, places: list[Place]) -> ObjectCheck:
     seen = [place for place in places if place.found is not None]
     legs = _legs(item)
+    if _agree(seen, legs) and not _agree(seen, _whole(legs)):
+        legs = _whole(legs)
     moved = [_move(seen, start, end) for start, end, _ in legs]
     overlap = float(np.mean([iou(place.planned, place.found) if place.found else 0.0 for place in places] or [0.0]))
     problem: Problem | None = None
@@ -94,7 +96,7 @@ def _check(item: LayoutObject, places: list[Place]) -> ObjectCheck:
         problem = "missing"
     elif any(math.hypot(*way) < MOVED for way in moved):
         problem = "still"
-    elif any(_cosine(way, planned) < ASIDE for way, (_, _, planned) in zip(moved, legs, strict=True)):
+    elif not _agree(seen, legs):
         problem = "direction"
     elif not legs and math.hypot(*_move(seen, 0.0, 1.0)) >= WANDERS:
         problem, moved = "moves", [_move(seen, 0.0, 1.0)]
@@ -112,12 +114,16 @@ def _check(item: LayoutObject, places: list[Place]) -> ObjectCheck:
     )
 
 
-def _legs(item: LayoutObject) -> list[tuple[float, float, tuple[float, float]]]:
-    """The parts of its path with one direction: first and last time, and displacement; only what really moves."""
+Leg = tuple[float, float, tuple[float, float]]
+"""A straight part of a path: first and last time, and displacement in shares of the picture."""
+
+
+def _legs(item: LayoutObject) -> list[Leg]:
+    """The parts of its path with one direction; only what really moves."""
     first, last = item.visible
     times = sorted({first, last, *(frame.time for frame in item.key_frames if first < frame.time < last)})
     points = [box.center for time in times if (box := item.box_at(time)) is not None]
-    legs: list[tuple[float, float, tuple[float, float]]] = []
+    legs: list[Leg] = []
     for i in range(len(points) - 1):
         way = (points[i + 1][0] - points[i][0], points[i + 1][1] - points[i][1])
         if legs and direction_of(*way, least=0.0) == direction_of(*legs[-1][2], least=0.0):
@@ -126,6 +132,12 @@ def _legs(item: LayoutObject) -> list[tuple[float, float, tuple[float, float]]]:
         elif way != (0.0, 0.0):
             legs.append((times[i], times[i + 1], way))
     return [leg for leg in legs if math.hypot(*leg[2]) >= MOVED]
+
+
+def _whole(legs: list[Leg]) -> list[Leg]:
+    """A path of several legs as one, if it leads somewhere: a zigzag's legs alone do not tell where to."""
+    way = (sum(leg[2][0] for leg in legs), sum(leg[2][1] for leg in legs))
+    return [(legs[0][0], legs[-1][1], way)] if len(legs) > 1 and math.hypot(*way) >= MOVED else []
 
 
 def _move(seen: list[Place], start: float, end: float) -> tuple[float, float]:
@@ -138,8 +150,14 @@ def _move(seen: list[Place], start: float, end: float) -> tuple[float, float]:
     return float(last[0] - first[0]), float(last[1] - first[1])
 
 
-def _cosine(one: tuple[float, float], other: tuple[float, float]) -> float:
-    return (one[0] * other[0] + one[1] * other[1]) / (math.hypot(*one) * math.hypot(*other))
+def _agree(seen: list[Place], legs: list[Leg]) -> bool:
+    """Whether what is seen of the legs has their directions; true of no leg."""
+    for start, end, way in legs:
+        move = _move(seen, start, end)
+        product = move[0] * way[0] + move[1] * way[1]
+        if product < ASIDE * math.hypot(*move) * math.hypot(*way):
+            return False
+    return True
 
 
 def _extra(layout: Layout, frames: Sequence[Sequence[Found]]) -> dict[str, int]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ttom.checkpoints.card import read_card
-from ttom.emojiworld.metrics import iou
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ttom.emojiworld.detector import Detector
     from ttom.vision.grounding_dino import GroundingDino
 
@@ -32,7 +31,7 @@ class Found:
     box: Box
 
 
-Finder = Callable[[np.ndarray, Sequence[str]], list[list[Found]]]
+Finder = Callable[[Any, Sequence[str]], list[list[Found]]]
 """Finds nouns in frames, evenly spread, of a uint8 video ``(T, height, width, 3)``."""
 
 
@@ -44,6 +43,9 @@ def find_finder(check: str, model: str, size: tuple[int, int]) -> tuple[str, Fin
             the Hub id or folder of a GroundingDINO.
         model: As the user names it.
         size: Height and width of the videos.
+
+    Raises:
+        SetupError: The detector's weights cannot be fetched or read.
     """
     if check == "auto":
         from ttom.emojiworld.scene import HEIGHT, WIDTH
@@ -74,22 +76,30 @@ def _emoji_detector() -> Detector:
 
 
 def _grounding(name: str) -> Finder:
-    """GroundingDINO, asked for each noun alone in FRAMES evenly spread frames; loaded when first used."""
-    loaded: list[GroundingDino] = []
+    """GroundingDINO, asked for each noun alone in FRAMES evenly spread frames.
+
+    Raises:
+        SetupError: Its weights cannot be fetched or read.
+    """
+    from ttom.vision.grounding_dino import GroundingDino
+
+    detector = GroundingDino(name)
 
     def find(video: np.ndarray, nouns: Sequence[str]) -> list[list[Found]]:
-        from ttom.vision.grounding_dino import GroundingDino
+        import numpy as np
 
-        if not loaded:
-            loaded.append(GroundingDino(name))
         chosen = np.linspace(0, len(video) - 1, min(FRAMES, len(video))).round().astype(int)
-        return [[one for noun in nouns for one in _ground(loaded[0], video[i], noun)] for i in chosen]
+        return [[one for noun in nouns for one in _ground(detector, video[i], noun)] for i in chosen]
 
     return find
 
 
 def _ground(detector: GroundingDino, picture: np.ndarray, noun: str) -> list[Found]:
     """The likeliest boxes of a noun, without those that show the same thing again."""
+    import numpy as np
+
+    from ttom.emojiworld.metrics import iou
+
     seen = detector.query(picture, f"a {noun}.")
     scores = seen.scores.max(axis=1)
     kept: list[Box] = []

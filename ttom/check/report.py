@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ttom.emojiworld.facts import Direction
 from ttom.layout.english import is_plural
 
+Direction = Literal["left", "right", "up", "down"]
 Problem = Literal["missing", "still", "direction", "moves", "elsewhere"]
 
 
@@ -95,7 +95,7 @@ class CheckReport(_Part):
         elif count == total:
             told = f"all {total} objects follow the plan"
         else:
-            told = f"{count or 'none'} of {total} objects {'follows' if count < 2 else 'follow'} the plan"
+            told = f"{count or 'none'} of {total} objects {'follows' if count == 1 else 'follow'} the plan"
         if count == total and problems:
             told += ", but " + " and ".join(problems)
         elif problems:
@@ -138,6 +138,8 @@ def _words(item: ObjectCheck, problem: Problem) -> tuple[str, str]:
         return "stands still", "stand still"
     if problem == "elsewhere":
         return "is elsewhere", "are elsewhere"
+    if item.moved == item.planned:  # aslant
+        return "moves another way", "move another way"
     where = " and ".join(direction for direction in item.moved if direction is not None) or "aside"
     instead = f" instead of {' and '.join(item.planned)}" if problem == "direction" else ""
     return f"moves {where}{instead}", f"move {where}{instead}"

@@ -49,6 +49,11 @@ class Run:
     large models on a GPU, else float32."""
     preset: PresetName | None = None
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
+    check: str = "auto"
+    """Who compares the video with the plan: "auto" is EmojiWorld's detector with the embedded models and nobody with
+    others; "off"; "grounding", or the Hub id or folder of a GroundingDINO."""
+    tries: int = 1
+    """Make so many videos, with this seed and the next ones, and keep the one that follows the plan best."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

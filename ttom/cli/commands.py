@@ -49,6 +49,8 @@ def generate(command: Generate) -> None:
             progress=progress,
             out=command.out,
             save_lora=command.save_lora,
+            check=command.check,
+            tries=command.tries,
         )
     for note in _notes(result):
         print(f"note: {note}", file=sys.stderr)
@@ -104,6 +106,9 @@ def file_layout(path: Path) -> Layout:
 
 
 def _say_done(report: Report, folder: Path) -> None:
+    if report.check is not None:
+        number = len(report.check.tries)
+        print(f"{f'best of {number} (seed {report.check.seed}): ' if number else ''}{report.check}")
     seen = f"attention loss {report.tto.loss_first:.3f} -> {report.tto.loss_last:.3f}, " if report.tto else ""
     print(f"{seen}{report.seconds.total:.1f} s")
     for name in FILES:

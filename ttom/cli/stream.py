@@ -132,7 +132,7 @@ def _jobs(prompts: list[StreamPrompt], runner: TTOM, command: Stream) -> Iterato
         layout, problem, case = None, None, None
         try:
             layout = file_layout(prompt.layout) if prompt.layout is not None else None
-            case = runner.identity(prompt.text, command.method, seed, layout, command.settings)
+            case = runner.identity(prompt.text, command.method, seed, layout, command.settings, command.tries)
         except SetupError:
             raise
         except UserError as error:
@@ -180,6 +180,8 @@ def _make(job: Job, runner: TTOM, command: Stream, display: ProgressDisplay) -> 
                 progress=display,
                 out=job.folder,
                 origin=job.origin,
+                check=command.check,
+                tries=command.tries,
             )
     except SetupError:  # all the others would meet it too
         raise
