@@ -50,9 +50,9 @@ def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["layout.json"], "the temporary file is gone"
 
 
-def test_the_readme_shows_a_layout_file(tmp_path: Path) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    (shown,) = re.findall(r"```json\n(.*?)```", readme, re.S)
+def test_the_reference_shows_a_layout_file(tmp_path: Path) -> None:
+    reference = (Path(__file__).resolve().parents[2] / "docs/reference/layout.md").read_text()
+    (shown,) = re.findall(r"```json\n(.*?)```", reference, re.S)
     (tmp_path / "layout.json").write_text(shown)
     layout = load_layout(tmp_path / "layout.json")
     assert [item.noun for item in layout.objects] == ["balloon", "house"]
