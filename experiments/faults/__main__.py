@@ -20,7 +20,8 @@ from experiments.faults import corrupt, fill, kill, poison, race
 
 PARTS = ("kill", "corrupt", "fill", "poison", "race")
 BAD = {
-    "lost", "wrong", "came_back", "orphans", "unfinished_files", "quarantined", "errors", "unclear", "taken", "crashes",
+    "lost", "wrong", "came_back", "orphans", "rows_without_value", "unfinished_files", "quarantined", "errors",
+    "unclear", "taken", "crashes",
     "harm to ours", "harm outside", "slow", "failed_processes", "failed_reads",
     "lost_by_rebuilding_without_a_database",
 }  # fmt: skip

@@ -22,34 +22,46 @@ from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 
 ENTRIES = 8
-DATABASE, LOG, META = "entries.sqlite", "entries.sqlite-wal", "memory.json"
+DATABASE, JOURNAL, LOG, META = "entries.sqlite", "entries.sqlite-journal", "entries.sqlite-wal", "memory.json"
 
-_UNCLEAN = """
-import os, sys
-from pathlib import Path
-from experiments.faults.small import insert
-from ttom.memory.store import Store
-store = Store(Path(sys.argv[1]))
-for number in range(3, 8):
-    insert(store, number)
+_KILLED = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 2")
+db.execute("BEGIN IMMEDIATE")
+db.execute("UPDATE entries SET prompt = upper(prompt), uses = uses + 1")
 os._exit(1)
 """
+"""A process killed in the middle of a transaction, some of which is in the database already."""
+_LOGGED = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+rows = db.execute("SELECT * FROM entries WHERE id > 3").fetchall()
+db.execute("DELETE FROM entries WHERE id > 3")
+db.execute("PRAGMA journal_mode = WAL")
+db.executemany(f"INSERT INTO entries VALUES ({', '.join('?' * len(rows[0]))})", rows)
+os._exit(1)
+"""
+"""A process of version 1 that was killed: it wrote to a log."""
 
 
 def run(folder: Path, times: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Each kind of damage so many times (those with one outcome a tenth of that); returns counts by kind."""
     rng = random.Random(seed)
-    clean, unclean = _templates(folder)
+    clean, killed, logged = _templates(folder)
     kinds: dict[str, tuple[Path, Callable[[Path], set[int]], int]] = {
         "database: one bit flipped": (clean, lambda m: _flip(m / DATABASE, rng), times),
-        "database: one bit flipped, log beside it": (unclean, lambda m: _flip(m / DATABASE, rng), times // 2),
+        "database: one bit flipped, journal beside it": (killed, lambda m: _flip(m / DATABASE, rng), times // 2),
         "database: end cut off": (clean, lambda m: _cut(m / DATABASE, rng), times // 2),
         "database: 100 random bytes": (clean, lambda m: _scribble(m / DATABASE, rng), times // 2),
         "database: emptied": (clean, lambda m: _write(m / DATABASE, b""), times // 10),
         "database: deleted": (clean, lambda m: _delete(m / DATABASE), times // 10),
-        "log: deleted": (unclean, lambda m: _delete(m / LOG), times // 10),
-        "log: one bit flipped": (unclean, lambda m: _flip(m / LOG, rng), times // 2),
-        "log: end cut off": (unclean, lambda m: _cut(m / LOG, rng), times // 2),
+        "journal: deleted": (killed, lambda m: _delete(m / JOURNAL), times // 10),
+        "journal: one bit flipped": (killed, lambda m: _flip(m / JOURNAL, rng), times // 2),
+        "journal: end cut off": (killed, lambda m: _cut(m / JOURNAL, rng), times // 2),
+        "log of version 1: deleted": (logged, lambda m: _delete(m / LOG), times // 10),
+        "log of version 1: one bit flipped": (logged, lambda m: _flip(m / LOG, rng), times // 2),
+        "log of version 1: end cut off": (logged, lambda m: _cut(m / LOG, rng), times // 2),
         "memory.json: one bit flipped": (clean, lambda m: _flip(m / META, rng), times // 2),
         "memory.json: deleted": (clean, lambda m: _delete(m / META), times // 10),
         "value: one bit flipped": (clean, lambda m: _value(m, rng, _flip), times),
@@ -69,19 +81,17 @@ def run(folder: Path, times: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _templates(folder: Path) -> tuple[Path, Path]:
-    """Two memories of the same entries, the second with a log that a killed process left."""
-    clean, unclean = folder / "clean", folder / "unclean"
+def _templates(folder: Path) -> tuple[Path, Path, Path]:
+    """Three memories of the same entries: one closed properly, and two as killed processes leave them."""
+    clean, killed, logged = folder / "clean", folder / "killed", folder / "logged"
     with small.create(clean) as store:
-        for number in range(3):
-            small.insert(store, number)
-    shutil.copytree(clean, unclean)
-    with Store(clean) as store:
-        for number in range(3, ENTRIES):
-            small.insert(store, number)
-    subprocess.run([sys.executable, "-c", _UNCLEAN, str(unclean)], check=False)
-    assert (unclean / LOG).stat().st_size > 0
-    return clean, unclean
+        for number in range(ENTRIES):
+            small.insert(store, number, prompt=f"{'x' * 3000} {number}")  # so that each has a page of its own
+    for memory, script, left in ((killed, _KILLED, JOURNAL), (logged, _LOGGED, LOG)):
+        shutil.copytree(clean, memory)
+        subprocess.run([sys.executable, "-c", script, str(memory / DATABASE)], check=False)
+        assert (memory / left).stat().st_size > 0
+    return clean, killed, logged
 
 
 def _trial(memory: Path, damaged: set[int]) -> Counter[str]:

@@ -98,12 +98,13 @@ def _check(memory: Path, log: Log, shared: dict[int, int]) -> dict[str, Any]:
             "wrong": len(wrong),
             "came_back": len(log.deleted & found.keys()),
             "orphans": len(listing.values - store.needed_values()),
+            "rows_without_value": len(store.needed_values() - listing.values),
             "unfinished_files": len(listing.parts),
             "quarantined": len(store.quarantined()),
         }
         values = {entry.sha256 for entry in found.values()}
-    for name in ("entries.sqlite", "entries.sqlite-wal", "entries.sqlite-shm"):
-        (memory / name).unlink(missing_ok=True)
+    for path in memory.glob("entries.sqlite*"):
+        path.unlink()
     rebuild(memory)
     with Store(memory) as store:
         again = store.needed_values()

@@ -49,6 +49,7 @@ def run(folder: Path, operations: int, processes: int = 4, seed: int = 0) -> dic
         wrong += [id_ for id_, ns in offered.items() if not any(small.is_whole(store, found[id_], n) for n in ns)]
         listing = store.values.look_through()
         orphans = len(listing.values - store.needed_values())
+        missing = len(store.needed_values() - listing.values)
     result = {
         "processes": processes,
         "pid_namespaces": bool(prefix),
@@ -59,6 +60,7 @@ def run(folder: Path, operations: int, processes: int = 4, seed: int = 0) -> dic
         "lost": len(lost),
         "wrong": len(wrong),
         "orphans": orphans,
+        "rows_without_value": missing,
         "unfinished_files": len(listing.parts),
         "quarantined": len(verify(memory).quarantined or {}),
         **reads,

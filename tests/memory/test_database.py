@@ -66,13 +66,14 @@ def test_an_unclean_end_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Store(tmp_path / "m").close()
     assert not seen
     store = Store(tmp_path / "m")
-    put(store, 2)
-    (tmp_path / "copy").mkdir()
-    for path in (tmp_path / "m").glob("entries.sqlite*"):
-        (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
+    store.db.execute("BEGIN IMMEDIATE")
+    store.db.execute("UPDATE entries SET uses = 1")
+    journal = tmp_path / "m" / "entries.sqlite-journal"
+    saved = journal.read_bytes()
+    store.db.execute("ROLLBACK")
     store.close()
-    for path in (tmp_path / "copy").iterdir():  # as a killed process leaves it
-        (tmp_path / "m" / path.name).write_bytes(path.read_bytes())
+    assert saved
+    journal.write_bytes(saved)  # as a killed process leaves it
     Store(tmp_path / "m").close()
     assert seen == [tmp_path / "m"]
 

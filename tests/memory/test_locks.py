@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,29 @@ def test_a_lock_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / locks.PRESENCE).symlink_to(tmp_path / "target")
     with pytest.raises(OSError):
         Presence(tmp_path)
+
+
+def test_a_file_that_is_found_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may lock a new file first, to remove it: its writer must not go on with a file that is gone."""
+    real, name, others = fcntl.flock, "part", []
+
+    def late(handle: int, kind: int) -> None:
+        if not others:  # just created: the other process is quicker
+            other = os.open(tmp_path / name, os.O_RDWR)
+            real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            others.append(threading.Timer(0.2, lambda: (os.unlink(tmp_path / name), os.close(other))))
+            others[0].start()
+        real(handle, kind)
+
+    monkeypatch.setattr("ttom.memory.locks.fcntl.flock", late)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    handle = locks.create_locked(name, folder)
+    others[0].join()
+    assert os.fstat(handle).st_nlink == 1 and os.stat(tmp_path / name).st_ino == os.fstat(handle).st_ino
+    os.close(handle)
+    os.close(folder)
 
 
 def test_file_systems_without_locks_take_nothing_for_left_behind(

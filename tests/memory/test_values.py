@@ -43,9 +43,9 @@ def test_a_value_is_there_under_its_temporary_name_until_it_is_placed(values: Va
 def test_removing_and_quarantining(values: ValueFolder) -> None:
     values.remove(put(values))
     values.remove(SHA256)  # gone already
-    with values.placing(DATA) as placed:
-        values.remove(SHA256)
-        placed.place()  # another process deleted the entry in between
+    with values.placing(DATA):
+        values.remove(SHA256)  # what another process is just writing stays
+        assert values.exists(SHA256)
     assert not values.look_through().values and not values.look_through().parts
     values.quarantine(SHA256)  # not there
     values.quarantine(put(values))

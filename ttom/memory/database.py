@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,8 @@ from ttom.memory.entries import COLUMNS, MAX_DIMENSION, MAX_LAYOUT, MAX_TEXT
 from ttom.memory.files import DamagedMemory
 
 NAME = "entries.sqlite"
+JOURNALS = (f"{NAME}-journal", f"{NAME}-wal")
+"""Files beside it that belong to it, the second one of version 1 only."""
 REBUILT = "entries.rebuilt"
 """Name of a database that a rebuild has completed but not yet moved into place."""
 BUSY_SECONDS = 60.0
@@ -79,8 +81,7 @@ def create(path: Path) -> None:
     """
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        _make_durable(db)
         db.execute("BEGIN IMMEDIATE")
         if not _objects(db):
             for statement in SCHEMA.values():
@@ -122,13 +123,11 @@ def connect(folder: Path, *, alone: bool) -> sqlite3.Connection:
     """
     path = folder / NAME
     _check_file(folder, path)
-    log = folder / f"{NAME}-wal"
-    unclean = log.exists() and log.stat().st_size > 0
+    unclean = any(_size(folder / name) for name in JOURNALS)
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         _harden(db)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        _make_durable(db)
         version = check_schema(db, folder)
         if alone and (unclean or path.stat().st_size <= ALWAYS_CHECKED):
             check_integrity(db, folder)
@@ -144,7 +143,7 @@ def connect(folder: Path, *, alone: bool) -> sqlite3.Connection:
 
 
 def connect_to_copy(folder: Path, target: Path) -> sqlite3.Connection:
-    """Copy the database to the folder `target` and connect to the copy; readers of the original would write side files.
+    """Copy the database to the folder `target` and connect to the copy; opening the original could write to it.
 
     Raises:
         DamagedMemory: The same as for `connect`.
@@ -163,7 +162,7 @@ def connect_to_copy(folder: Path, target: Path) -> sqlite3.Connection:
 
 def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
     """Like `connect_to_copy`, but without checking the schema."""
-    names = (NAME, f"{NAME}-wal")
+    names = (NAME, *JOURNALS)
     for _ in range(100):
         before = [state(folder / name) for name in names]
         for name in names:
@@ -258,6 +257,25 @@ def _objects(db: sqlite3.Connection) -> dict[str, str]:
     own = {"sqlite_sequence", "sqlite_autoindex_removed_1"}
     texts = {str(name): " ".join(str(sql).split()) for name, sql in rows if name not in own}
     return {name: text.replace(" IF NOT EXISTS", "") for name, text in texts.items()}
+
+
+def _make_durable(db: sqlite3.Connection) -> None:
+    """A commit is on the disk when it returns, also if the power fails.
+
+    With a rollback journal, not a write-ahead log. Logs are a little faster, but SQLite before 3.51.3 can lose
+    committed transactions when one process checkpoints the log while another one writes (the WAL-reset bug), they need
+    shared memory, which network file systems lack, and a log that is deleted takes commits with it.
+    """
+    with suppress(sqlite3.OperationalError):  # a process of version 1 has it open: it stays a log until that ends
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+    db.execute("PRAGMA synchronous = FULL")
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _harden(db: sqlite3.Connection) -> None:

@@ -87,6 +87,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
             f"the memory {folder} cannot be used: {error.strerror or error}"[:500],
             remedy="a folder that may be written, or `memory.mode=read`",
         ) from None
+    except UnicodeDecodeError:  # SQLite quotes the damaged schema, which Python cannot decode
+        raise DamagedMemory(folder, "has a damaged database (its schema is not text)") from None
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:

@@ -15,6 +15,8 @@ import stat
 import tempfile
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ttom.errors import SetupError
@@ -38,6 +40,16 @@ def try_lock(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
+@contextmanager
+def suppress_unsupported() -> Iterator[None]:
+    """Do without locks where the file system has none; then no process ever takes a file for abandoned."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
 def create_locked(name: str, folder: int, mode: int = 0o666) -> int:
     """Create a file in an open folder and lock it, so that nobody takes it for abandoned while it is open.
 
@@ -46,8 +58,10 @@ def create_locked(name: str, folder: int, mode: int = 0o666) -> int:
     for _ in range(100):
         handle = os.open(name, _FLAGS | os.O_EXCL, mode, dir_fd=folder)
         try:
-            try_lock(handle)  # without support for locks, no process ever takes a file for abandoned
-            if os.fstat(handle).st_nlink:  # another process may have removed it just before it was locked
+            # Another process may have found the file before it was locked, and be about to remove it: wait for that.
+            with suppress_unsupported():
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
                 return handle
         except BaseException:
             os.close(handle)

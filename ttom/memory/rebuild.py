@@ -165,7 +165,7 @@ def _read_old(folder: Path) -> _Old:
     """Read as much as possible of the old database."""
     old = _Old()
     with (
-        suppress(sqlite3.DatabaseError, OSError, UserError),
+        suppress(sqlite3.DatabaseError, UnicodeDecodeError, OSError, UserError),
         Scratch("ttom-memory-") as scratch,
         closing(database.open_copy(folder, scratch)) as db,
     ):
@@ -283,21 +283,21 @@ def _identity(record: Record) -> tuple[str, str, str, float]:
 
 
 def _keep_damaged(folder: Path) -> None:
-    """Copy the damaged database and its log to the quarantine folder, under a new number."""
+    """Copy the damaged database and its journal to the quarantine folder, under a new number."""
     target = folder / QUARANTINE
     target.mkdir(exist_ok=True)
     number = next(n for n in range(1, 10_000) if not (target / f"entries-{n}.sqlite").exists())
-    for suffix in ("", "-wal"):
-        copy(folder / f"{database.NAME}{suffix}", target / f"entries-{number}.sqlite{suffix}")
+    for name in (database.NAME, *database.JOURNALS):
+        copy(folder / name, target / name.replace("entries", f"entries-{number}"))
     sync_folder(target)
 
 
 def _put_in_place(folder: Path) -> None:
-    """Move a rebuilt database into place. The old log goes first, or SQLite would apply it to the new database."""
+    """Move a rebuilt database into place. The old journal goes first, or SQLite would apply it to the new database."""
     if not os.path.lexists(folder / database.REBUILT):
         return
-    for suffix in ("-wal", "-shm"):
-        (folder / f"{database.NAME}{suffix}").unlink(missing_ok=True)
+    for name in (*database.JOURNALS, f"{database.NAME}-shm"):
+        (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
     os.replace(folder / database.REBUILT, folder / database.NAME)
     sync_folder(folder)

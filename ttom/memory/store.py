@@ -1,7 +1,7 @@
 """Durable storage of the memory: entries in SQLite, values in content-addressed safetensors files.
 
     DIR/memory.json                    format, version, embedder identity, dimension
-    DIR/entries.sqlite                 one row per entry, write-ahead log, synchronous=FULL
+    DIR/entries.sqlite                 one row per entry, rollback journal, synchronous=FULL
     DIR/values/ab/ab12....safetensors  one file per value, named by its sha256, with the entry's record in its metadata
     DIR/quarantine/                    damaged files, moved here for inspection
     DIR/memory.lock                    locked by every process that may write
@@ -225,7 +225,7 @@ class Store(Rows):
             with self._writing():
                 self._remove_rows(self._of_origin(record))
                 id_ = self._add(record, placed, uses=0, last_used=now)
-            placed.place()
+            self._place(placed)
         self._sweep()
         return id_
 
@@ -245,7 +245,7 @@ class Store(Rows):
                 # Checked again under the lock: another process may be merging the same memories.
                 id_ = None if self._has(entry) else self._add(entry, placed, entry.uses, entry.last_used)
             if id_ is not None:
-                placed.place()
+                self._place(placed)
         return id_
 
     def rekey(self, identity: str, dimension: int, embed: Callable[[str], np.ndarray]) -> int:
@@ -285,7 +285,7 @@ class Store(Rows):
                     self.db.execute(query, (placed.sha256, placed.bytes, loss_after, id_))
                     self._note_removed([now[0]])
             if now is not None:
-                placed.place()
+                self._place(placed)
         self._sweep()
         return now is not None
 
@@ -349,6 +349,15 @@ class Store(Rows):
         self._sweep()
         remove_stale(self.folder)
         self._presence.share()
+
+    def _place(self, placed: Placement) -> None:
+        """Rename a value whose row was committed, unless another process has deleted the row in the meantime.
+
+        Raises DamagedMemory if the file has vanished.
+        """
+        with self._writing():
+            if self._needed(placed.sha256) and not placed.place():
+                raise DamagedMemory(self.folder, f"lost the value {placed.sha256[:12]} while it was written")
 
     def _encoded(self, state: Mapping[str, Any], record: Record) -> bytes:
         """Encode a value. Raises UserError for one that `state` would reject."""
@@ -414,9 +423,16 @@ class Store(Rows):
 
     @contextmanager
     def _placing(self, data: bytes) -> Iterator[Placement]:
+        """Write a value's file; however this ends, the file stays if a row needs it."""
         assert not self.read_only, "the memory is open for reading"
         with disk_errors(self.folder), self.values.placing(data) as placed:
-            yield placed
+            try:
+                yield placed
+            finally:
+                # An interrupt may arrive right after a commit. If in doubt, the next writer decides.
+                placed.keep = True
+                with suppress(sqlite3.DatabaseError):
+                    placed.keep = self._needed(placed.sha256)
 
 
 def _record(**fields: Any) -> Record:

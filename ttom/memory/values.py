@@ -50,17 +50,23 @@ class Listing:
 
 
 class Placement:
-    """A value written under a temporary name; `place` renames it to its final one."""
+    """A value written under a temporary name; `place` renames it to its final one.
+
+    Attributes:
+        keep: Whether its row is committed, so that the file must stay whatever happens.
+    """
 
     def __init__(self, sha256: str, size: int, name: str, folder: int) -> None:
         self.sha256, self.bytes, self.name, self._folder = sha256, size, name, folder
-        self.committed = False
+        self.keep = False
 
-    def place(self) -> None:
-        """Call this once the row is committed. From then on the file is kept, under either name."""
-        self.committed = True
-        with suppress(FileNotFoundError):  # another process may have deleted the entry already
+    def place(self) -> bool:
+        """Give the file its final name; False if it is gone. Call this once its row is committed."""
+        try:
             os.rename(self.name, self.sha256 + _SUFFIX, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except FileNotFoundError:
+            return False
+        return True
 
 
 class ValueFolder:
@@ -123,7 +129,7 @@ class ValueFolder:
 
     @contextmanager
     def placing(self, data: bytes) -> Iterator[Placement]:
-        """Write and sync a value under a temporary name; it is removed again unless `place` is called inside."""
+        """Write and sync a value under a temporary name; it is removed again unless it is placed or kept."""
         sha256 = hashlib.sha256(data).hexdigest()
         with self._subfolder(sha256, create=True) as folder:
             name = f".part-{sha256}-{secrets.token_hex(8)}"
@@ -135,7 +141,7 @@ class ValueFolder:
                 os.fsync(folder)
                 yield made
             finally:
-                if not made.committed:
+                if not made.keep:  # nothing happens if it was renamed
                     with suppress(OSError):
                         os.unlink(name, dir_fd=folder)
                 os.close(handle)
@@ -158,12 +164,10 @@ class ValueFolder:
                 os.close(handle)
 
     def remove(self, sha256: str) -> None:
-        """Remove a value, under either name, if it exists."""
+        """Remove a value, under either name, if it exists; but no file that another process is just writing."""
         with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
-            # Temporary names first: a writer may be just about to rename one.
             for part in self._parts(folder, sha256):
-                with suppress(FileNotFoundError):
-                    os.unlink(part, dir_fd=folder)
+                self.settle(sha256, part, wanted=False)
             os.unlink(sha256 + _SUFFIX, dir_fd=folder)
 
     def quarantine(self, sha256: str) -> None:

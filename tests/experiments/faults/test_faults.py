@@ -20,7 +20,7 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> No
 def test_damage_costs_no_other_entry(tmp_path: Path) -> None:
     results = corrupt.run(tmp_path, 4)
     assert not list(faults.failures("corrupt", results)), results
-    for kind in ("database: emptied", "database: deleted", "log: deleted", "memory.json: deleted"):
+    for kind in ("database: emptied", "database: deleted", "log of version 1: deleted", "memory.json: deleted"):
         assert results[kind]["writers stopped"] == results[kind]["times"], kind
     assert results["value: deleted"]["quarantined"] == results["value: deleted"]["times"]
 
