@@ -267,3 +267,39 @@ def test_plan_into_a_bad_place(fails: Fails, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "is not a folder" in fails("plan", PROMPT, "--out", str(tmp_path / "file" / "layout.json"))
     assert "sides" in fails("plan", PROMPT, "--width", "0")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--method", "bias", "--bias.strength", "-2"), "--bias.strength is -2"),
+        (("--method", "bias", "--bias.strength", "strong"), "strength"),
+        (("--method", "bias", "--bias.strength", "nan"), "--bias.strength is nan"),
+        (("--method", "bias", "--bias.end", "1.5"), "--bias.end is 1.5"),
+        (("--method", "bias", "--bias.end", "-0.5"), "--bias.end is -0.5"),
+        (("--method", "bias", "--bias.blocks", "0", "9"), "--bias.blocks names block 9"),
+        (("--method", "ttom", "--bias.strength", "5", "--tto.downsample", "2"), "--tto.downsample is 2"),
+        (("--method", "lvd", "--memory.path", "MEMORY"), "the method lvd uses no memory"),
+        (("--method", "lvd", "--lvd.scale", "0"), "--lvd.scale is 0"),
+        (("--method", "lvd", "--save-lora", "LORA"), "the method lvd has no LoRA to save"),
+        (("--tries", "0"), "--tries is 0"),
+        (("--tries", "2"), "try: --check grounding"),
+        (("--tries", "2", "--check", "off"), "nothing tells which video is the best"),
+        (("--check", "no-such-detector"), "no-such-detector"),
+        (("--tto.mask", "box"), "mask"),
+        (("--sampler.flow-shift", "0"), "--sampler.flow-shift is 0"),
+    ],
+)
+def test_guidance_that_cannot_be(
+    fails: Fails,
+    small: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    expected: str,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    given = [str(tmp_path / word) if word.isupper() else word for word in options]
+    message = fails("generate", PROMPT, "--out", str(tmp_path / "out"), *small, *given)
+    assert expected in message
+    assert not (tmp_path / "out" / "video.mp4").exists() and not (tmp_path / "MEMORY").exists()
