@@ -43,7 +43,7 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-emojiworld: $(VENV)/.installed-dev ## train and measure an embedded checkpoint anew (GPUs; about an hour of one): OPTIONS="--family cogvideox"
+emojiworld: $(VENV)/.installed-dev ## train and measure an embedded checkpoint anew (GPUs; about an hour of one for each family): OPTIONS="--family cogvideox"
 	@$(BIN)/python -m experiments.emojiworld.make_all $(OPTIONS)
 
 pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld (DEVICES=4: on four GPUs, or CPU processes)
