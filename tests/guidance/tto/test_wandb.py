@@ -33,6 +33,7 @@ def records(file: Path) -> Iterator[bytes]:
 
 def test_losses_arrive_in_wandb(tiny: WanBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = pytest.importorskip("wandb")
+    wandb.teardown()  # another test's run may have set it up already, and then it would not read the environment again
     from lightning.pytorch.loggers import WandbLogger
     from wandb.proto.wandb_internal_pb2 import Record
 
