@@ -160,6 +160,7 @@ def test_layout_attention_and_report_of_a_case(page: Any, folder: Path) -> None:
     open_videos(page, folder)
     page.locator(".case summary").first.click()
     extras = page.locator(".case").first.locator(".extras")
+    extras.locator("svg.plan").wait_for(state="attached")  # the browser tells of an opened case a moment later
     assert extras.locator("svg.plan").count() == 1
     until(page, "[...document.querySelectorAll('.extras img')].filter((i) => i.naturalWidth).length === 3")
     assert "</script><b>" in extras.locator("pre").first.inner_text()
