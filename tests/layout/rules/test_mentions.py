@@ -31,6 +31,7 @@ def mentions(prompt: str) -> list[Mention]:
         ("No cats and a dog", ["dog"]),
         ("A vase glossy and new", ["vase"]),
         ("A nearby tree and a round table", ["tree", "round table"]),
+        ("A cat and a dog both enjoying a quiet afternoon", ["cat", "dog", "quiet afternoon"]),
     ],
 )
 def test_phrases(prompt: str, phrases: list[str]) -> None:

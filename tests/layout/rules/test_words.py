@@ -46,6 +46,7 @@ def test_kinds_of_words() -> None:
         "joyful",
         "3d",
     ]
-    assert [word for word in ("the", "left", "quickly", "cat", "3d", "12") if words.is_content(word)] == ["cat", "3d"]
+    spelt = ("the", "left", "quickly", "cat", "3d", "12", "both")
+    assert [word for word in spelt if words.is_content(word)] == ["cat", "3d"]
     assert [word for word in ("sits", "runs", "zorbs") if words.is_still(word)] == ["sits"]
     assert [word for word in ("cats", "the", "zorb") if words.is_known(word)] == ["cats", "the"]

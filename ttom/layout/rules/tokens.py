@@ -90,11 +90,16 @@ def _quantifier_at(tokens: list[Token], index: int) -> Determiner | None:
         if [text_at(tokens, index + k) for k in range(len(parts))] == parts:
             end = index + len(parts)
             following = text_at(tokens, end)
-            # "both enjoying the day" counts nothing
-            if parts == ["both"] and (words.is_participle(following) or not words.is_content(following)):
+            if parts == ["both"] and not _is_counted_by_both(following):
                 return None
             return Determiner("number", count, end)
     return None
+
+
+def _is_counted_by_both(word: str) -> bool:
+    """Whether "both" counts what follows: "both dogs", but not "both enjoying the day" or "both run"."""
+    verb = words.verb_base(word) == word and not english.is_same_plural(word)
+    return words.is_content(word) and not (verb or words.is_participle(word))
 
 
 def _counted(tokens: list[Token], index: int, after: int, number: int) -> Determiner:

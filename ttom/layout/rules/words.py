@@ -7,7 +7,7 @@ meaning matters ("ascends" is upwards, "meadow" is scenery).
 
 from __future__ import annotations
 
-from ttom.layout.english import DETERMINERS, KNOWN_NOUNS, NOUNS_IN_S, NUMBERS, singular
+from ttom.layout.english import DETERMINERS, KNOWN_NOUNS, NOUNS_IN_S, NUMBERS, QUANTIFIERS, singular
 
 PREPOSITIONS = frozenset(
     """about above across after against along alongside amid among around as at atop before behind below beneath
@@ -206,7 +206,7 @@ def is_adjective(word: str) -> bool:
 
 def is_content(word: str) -> bool:
     """Whether the word can be part of a noun phrase or be a verb: none of the closed classes."""
-    closed = (DETERMINERS, PREPOSITIONS, CONJUNCTIONS, AUXILIARIES, PRONOUNS, DIRECTIONS, NUMBERS)
+    closed = (DETERMINERS, PREPOSITIONS, CONJUNCTIONS, AUXILIARIES, PRONOUNS, DIRECTIONS, NUMBERS, QUANTIFIERS)
     return word[-1:].isalpha() and not any(word in group for group in closed) and not is_adverb(word)
 
 
