@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ttom.layout.rules.cues import BACK, find_cues
+from ttom.layout.rules.cues import BACK, find_cues, find_particles
 from ttom.layout.rules.reading import Reading
 
 CUES = {
@@ -39,8 +39,29 @@ def test_directions(prompt: str) -> None:
         "A man turns down the music", "A man looks left", "A cat sits to the left", "To the left, a dog barks",
         "A cat to the left of a dog", "A man walks down the road", "A man walks up to a door", "A woman with red rose",
         "A boy falls asleep", "A man lifts weights", "The dough rises from a ball into a loaf", "A cat on its back",
-        "A dog right next to a cat", "A frog splashes water into the air",
+        "A dog right next to a cat", "A frog splashes water into the air", "A man looks quickly left",
     ],
 )  # fmt: skip
 def test_no_directions(prompt: str) -> None:
     assert find_cues(Reading(prompt)) == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("A house burning down", [("burning", "down")]),
+        ("A man picks a ball up", [("picks", "up")]),
+        ("A man looks quickly left", [("looks", "left")]),
+        ("A man cleans up and a dog lies down", [("cleans", "up"), ("lies", "down")]),
+        ("A girl throws a ball up", []),
+        ("A cat runs left", []),
+        ("A cat sits to the left of a dog", []),
+        ("A cat stands left of a dog", []),
+        ("A cat sits right next to a dog", []),
+        ("A boy holds the left shoe", []),
+    ],
+)
+def test_particles_of_verbs(prompt: str, said: list[tuple[str, str]]) -> None:
+    reading = Reading(prompt)
+    particles = find_particles(reading, find_cues(reading))
+    assert [(reading.word(verb), reading.word(index)) for verb, index in particles.items()] == said

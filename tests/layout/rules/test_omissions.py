@@ -45,11 +45,29 @@ def test_things(prompt: str, said: list[str]) -> None:
         ("Cats hug each other", []),
         ("A woman with red rose", ['"rose" (not understood)']),
         ("A girl throws a ball upward", []),
+        # Verbs with a particle
+        ("A house burning down", ['"burning down" (left to the video model)']),
+        ("A man picks a ball up", ['"picks a ball up" (left to the video model)']),
+        ("A man picks up a ball and runs left", ['"picks up" (left to the video model)']),
+        ("A ball zigzags down", ['"zigzags down" (not understood)']),
+        ("A man zorbs a ball up", ['"zorbs a ball up" (left to the video model)', '"zorbs" (not understood)']),
+        ("A leaf floats down a stream", ['"floats down a stream" of leaf, which gives no direction']),
+        ("A man turns the lamp up", ['"turns the lamp up" of man, which gives no direction']),
+        # Verbs whose object has a box, or can have none
+        ("A cat and a dog both enjoying a quiet afternoon", ['"enjoying a quiet afternoon" (left to the video model)']),
+        ("A dog bites a cat", ['"bites a cat" (left to the video model)']),
     ],
 )
 def test_words(prompt: str, said: list[str]) -> None:
     reading = Reading(prompt)
     assert words_left_out(reading, find_motion(reading), reading.mentions) == said
+
+
+def test_a_verb_whose_object_is_named_is_not_named_again() -> None:
+    reading = Reading("A dog bites a cat")
+    dog, _ = reading.mentions
+    assert things_left_out(reading, [dog]) == ["cat (no box, left to the video model)"]
+    assert words_left_out(reading, find_motion(reading), [dog]) == []
 
 
 def test_quotes_are_short() -> None:

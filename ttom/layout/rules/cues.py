@@ -6,7 +6,7 @@ A direction needs a verb of motion or an explicit path: "cleans up", "burning do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ttom.layout import english
@@ -170,7 +170,8 @@ def _is_direction(reading: Reading, index: int) -> bool:
     if reading.in_mention(index) or after == "of" or before in ("top", "upper", "bottom", "lower"):
         return False
     spelt = words.is_content(before) or words.is_adverb(before)
-    if words.is_still(before) or not (spelt or before in (".", "then", "and")):
+    still = words.is_still(reading.word(_before_adverbs(reading, index)))  # "looks quickly left"
+    if still or not (spelt or before in (".", "then", "and")):
         return False
     if word in ("up", "down"):
         return _is_vertical(reading, index)
@@ -214,6 +215,30 @@ def _follows_motion(reading: Reading, match: re.Match[str]) -> bool:
         return True
     verb = reading.verb_before(first)
     return verb is not None and words.verb_base(reading.word(verb)) in words.MOVING
+
+
+def find_particles(reading: Reading, cues: Sequence[Cue]) -> dict[int, int]:
+    """Bare direction words that move nothing, by the verb that they belong to: "burning down", "picks a ball up"."""
+    particles: dict[int, int] = {}
+    for index, token in enumerate(reading.tokens):
+        if token.text not in words.DIRECTIONS or reading.in_mention(index):
+            continue
+        after = reading.word(index + 1)
+        place = after == "of" or (token.text == "right" and after in _INTENSIFIED)
+        thing = reading.mention_until(index)
+        verb = _before_adverbs(reading, index if thing is None else thing.first)
+        moves = any(cue.token <= index < cue.end for cue in cues)
+        if words.is_content(reading.word(verb)) and not (moves or place or reading.in_mention(verb)):
+            particles[verb] = index
+    return particles
+
+
+def _before_adverbs(reading: Reading, index: int) -> int:
+    """Index of the last word before the token that is no adverb."""
+    index -= 1
+    while words.is_adverb(reading.word(index)):
+        index -= 1
+    return index
 
 
 # -- verbs ------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,16 @@
-"""What a layout leaves out of its prompt, so that nothing is dropped silently."""
+"""What a layout leaves out of its prompt, so that nothing is dropped silently.
+
+A listed verb without object or particle is not named: no list tells "sits", which a still box shows, from "barks".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ttom.errors import cut_short
 from ttom.layout import english
 from ttom.layout.rules import words
-from ttom.layout.rules.cues import is_predicate, verb_step
+from ttom.layout.rules.cues import find_particles, is_predicate, verb_step
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.motion import Motion
 from ttom.layout.rules.reading import Reading
@@ -17,23 +20,31 @@ _LONGEST_QUOTE = 80
 
 def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
     """Each thing without a box, except scenery, backgrounds and things that no box can hold ("a scent")."""
+    phrases = [*(mention.phrase for mention in _things(reading, shown)), *_bare_things(reading)]
+    return [f"{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
+
+
+def _things(reading: Reading, shown: Sequence[Mention]) -> Iterator[Mention]:
     named = {reading.first_of(mention).noun for mention in shown if mention.kind != "number"}
     firsts = {mention.first for mention in shown}
-    phrases = []
     for mention in reading.mentions:
         first = reading.first_of(mention)
         has_box = any(index in firsts for index in range(first.first, first.end)) or first.first in firsts
         again = mention.kind == "definite" and mention.noun in named
         if not (has_box or again) and _is_thing(reading, mention) and not _is_background(reading, mention.end):
-            phrases.append(mention.phrase)
-    phrases += _bare_things(reading)
-    return [f"{phrase} (no box, left to the video model)" for phrase in dict.fromkeys(phrases)]
+            yield mention
 
 
 def words_left_out(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> list[str]:
-    """Motion of things that stay in place, and words that the planner does not know, quoted."""
-    unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading)]
-    return list(dict.fromkeys([*_unplanned_motion(reading, motion, shown), *unread]))
+    """Motion of things that stay in place, other verbs with a particle or with an object that nothing else names, and
+    words that the planner does not know, quoted.
+    """
+    particles = find_particles(reading, motion.cues)
+    moves = _unplanned_motion(reading, motion, shown, particles)
+    actions = {index: end for index, end in _actions(reading, shown, particles).items() if index not in moves}
+    acted = [f'"{_quoted(reading, index, end)}" (left to the video model)' for index, end in sorted(actions.items())]
+    unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading, particles)]
+    return list(dict.fromkeys([*moves.values(), *acted, *unread]))
 
 
 def _is_thing(reading: Reading, mention: Mention) -> bool:
@@ -63,8 +74,11 @@ def _bare_things(reading: Reading) -> list[str]:
     return found
 
 
-def _unplanned_motion(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> Iterator[str]:
+def _unplanned_motion(
+    reading: Reading, motion: Motion, shown: Sequence[Mention], particles: Mapping[int, int]
+) -> dict[int, str]:
     """Verbs of motion whose subject stays in place because the prompt gives no direction: "circles around a tree"."""
+    found: dict[int, str] = {}
     moving = {mover.mention for mover in motion.movers}
     still = set(shown) - moving
     for index, token in enumerate(reading.tokens):
@@ -75,7 +89,26 @@ def _unplanned_motion(reading: Reading, motion: Motion, shown: Sequence[Mention]
         moves_thing = thing is not None and reading.first_of(thing) in moving  # "throws a ball upward"
         if who in still and not moves_thing and not words.is_adjective(reading.word(index + 1)):
             assert who is not None
-            yield f'"{_with_way(reading, index)}" of {who.phrase}, which gives no direction'
+            way = _with_way(reading, index, particles)
+            found[index] = f'"{way}" of {who.phrase}, which gives no direction'
+    return found
+
+
+def _actions(reading: Reading, shown: Sequence[Mention], particles: Mapping[int, int]) -> dict[int, int]:
+    """The index after its last word for each verb with a particle ("burning down"), and for each that moves nothing
+    and whose object is not named as a thing without a box ("enjoying a quiet afternoon").
+    """
+    found: dict[int, int] = {}
+    named = set(_things(reading, shown))
+    for index, token in enumerate(reading.tokens):
+        if index in particles:
+            if not (_is_unread(reading, index) and particles[index] == index + 1):  # else the words not understood
+                found[index] = particles[index] + 1
+        elif words.is_still(token.text) and not (reading.in_mention(index) or _is_noun(reading, index)):
+            thing = reading.mention_from(reading.skip_adverbs(index + 1))
+            if thing is not None and thing not in named:
+                found[index] = thing.end
+    return found
 
 
 def _is_noun(reading: Reading, index: int) -> bool:
@@ -88,21 +121,25 @@ def _is_noun(reading: Reading, index: int) -> bool:
     return listed and after_verb
 
 
-def _with_way(reading: Reading, index: int) -> str:
-    """The verb with the place after it: "circles around a tree"."""
-    end = index + 1
+def _with_way(reading: Reading, index: int, particles: Mapping[int, int]) -> str:
+    """The verb with its particle and the place after it: "circles around a tree", "walks up to a door"."""
+    end = particles.get(index, index) + 1
     while reading.word(end) in words.PREPOSITIONS or words.is_adverb(reading.word(end)):
         end += 1
     thing = reading.mention_from(end)
-    last = (thing.end if thing is not None else end) - 1
-    return cut_short(reading.text[reading.tokens[index].start : reading.tokens[last].end], _LONGEST_QUOTE)
+    return _quoted(reading, index, thing.end if thing is not None else end)
 
 
-def _unread(reading: Reading) -> Iterator[str]:
-    """Runs of words that are on no list and in no phrase."""
+def _quoted(reading: Reading, first: int, end: int) -> str:
+    return cut_short(reading.text[reading.tokens[first].start : reading.tokens[end - 1].end], _LONGEST_QUOTE)
+
+
+def _unread(reading: Reading, particles: Mapping[int, int]) -> Iterator[str]:
+    """Runs of words that are on no list and in no phrase, with the particles of verbs among them."""
     run: list[int] = []
     for index in range(len(reading.tokens) + 1):
-        if index < len(reading.tokens) and _is_unread(reading, index):
+        particle = bool(run) and particles.get(index - 1) == index
+        if index < len(reading.tokens) and (particle or _is_unread(reading, index)):
             run.append(index)
         elif run:
             yield reading.text[reading.tokens[run[0]].start : reading.tokens[run[-1]].end]
