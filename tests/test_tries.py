@@ -91,8 +91,11 @@ def test_the_memory_learns_from_the_best(runner: TTOM, monkeypatch: pytest.Monke
 def test_bad_input(runner: TTOM, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"(?s)`tries` is 2, but nothing tells.*`check=grounding`"):
         run(runner, monkeypatch, None, tries=2)
-    with pytest.raises(UserError, match="`tries` is 0"):
-        run(runner, monkeypatch, Eye(0), tries=0)
+    for tries in (0, 2.5, True):
+        with pytest.raises(UserError, match=f"`tries` is {tries}"):
+            run(runner, monkeypatch, Eye(0), tries=tries)
+    with pytest.raises(UserError, match="`seed` is 1.5"):
+        run(runner, monkeypatch, Eye(0), seed=1.5)
     with pytest.raises(UserError, match="`seed` is"):
         run(runner, monkeypatch, Eye(0), tries=2, seed=2**63 - 1)
     monkeypatch.setattr(pipeline, "find_finder", lambda *_: ("eye", Eye(0)))

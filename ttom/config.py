@@ -47,9 +47,20 @@ def _require(settings: Any, group: str, name: str, expected: str, accepted: Call
         )
 
 
-def _require_counts(settings: Any, group: str, *names: str) -> None:
+def _require_counts(settings: Any, group: str, *names: str, or_none: bool = False) -> None:
+    expected = "a whole number of at least 1" + (", or None" if or_none else "")
     for name in names:
-        _require(settings, group, name, "a whole number of at least 1", lambda n: n >= 1)
+        _require(settings, group, name, expected, lambda n: (n is None and or_none) or is_whole(n, 1))
+
+
+def _require_switches(settings: Any, group: str, *names: str) -> None:
+    for name in names:
+        _require(settings, group, name, "True or False", lambda value: isinstance(value, bool))
+
+
+def _require_names(settings: Any, group: str, *names: str) -> None:
+    for name in names:
+        _require(settings, group, name, "a name", _is_name)
 
 
 def _require_choices(settings: Any, group: str, **choices: Any) -> None:
@@ -57,6 +68,26 @@ def _require_choices(settings: Any, group: str, **choices: Any) -> None:
     for name, literal in choices.items():
         known = get_args(literal)
         _require(settings, group, name, f"one of {', '.join(known)}", known.__contains__)
+
+
+def is_whole(number: Any, least: int) -> bool:
+    """Whether it is a whole number of at least this; 2.5, 2.0 and True are none."""
+    return type(number) is int and number >= least
+
+
+def _are_blocks(blocks: Any) -> bool:
+    return len(blocks) == len(set(blocks)) > 0 and all(is_whole(block, 0) for block in blocks)
+
+
+def _are_stages(stages: Any) -> bool:
+    one_call = "one-call" in stages
+    planning = {"one-call"} if one_call else {"metadata", "layout"}
+    extra = {"enrich"} if one_call else {"enrich", "check-metadata", "check-layout"}
+    return len(stages) == len(set(stages)) and planning <= set(stages) <= planning | extra
+
+
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip())
 
 
 def _is_positive(number: float) -> bool:
@@ -106,6 +137,9 @@ class SamplerConfig:
 
     def __post_init__(self) -> None:
         _require_counts(self, "sampler", "steps", "frames", "height", "width", "fps", "max_sequence_length")
+        _require_switches(self, "sampler", "dynamic_guidance")
+        one_of = "True, False or None"
+        _require(self, "sampler", "batched_guidance", one_of, lambda b: b is None or isinstance(b, bool))
         _require(self, "sampler", "guidance_scale", "a finite number", math.isfinite)
         above = "a finite number above 0, or None"
         for name in ("cache_threshold", "flow_shift"):
@@ -129,7 +163,8 @@ class AdapterConfig:
 
     def __post_init__(self) -> None:
         _require_counts(self, "adapter", "rank")
-        _require(self, "adapter", "first_block", "a block index, counted from 0", lambda b: b >= 0)
+        _require_switches(self, "adapter", "all_blocks")
+        _require(self, "adapter", "first_block", "a block index, counted from 0", lambda b: is_whole(b, 0))
         _require(self, "adapter", "alpha", "a finite number above 0", _is_positive)
         some = f"some of {', '.join(LORA_PROJECTIONS)}"
         _require(self, "adapter", "projections", some, lambda p: bool(p) and set(p) <= set(LORA_PROJECTIONS))
@@ -170,14 +205,16 @@ class TTOConfig:
 
     def __post_init__(self) -> None:
         expected = "auto, or at least one block index, each once, counted from 0"
-        _require(self, "tto", "blocks", expected, lambda b: b == "auto" or len(b) == len(set(b)) > 0 and min(b) >= 0)
+        _require(self, "tto", "blocks", expected, lambda b: b == "auto" or _are_blocks(b))
         no_probe = "a file only together with `tto.blocks=auto`"
         _require(self, "tto", "probe", no_probe, lambda probe: probe is None or self.blocks == "auto")
         _require(self, "tto", "lr", "a finite number above 0", _is_positive)
         _require(self, "tto", "weight_decay", "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
+        _require_names(self, "tto", "loss")
         _require_choices(self, "tto", average=Average, mask=Mask)
         _require(self, "tto", "sigma", "a finite number above 0", _is_positive)
         _require_counts(self, "tto", "guided_steps", "iterations", "downsample")
+        _require_switches(self, "tto", "keep_after")
         _require(self, "tto", "stop_loss", "a finite number, or None", lambda s: s is None or math.isfinite(s))
 
     @property
@@ -211,11 +248,12 @@ class BiasConfig:
         expected = "a finite number of at least 0, or None"
         _require(self, "bias", "strength", expected, lambda s: s is None or s == 0 or _is_positive(s))
         _require(self, "bias", "end", "a noise level of at least 0 and below 1", lambda e: 0 <= e < 1)
-        _require(self, "bias", "shape", f"one of {', '.join(get_args(Region))}", lambda s: s in get_args(Region))
+        _require_choices(self, "bias", shape=Region)
+        _require_switches(self, "bias", "in_maps")
         for name in ("inside", "outside"):
             _require(self, "bias", name, "a finite number of at least 0", lambda w: w == 0 or _is_positive(w))
         expected = "all, or at least one block index, each once, counted from 0"
-        _require(self, "bias", "blocks", expected, lambda b: b == "all" or len(b) == len(set(b)) > 0 and min(b) >= 0)
+        _require(self, "bias", "blocks", expected, lambda b: b == "all" or _are_blocks(b))
 
 
 @dataclass(frozen=True)
@@ -296,22 +334,13 @@ class PlannerConfig:
 
     def __post_init__(self) -> None:
         _require_choices(self, "planner", kind=PlannerKind, video_text=VideoText)
-        planning = {"one-call"} if "one-call" in self.stages else {"metadata", "layout"}
-        extra = {"enrich"} if "one-call" in self.stages else {"enrich", "check-metadata", "check-layout"}
+        _require_switches(self, "planner", "strict", "offline", "refresh")
         expected = "metadata and layout, and if wanted enrich, check-metadata, check-layout; or one-call, and enrich"
-        _require(
-            self,
-            "planner",
-            "stages",
-            expected,
-            lambda s: len(s) == len(set(s)) and planning <= set(s) <= planning | extra,
-        )
-        for name in ("model", "cache_dir"):
-            _require(self, "planner", name, "a name", lambda text: bool(text.strip()))
+        _require(self, "planner", "stages", expected, _are_stages)
+        _require_names(self, "planner", "model", "cache_dir")
         self._check_address()
-        at_least_zero = "a whole number of at least 0"
         for name in ("repair_rounds", "retries"):
-            _require(self, "planner", name, at_least_zero, lambda n: n >= 0)
+            _require(self, "planner", name, "a whole number of at least 0", lambda n: is_whole(n, 0))
         _require_counts(self, "planner", "concurrency")
         for name in ("timeout", "max_speed"):
             _require(self, "planner", name, "a finite number above 0", _is_positive)
@@ -321,13 +350,14 @@ class PlannerConfig:
 
     def _check_address(self) -> None:
         """Where a secret might stand, the message does not repeat the value, for settings go into reports."""
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_variable):
+        name, url = self.key_variable, self.base_url
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise UserError(
                 "`planner.key_variable` is not the name of an environment variable",
                 expected="a name of letters, digits and _; never the key itself",
                 remedy="export OPENAI_API_KEY=..., and leave `planner.key_variable` out",
             )
-        if self.base_url is not None and not is_plain_address(self.base_url):
+        if url is not None and not (isinstance(url, str) and is_plain_address(url)):
             raise UserError(
                 "`planner.base_url` is not a plain http address",
                 expected="http://HOST:PORT/v1 or https://..., without user name, password or query",
@@ -375,10 +405,17 @@ class MemoryConfig:
         in_range = "a similarity from -1 to 1"
         _require(self, "memory", "threshold", in_range, lambda t: math.isfinite(t) and -1 <= t <= 1)
         _require_counts(self, "memory", "top_k")
-        for name in ("max_items", "max_bytes"):
-            _require(self, "memory", name, "a whole number of at least 1, or None", lambda n: n is None or n >= 1)
-        _require(self, "memory", "namespace", "a name", lambda name: bool(name.strip()))
-        _require(self, "memory", "shared_namespace", "another name", lambda name: name != self.namespace)
+        _require_counts(self, "memory", "max_items", "max_bytes", or_none=True)
+        _require_switches(self, "memory", "index_gpu")
+        _require_names(self, "memory", "namespace", "embedder", "index")
+        other = "another name, or None"
+        _require(
+            self,
+            "memory",
+            "shared_namespace",
+            other,
+            lambda name: name is None or (_is_name(name) and name != self.namespace),
+        )
 
     @property
     def active(self) -> bool:
@@ -408,8 +445,8 @@ class RuntimeConfig:
     pixels."""
 
     def __post_init__(self) -> None:
-        expected = "a whole number of at least 1, or None"
-        _require(self, "runtime", "resident_blocks", expected, lambda n: n is None or n >= 1)
+        _require_counts(self, "runtime", "resident_blocks", or_none=True)
+        _require_switches(self, "runtime", "checkpointing", "offload", "vae_tiling", "compile", "fp8")
         trains = "a back end with a backward"
         _require(self, "runtime", "attention", trains, lambda a: a is None or not a.startswith("sage"))
         if self.compile and self.resident_blocks is not None:

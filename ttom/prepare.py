@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttom.backbones.vocabulary import Vocabulary, load_vocabulary
 from ttom.checkpoints.card import read_card
-from ttom.config import PlannerConfig, Settings
+from ttom.config import PlannerConfig, Settings, is_whole
 from ttom.errors import SetupError, UserError
 from ttom.layout import limits
 from ttom.layout.english import find_phrase
@@ -61,7 +61,7 @@ class Request:
     def check(self) -> None:
         """Raise UserError for a prompt, a seed or a number of tries that cannot work with any model."""
         check_prompt(self.prompt)
-        if not 1 <= self.tries <= MAX_TRIES:
+        if not is_whole(self.tries, 1) or self.tries > MAX_TRIES:
             raise UserError(f"`tries` is {self.tries}", expected=f"a whole number from 1 to {MAX_TRIES}")
         check_seed(self.seed)
         check_seed(self.seed + self.tries - 1)
@@ -257,7 +257,7 @@ def check_prompt(prompt: str) -> None:
 
 def check_seed(seed: int) -> None:
     """Raise UserError for a seed that torch's generators do not take."""
-    if not 0 <= seed < 2**63:
+    if not is_whole(seed, 0) or seed >= 2**63:
         raise UserError(f"`seed` is {seed}", expected="a whole number from 0 to 2^63 - 1", remedy="`seed=0`")
 
 
