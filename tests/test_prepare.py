@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from ttom import TTOM, UserError
-from ttom.layout.limits import MAX_PROMPT
 from ttom.layout.model import Layout
 from ttom.layout.rules import planner as rules
-from ttom.prepare import check_prompt
 from ttom.presets import emojiworld
 
 PROMPT = "A dog moves up above a bus"
@@ -67,10 +65,3 @@ def test_a_planner_of_ones_own(tiny_folder: Path) -> None:
     assert asked == [(PROMPT, 2.0)] * 2
     assert result.report.planner is not None and result.report.planner.planner == "mine"
     assert [group.phrase for group in result.layout.groups()] == ["dog"]
-
-
-def test_prompts_that_are_no_sentence() -> None:
-    check_prompt("猫")
-    for prompt in ("", " \n", "...", "A" * (MAX_PROMPT + 1)):
-        with pytest.raises(UserError):
-            check_prompt(prompt)

@@ -17,7 +17,6 @@ from ttom.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-LossName = Literal["jsd", "bce", "center_of_mass", "center_of_mass_motion"]
 Average = Literal["frames", "objects"]
 Mask = Literal["gaussian", "smoothed-box"]
 MemoryMode = Literal["off", "read", "readwrite"]
@@ -187,8 +186,9 @@ class TTOConfig:
     """Denoising steps, from the first, before which the LoRA is optimized (table 7)."""
     iterations: int = 8
     """Optimizer iterations before each guided step (table 8)."""
-    loss: LossName | str = "jsd"
-    """Attention-to-layout loss (table 5), or one of ttom.losses.register_loss."""
+    loss: str = "jsd"
+    """Attention-to-layout loss (table 5): "jsd", "bce", "center_of_mass", "center_of_mass_motion", or one of
+    ttom.losses.register_loss."""
     average: Average = "frames"
     """How the loss is averaged: over all latent frames of all objects in which they are seen, or first over those of an
     object and then over "objects", as in equation 2."""

@@ -16,8 +16,8 @@ from ttom.backbones.vocabulary import Vocabulary, load_vocabulary
 from ttom.checkpoints.card import read_card
 from ttom.config import PlannerConfig, Settings, is_whole
 from ttom.errors import SetupError, UserError
-from ttom.layout import limits
 from ttom.layout.english import find_phrase
+from ttom.layout.limits import check_prompt
 from ttom.layout.model import Layout, ObjectGroup, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
 from ttom.layout.rules.words import KNOWN_NOUNS
@@ -244,15 +244,6 @@ def _tokens_and_masks(
     compression = backbone.temporal_compression
     shape: dict[str, Any] = {"sigma": settings.tto.sigma, "mask": settings.tto.mask}
     return tokens, rasterize(plan.layout, grid, frames=size.frames, temporal_compression=compression, **shape)
-
-
-def check_prompt(prompt: str) -> None:
-    """Raise UserError for a prompt without a word, one of great length, or what is no text."""
-    limits.check_prompt(prompt)
-    if not any(character.isalnum() for character in prompt):
-        raise UserError(
-            "the prompt is empty", expected="a sentence", remedy='"A balloon moves from left to right above a house"'
-        )
 
 
 def check_seed(seed: int) -> None:

@@ -21,7 +21,10 @@ from ttom.layout.rules import planner as rules
     [
         ("", "is empty"),
         (" \n\t", "is empty"),
+        ("...", "is empty"),
+        ("?!", "is empty"),
         ("a cat " * 200_000, "has 1200000 characters"),
+        ("A" * (limits.MAX_PROMPT + 1), f"has {limits.MAX_PROMPT + 1} characters"),
         ("a cat \ud800", "is not valid Unicode"),
         ("a cat\x00", r"U\+0000"),
         ("a cat \x1b]0;title\x07", r"U\+001B"),
@@ -36,7 +39,7 @@ def test_prompts_that_are_refused(prompt: str, problem: str, monkeypatch: pytest
         plan_prompt(prompt, 1.5, PlannerConfig())
 
 
-@pytest.mark.parametrize("text", ["a cat", "zwei Kätzchen\r\n\tund", "一只猫 🐈‍⬛", "a\u2028b", "\ufeffcat"])
+@pytest.mark.parametrize("text", ["a cat", "猫", "zwei Kätzchen\r\n\tund", "一只猫 🐈‍⬛", "a\u2028b", "\ufeffcat"])
 def test_plain_text(text: str) -> None:
     assert text_problem(text) is None
     check_prompt(text)

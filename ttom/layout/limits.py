@@ -31,9 +31,9 @@ MAX_DEPTH = 32
 
 
 def check_prompt(prompt: str) -> None:
-    """Raise UserError for a prompt that is empty, too long, or contains control characters or invalid Unicode."""
-    if not prompt.strip():
-        raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='try "a cat"')
+    """Raise UserError for a prompt without a word, one that is too long, or control characters or invalid Unicode."""
+    if not any(character.isalnum() for character in prompt):
+        raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='"a cat"')
     if len(prompt) > MAX_PROMPT:
         raise UserError(
             f"the prompt has {len(prompt)} characters", expected=f"at most {MAX_PROMPT}", remedy="shorten it"

@@ -277,5 +277,5 @@ def save_layout(layout: Layout, path: str | Path) -> None:
         raise UserError(
             f"layout file {path} cannot be written: {error.strerror}",
             expected="an existing folder that you may write to",
-            remedy="pass another path",
+            remedy="another path",
         ) from error

@@ -37,7 +37,7 @@ def register_loss(name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
 def find_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of a name. Raises UserError if there is none."""
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="pass `tto.loss=jsd`")
+        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="`tto.loss=jsd`")
     return LOSSES[name]
 
 

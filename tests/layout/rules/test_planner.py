@@ -236,7 +236,7 @@ def test_ids_phrases_and_source() -> None:
         ("  \n", "the prompt is empty"),
         ("running quickly", "names no object"),
         ("in a forest", "names no object"),
-        ("!!!", "names no object"),
+        ("!!!", "the prompt is empty"),
         ("moves left", "names no object"),
         ("no cats", "names no object"),
         ("zero cats", "names no object"),
