@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from ttom import TTOM, UserError
+from ttom.errors import SetupError
+from ttom.guidance import find_method
 from ttom.layout.model import Layout
 from ttom.layout.rules import planner as rules
 from ttom.presets import emojiworld
@@ -42,6 +44,36 @@ def test_what_cannot_work_is_refused_before_the_weights_are_read(
     settings = replace(settings, sampler=replace(settings.sampler, **changes))
     with pytest.raises(UserError, match=problem):
         TTOM("emojiworld-wan").generate(prompt, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "tto", "problem"),
+    [
+        ("ttom", {"loss": "kl"}, "(?s)unknown loss 'kl'.*one of jsd.*try: `tto.loss=jsd`"),
+        ("ttom+lvd", {"loss": "kl"}, "unknown loss 'kl'"),
+        ("bias", {"downsample": 2}, "(?s)`tto.downsample` is 2.*whole latents"),
+        ("ttom", {"downsample": 2}, "`tto.downsample` is 2"),
+        ("lvd+bias", {"downsample": 2}, "`tto.downsample` is 2"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_the_weights_are_read(
+    no_weights: None, tiny_folder: Path, method: str, tto: dict[str, Any], problem: str
+) -> None:
+    settings = emojiworld()
+    settings = replace(
+        settings,
+        tto=replace(settings.tto, **tto),
+        bias=replace(settings.bias, strength=5.0 if method == "ttom" else None),
+    )
+    with pytest.raises(SetupError, match=problem):
+        TTOM(str(tiny_folder), preset="emojiworld").generate(PROMPT, method=method, settings=settings)
+
+
+def test_settings_of_another_method_do_not_matter() -> None:
+    settings = emojiworld()
+    find_method("base").check(replace(settings, tto=replace(settings.tto, loss="kl", downsample=2)))
+    find_method("ttom").check(replace(settings, tto=replace(settings.tto, downsample=2)))
+    find_method("bias").check(replace(settings, tto=replace(settings.tto, loss="kl")))
 
 
 def test_a_planner_of_ones_own(tiny_folder: Path) -> None:

@@ -286,6 +286,7 @@ class TTOM:
             planned = plan(request, self._plans, needs_layout=method.needs_layout)
             if self._backbone is None and self._pipe is None:
                 check_model(self.model, request, planned.layout)
+            method.check(request.settings)  # last, for it imports torch
             tell("plan", 1, 1, None)
         with watch("load"):
             tell("load", 0, 1, None)

@@ -259,6 +259,17 @@ def test_all_refused_is_an_error(fails: Callable[..., str], options: list[str], 
     assert record(tmp_path / "run")[0]["status"] == "refused"
 
 
+def test_settings_that_cannot_work_stop_the_stream_before_the_model_is_loaded(
+    fails: Callable[..., str], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ttom.backbones.load_backbone", _not_again)
+    prompts = written(tmp_path, f"{PROMPT}\n{OTHER}\n")
+    assert "unknown loss 'kl'" in fails("stream", prompts, *options, "--tto.loss", "kl")
+    biased = ["--bias.strength", "5", "--tto.downsample", "2"]
+    assert "--tto.downsample is 2" in fails("stream", prompts, *options, *biased)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_layout_lies_beside_the_prompts_file(options: list[str], tmp_path: Path) -> None:
     assert main(["plan", PROMPT, "--out", str(tmp_path / "plan.json")]) == 0
     row = json.dumps({"prompt": PROMPT, "layout": "plan.json", "seed": 3})

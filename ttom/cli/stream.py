@@ -108,10 +108,11 @@ def stream(command: Stream) -> None:
             folder, or every prompt was refused.
     """
     prompts = read_prompts(command.prompts)
-    find_method(command.method)
+    method = find_method(command.method)
     check_out(command.out)
     warn_of_settings(command.settings)
     hush_libraries()
+    method.check(command.settings)
     with open_model(command) as runner:
         jobs = list(_jobs(prompts, runner, command))
         with only_writer(command.out), ProgressDisplay(prompts=len(jobs), quiet=command.quiet) as display:

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from ttom.attention.bias import TokenBias
 from ttom.backbones.protocol import Biasable
-from ttom.errors import UserError
+from ttom.errors import SetupError, UserError
 from ttom.guidance.protocol import Outcome, Part, Step
 from ttom.layout.raster import regions
 from ttom.types import VideoSize
 
 if TYPE_CHECKING:
-    from ttom.config import BiasConfig
+    from ttom.config import BiasConfig, Settings
     from ttom.prepare import Prepared
 
 STRENGTH = 8.0
@@ -112,6 +112,15 @@ def token_bias(prepared: Prepared) -> TokenBias:
     return TokenBias(strength.to(backbone.device), words.to(backbone.device), config.in_maps)
 
 
+def check_settings(settings: Settings) -> None:
+    """Raise SetupError for settings with which no model has a bias."""
+    if settings.tto.downsample > 1:
+        raise SetupError(
+            f"`tto.downsample` is {settings.tto.downsample}, but a bias is made for the whole latents",
+            remedy="`tto.downsample=1`",
+        )
+
+
 def _biasable(prepared: Prepared) -> Biasable:
     """The backbone. Raises UserError where the bias cannot work."""
     backbone, settings = prepared.backbone, prepared.settings
@@ -130,9 +139,5 @@ def _biasable(prepared: Prepared) -> Biasable:
             expected=f"all, or indices from 0 to {last}",
             remedy="leave `bias.blocks` out",
         )
-    if settings.tto.downsample > 1:
-        raise UserError(
-            f"`tto.downsample` is {settings.tto.downsample}, but a bias is made for the whole latents",
-            remedy="`tto.downsample=1`",
-        )
+    check_settings(settings)
     return backbone

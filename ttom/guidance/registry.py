@@ -54,6 +54,7 @@ class Method:
         needs_layout: A prompt without a layout is refused; otherwise it runs without tokens and masks.
         learns: Its parts start from an adapter and leave one, which a memory may keep and others may export.
         loads: Its parts use an adapter that a memory holds, as it is.
+        check: Raises UserError for settings that its parts cannot work with, whatever the model.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Method:
     needs_layout: bool = True
     learns: bool = False
     loads: bool = False
+    check: Callable[[Settings], None] = lambda settings: None
 
     @property
     def uses_memory(self) -> bool:
@@ -115,6 +117,24 @@ def _bias(inputs: Inputs) -> Sequence[Part]:
     return [Bias(inputs.prepared), *loaded]
 
 
+def _check_ttom(settings: Settings) -> None:
+    from ttom.guidance.bias import check_settings
+    from ttom.losses import find_loss
+
+    find_loss(settings.tto.loss)
+    if settings.bias.strength:
+        check_settings(settings)
+
+
+def _check_bias(settings: Settings) -> None:
+    from ttom.guidance.bias import check_settings
+    from ttom.losses import find_loss
+
+    check_settings(settings)
+    if settings.memory.active:  # its adapter is measured by the loss
+        find_loss(settings.tto.loss)
+
+
 def _lvd(inputs: Inputs) -> Sequence[Part]:
     from ttom.guidance.lvd import LatentOptimization
 
@@ -127,9 +147,9 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("base", _base, needs_layout=False),
-        Method("bias", _bias, loads=True),
+        Method("bias", _bias, loads=True, check=_check_bias),
         Method("lvd", _lvd),
-        Method("ttom", _ttom, learns=True),
+        Method("ttom", _ttom, learns=True, check=_check_ttom),
     )
 }
 """All methods by name; use `register_method` to add one."""
@@ -179,10 +199,15 @@ def find_method(method: str | Method) -> Method:
             made += each.parts(inputs if each.learns or not learns else replace(inputs, adapter=None))
         return made
 
+    def check(settings: Settings) -> None:
+        for each in found:
+            each.check(settings)
+
     return Method(
         "+".join(together),
         parts,
         needs_layout=any(each.needs_layout for each in found),
         learns=learns,
         loads=any(each.loads for each in found),
+        check=check,
     )

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ttom.config import Average
-from ttom.errors import UserError
+from ttom.errors import SetupError
 from ttom.losses.bce import bce
 from ttom.losses.center_of_mass import center_of_mass, center_of_mass_motion
 from ttom.losses.jsd import jsd
@@ -35,9 +35,9 @@ def register_loss(name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
 
 
 def find_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of a name. Raises UserError if there is none."""
+    """The loss of a name. Raises SetupError if there is none."""
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="`tto.loss=jsd`")
+        raise SetupError(f"unknown loss {name!r}", expected=f"one of {', '.join(LOSSES)}", remedy="`tto.loss=jsd`")
     return LOSSES[name]
 
 
@@ -59,7 +59,7 @@ def alignment_loss(
         Scalar, differentiable with respect to maps; gradients are finite even where maps are 0.
 
     Raises:
-        UserError: There is no such loss.
+        SetupError: There is no such loss.
         ValueError: Maps and masks have different shapes, or no object is ever visible.
     """
     loss = find_loss(name)
