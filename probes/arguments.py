@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from ttom.cli.arguments import Device, Dtype, PresetName
+from ttom.cli.arguments import Device, Dtype, Preset
 from ttom.config import SamplerConfig
 from ttom.errors import SetupError
 from ttom.presets import DEFAULT_MODEL
@@ -61,7 +61,7 @@ class Probe:
     """Workers that share a device."""
     dtype: Dtype = "auto"
     """Data type of the transformer; "auto" is bfloat16 for large models on a GPU, else float32."""
-    preset: PresetName | None = None
+    preset: Preset = None
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""

@@ -23,7 +23,7 @@ from ttom.guidance.registry import DEFAULT_METHOD, Inputs, Method, find_method, 
 from ttom.identity import identity
 from ttom.layout.model import Layout
 from ttom.prepare import LayoutPlanner, Plans, Request, check_model, plan, prepare
-from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
+from ttom.presets import DEFAULT_MODEL, find_preset, preset_for
 from ttom.result import Report, Result, Stopwatch, save_latents
 from ttom.run import Model, Run
 from ttom.types import Progress, Recollection, no_progress
@@ -82,12 +82,12 @@ class TTOM:
         runtime: RuntimeConfig | None = None,
         planner: LayoutPlanner | None = None,
     ) -> None:
-        if preset is not None and preset not in PRESETS:
-            raise UserError(f"there is no preset {preset!r}", expected=f"one of {', '.join(PRESETS)}")
         self._pipe = None if isinstance(model, str) else model
         self.model: str = model if isinstance(model, str) else pipeline_name(model)
         self.device, self.dtype = device, dtype
-        self.preset, self.runtime = preset or preset_for(self.model), runtime or RuntimeConfig()
+        self.preset = preset_for(self.model) if preset is None else preset
+        find_preset(self.preset)  # raises where there is none
+        self.runtime = runtime or RuntimeConfig()
         self._backbone: Backbone | None = None
         self._digest: str | None = None
         self._memories: dict[tuple[MemoryConfig, Signature], Memory] = {}
@@ -119,7 +119,7 @@ class TTOM:
     @property
     def settings(self) -> Settings:
         """The preset's settings; change a copy with dataclasses.replace and hand it to `generate`."""
-        return PRESETS[self.preset]()
+        return find_preset(self.preset)()
 
     def load(self) -> Backbone:
         """The backbone, loaded on the first call."""

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ttom import checkpoints
 from ttom.checkpoints.card import NAME, read_card
 from ttom.config import AdapterConfig, BiasConfig, MemoryConfig, SamplerConfig, Settings, TTOConfig
-from ttom.errors import SetupError
-
-PresetName = Literal[
-    "paper", "released", "cogvideox", "cogvideox15", "emojiworld", "emojiworld-cogvideox", "emojiworld-bias"
-]
+from ttom.errors import SetupError, UserError
 
 
 def paper() -> Settings:
@@ -108,7 +104,7 @@ def cogvideox15() -> Settings:
     return replace(settings, sampler=replace(settings.sampler, frames=81, height=768, width=1360, fps=16))
 
 
-PRESETS: dict[PresetName | str, Callable[[], Settings]] = {
+PRESETS: dict[str, Callable[[], Settings]] = {
     "paper": paper,
     "released": released,
     "cogvideox": cogvideox,
@@ -119,6 +115,13 @@ PRESETS: dict[PresetName | str, Callable[[], Settings]] = {
 }
 
 DEFAULT_MODEL = "emojiworld-wan"
+
+
+def find_preset(name: str) -> Callable[[], Settings]:
+    """What makes the settings of a preset. Raises UserError if there is none of this name."""
+    if name not in PRESETS:
+        raise UserError(f"there is no preset {name!r}", expected=f"one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 def preset_for(model: str) -> str:

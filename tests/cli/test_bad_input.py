@@ -142,7 +142,7 @@ def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
         ("--tto.guided-steps 4", "at most --sampler.steps (3)"),
         ("--method magic", "no method 'magic'"),
         ("--method ttom+magic", "no method 'magic'"),
-        ("--preset none", "--preset"),
+        ("--preset none", "there is no preset 'none'"),
         ("--no-such-option", "--no-such-option"),
         ("--model", "--model"),
     ],

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 import ttom
 from ttom.cli import main
 from ttom.cli.app import default_settings, parse
-from ttom.cli.arguments import Generate, PresetName
+from ttom.cli.arguments import Generate
 from ttom.config import Settings
 from ttom.presets import PRESETS, emojiworld, paper, released
 
@@ -88,8 +89,15 @@ def test_nested_settings_reach_the_command() -> None:
     assert command.settings.tto.keep_after
 
 
-def test_the_presets_that_the_command_line_offers_are_all_presets() -> None:
-    assert set(get_args(PresetName)) == set(PRESETS)
+@pytest.mark.parametrize("command", ["generate", "stream", "plan"])
+def test_presets_are_listed_and_others_refused(
+    command: str, capsys: pytest.CaptureFixture[str], fails: Callable[..., str]
+) -> None:
+    assert ",".join(PRESETS) in "".join(help_text(capsys, command).split())
+    for given in (["--preset", "none"], ["--preset=none"], ["--preset", ""]):
+        name = "" if given[-1] == "" else "none"
+        message = fails(command, "x", *given)
+        assert message == f"ttom: there is no preset {name!r}\nexpected: one of {', '.join(PRESETS)}\n"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from ttom.cli.models import Models
 from ttom.cli.signals import stop_signals
 from ttom.config import PlannerConfig, Settings
 from ttom.errors import UserError
-from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
+from ttom.presets import DEFAULT_MODEL, find_preset, preset_for
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,16 @@ def _plain(planner: PlannerConfig) -> PlannerConfig:
 
 
 def default_settings(arguments: list[str]) -> Settings:
-    """Settings of the preset that --preset or --model choose: the defaults of all other options, also in --help."""
+    """Settings of the preset that --preset or --model choose: the defaults of all other options, also in --help.
+
+    Raises:
+        UserError: There is no such preset.
+    """
     scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     scout.add_argument("--preset", default=None)
     scout.add_argument("--model", default=DEFAULT_MODEL)
     try:
         found, _ = scout.parse_known_args(arguments)
     except (argparse.ArgumentError, SystemExit):  # an option without its value: tyro says so
-        return PRESETS[preset_for(DEFAULT_MODEL)]()
-    return PRESETS[found.preset if found.preset in PRESETS else preset_for(found.model)]()
+        return find_preset(preset_for(DEFAULT_MODEL))()
+    return find_preset(preset_for(found.model) if found.preset is None else found.preset)()

@@ -10,7 +10,10 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from ttom.config import Device, Dtype, PlannerConfig, PlannerKind, RuntimeConfig, Settings
 from ttom.guidance.registry import DEFAULT_METHOD
-from ttom.presets import DEFAULT_MODEL, PresetName
+from ttom.presets import DEFAULT_MODEL, PRESETS
+
+Preset = Annotated[str | None, arg(metavar="{" + ",".join(PRESETS) + "}")]
+"""The name of a preset; `find_preset` refuses others."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Run:
     dtype: Dtype = "auto"
     """Number format of transformer, text encoder and CogVideoX's VAE (Wan's is always float32); "auto" is bfloat16 for
     large models on a GPU, else float32."""
-    preset: PresetName | None = None
+    preset: Preset = None
     """Named settings; by default the embedded checkpoint's own, else cogvideox or paper by the model's family."""
     check: str = "auto"
     """Who compares the video with the plan: "auto" is EmojiWorld's detector with the embedded models and nobody with
@@ -117,7 +120,7 @@ class Plan:
     """Layout file to write (JSON; printed if not set), or the folder for several layouts."""
     draw: Annotated[Path | None, arg(metavar="FILE.png")] = None
     """Contact sheet to draw, and FILE.gif with the moving boxes; for several layouts, the GIFs lie beside them."""
-    preset: PresetName | None = None
+    preset: Preset = None
     """Whose video size to plan for; by default that of emojiworld."""
     width: int | None = None
     """Picture width in pixels, by default the preset's; with the height it decides which boxes are square."""

@@ -12,7 +12,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from ttom import checkpoints
 from ttom.checkpoints.card import read_card
 from ttom.errors import UserError, cut_short
-from ttom.presets import PRESETS, preset_for
+from ttom.presets import find_preset, preset_for
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,7 +128,7 @@ def describe(name: str) -> ModelInfo:
             remedy="ttom models",
         )
     card, preset = read_card(name), preset_for(name)
-    sampler = PRESETS[preset]().sampler
+    sampler = find_preset(preset)().sampler
     return ModelInfo(
         name=name,
         family=FAMILIES[pipeline],

@@ -19,7 +19,7 @@ from ttom.layout.drafts import Limits
 from ttom.layout.importers import import_file
 from ttom.layout.model import load_layout, save_layout
 from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompt, plan_prompts
-from ttom.presets import DEFAULT_MODEL, PRESETS, preset_for
+from ttom.presets import DEFAULT_MODEL, find_preset, preset_for
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
 
@@ -54,7 +54,7 @@ def plan(command: Plan) -> None:
 
 
 def _size(command: Plan) -> VideoSize:
-    sampler = PRESETS[command.preset or preset_for(DEFAULT_MODEL)]().sampler
+    sampler = find_preset(preset_for(DEFAULT_MODEL) if command.preset is None else command.preset)().sampler
     width = sampler.width if command.width is None else command.width
     height = sampler.height if command.height is None else command.height
     if width < 1 or height < 1:
