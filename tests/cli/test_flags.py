@@ -23,11 +23,22 @@ ROOT = Path(ttom.__file__).parent
         ("`dtype=float32` or `layout`", "--dtype float32 or --layout"),
         ("`max_items` is 0", "--max-items is 0"),
         ("the `adapter` settings", "the --adapter settings"),
+        ("`save_lora` or `prompts=FILE` or `import`", "--save-lora or --prompts FILE or --import"),
+        ("`namespace`, `yes`, `into` and `limit=5`", "--namespace, --yes, --into and --limit 5"),
         ("write one with `python -m probes.run` or `nothing.known`",) * 2,
     ],
 )
 def test_settings_become_options(message: str, shown: str) -> None:
     assert with_flags(message) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    "timeout concurrency cache_dir kind settings path prompt id ids sources repo command steps PATH".split(),
+)
+def test_names_that_are_no_option_stay(name: str) -> None:
+    """Fields inside a group, arguments without an option's name, and the fields that hold the groups."""
+    assert with_flags(f"`{name}` or `{name}=5`") == f"`{name}` or `{name}=5`"
 
 
 def test_errors_of_settings_show_options(fails: Callable[..., str]) -> None:

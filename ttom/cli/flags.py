@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
-from ttom.config import RuntimeConfig, Settings
+from tyro.conf import Positional
+
+from ttom.config import PlannerConfig, RuntimeConfig, Settings
 
 SHORT = {"planner.kind": "--planner", "planner.strict": "--strict", "planner.offline": "--offline"}
 """Options with a shorter name than their field's place in the settings."""
@@ -30,18 +33,28 @@ def with_flags(message: str) -> str:
 
 @cache
 def _settings() -> frozenset[str]:
-    """Every name that may be an option of some command."""
+    """Every name that is an option, or a group of options, of some command."""
     from ttom.cli import arguments, memory
 
-    names = {"planner", "memory", "tto", "adapter", "sampler", "runtime"}
-    for owner in (*_dataclasses(arguments), *_dataclasses(memory)):
-        names |= {field.name.rstrip("_") for field in fields(owner)}
     groups: dict[str, Any] = {field.name: field.default_factory for field in fields(Settings)}
     groups["runtime"] = RuntimeConfig
+    names = set(groups)
     for group, owner in groups.items():
         names |= {f"{group}.{field.name}" for field in fields(owner)}
+    for command in (*_commands(arguments), *_commands(memory)):
+        names |= set(_options(command))
     return frozenset(names)
 
 
-def _dataclasses(module: ModuleType) -> list[Any]:
-    return [value for value in vars(module).values() if isinstance(value, type) and is_dataclass(value)]
+def _commands(module: ModuleType) -> list[Any]:
+    """The module's own dataclasses, without options of a group, which have its name before theirs."""
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    return [value for value in own if is_dataclass(value) and not issubclass(value, PlannerConfig)]
+
+
+def _options(command: Any) -> Iterator[str]:
+    """Names of a command's options; not of what stands on its own, nor of a field that only holds groups."""
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        marks = getattr(hint, "__metadata__", ())
+        if Positional not in marks and not any(getattr(mark, "name", None) == "" for mark in marks):
+            yield name.rstrip("_")
