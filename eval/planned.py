@@ -46,7 +46,7 @@ def plan_cases(cases: Sequence[Case], settings: Settings, done: Callable[[], Non
         SetupError: The planner's settings cannot work for any prompt.
     """
     open_cases = [case for case in cases if case.layout is None]
-    aspect = settings.sampler.width / settings.sampler.height
+    aspect = settings.sampler.aspect
     outcomes = iter(plan_prompts([case.prompt for case in open_cases], aspect, settings.planner, done))
     return [_planned(case, None if case.layout is not None else next(outcomes)) for case in cases]
 

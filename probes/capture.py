@@ -20,7 +20,7 @@ from ttom.config import SamplerConfig
 from ttom.errors import SetupError
 from ttom.layout.model import ObjectGroup
 from ttom.sampler import Sampler
-from ttom.types import TokenGrid, VideoSize
+from ttom.types import TokenGrid
 
 
 class MapSpool:
@@ -102,7 +102,7 @@ def generate(
     Raises:
         UserError: A phrase is not in the prompt, or lies past the text length.
     """
-    size = VideoSize(config.frames, config.height, config.width)
+    size = config.size
     length = config.max_sequence_length
     text = backbone.encode_prompt(
         prompt, config.negative_prompt, guidance=config.guidance_scale > 1, max_sequence_length=length

@@ -28,7 +28,6 @@ from ttom.parallel import TRIES, Devices, Lost, open_workers
 from ttom.pipeline import TTOM
 from ttom.prepare import check_seed, check_words
 from ttom.prompts import StreamPrompt, read_prompts
-from ttom.types import VideoSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,8 +124,7 @@ class Probing:
         self.command, self.runner, self.steps = command, runner, steps
         self.backbone = runner.load()
         self.blocks = command.chosen_blocks(self.backbone.num_blocks)
-        sampler = command.sampler
-        self.size = VideoSize(sampler.frames, sampler.height, sampler.width)
+        self.size = command.sampler.size
         self.backbone.check_size(self.size)
         self._segmenter: Segmenter | None = None
         # Large models are known by their name; hashing them would take minutes.

@@ -14,7 +14,8 @@ FILES = sorted((ROOT / "ttom").rglob("*.py"))
 ROOMS = (
     # The house from the ground up. A room imports from the floors below it, and from nobody on its own floor.
     {"errors"},
-    {"types", "files", "config", "statistics"},
+    {"types", "files", "statistics"},
+    {"config"},
     {"checkpoints", "layout", "losses", "attention", "video", "parallel"},
     {"presets", "prompts", "provenance", "integrations", "backbones"},
     {"memory", "vision"},

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from ttom.errors import UserError
+from ttom.types import VideoSize
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -143,6 +144,16 @@ class SamplerConfig:
         above = "a finite number above 0, or None"
         for name in ("cache_threshold", "flow_shift"):
             _require(self, "sampler", name, above, lambda t: t is None or _is_positive(t))
+
+    @property
+    def size(self) -> VideoSize:
+        """Frames, height and width."""
+        return VideoSize(self.frames, self.height, self.width)
+
+    @property
+    def aspect(self) -> float:
+        """Picture width / height."""
+        return self.width / self.height
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class TTOM:
             SetupError: The planner's settings cannot work for any prompt.
         """
         settings = settings or self.settings
-        self._plans.ahead(prompts, settings.sampler.width / settings.sampler.height, settings.planner, done)
+        self._plans.ahead(prompts, settings.sampler.aspect, settings.planner, done)
 
     def generate(  # noqa: PLR0913  # keyword arguments of the public interface
         self,

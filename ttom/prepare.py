@@ -69,12 +69,11 @@ class Request:
     @property
     def aspect(self) -> float:
         """Picture width / height."""
-        return self.settings.sampler.width / self.settings.sampler.height
+        return self.settings.sampler.aspect
 
     @property
     def size(self) -> VideoSize:
-        sampler = self.settings.sampler
-        return VideoSize(sampler.frames, sampler.height, sampler.width)
+        return self.settings.sampler.size
 
 
 @dataclass(frozen=True)
@@ -196,9 +195,7 @@ class Prepared:
 
     def with_seed(self, seed: int) -> Prepared:
         """The same with other noise, and another start of an adapter."""
-        sampler = self.settings.sampler
-        size = VideoSize(sampler.frames, sampler.height, sampler.width)
-        return replace(self, seed=seed, latents=self.backbone.initial_latents(size, seed))
+        return replace(self, seed=seed, latents=self.backbone.initial_latents(self.settings.sampler.size, seed))
 
     def object_maps(
         self, latents: Float[Tensor, "1 _ _ H W"], timestep: Tensor, prefix: Prefix | None = None

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ttom import files
 from ttom.check.report import CheckReport
-from ttom.config import MemoryMode, MemoryUse, RuntimeConfig, SamplerConfig, Settings
+from ttom.config import MemoryMode, MemoryUse, RuntimeConfig, SamplerConfig, Settings, VideoText
 from ttom.errors import UserError
 from ttom.layout.model import Layout, save_layout
 from ttom.types import ObjectMasks
@@ -48,7 +48,7 @@ class PlannerReport(_Part):
     stages: tuple[str, ...] = ()
     stage_texts: str | None = None
     enriched_prompt: str | None = None
-    video_text: Literal["original", "enriched"] = "original"
+    video_text: VideoText = "original"
     answer_form: str | None = None
     requests: int = 0
     repairs: int = 0

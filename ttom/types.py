@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the command line's --help reads these types without paying 
     from torch import Tensor
 
 
+Direction = Literal["left", "right", "up", "down"]
 Stage = Literal["plan", "load", "optimize", "sample", "decode"]
 Progress = Callable[[Stage, int, int, float | None], None]
 """Called with the stage, how many of its units are done, how many there are, and the loss where there is one."""

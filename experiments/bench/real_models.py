@@ -60,8 +60,7 @@ class Model:
 
     @property
     def size(self) -> VideoSize:
-        sampler = self.settings.sampler
-        return VideoSize(sampler.frames, sampler.height, sampler.width)
+        return self.settings.sampler.size
 
     def config(self, part: str) -> dict[str, Any]:
         """The configuration of a part ("transformer", "vae", ...)."""

@@ -127,7 +127,7 @@ def _in_its_words(chosen: list[TrainingPrompt], options: argparse.Namespace) -> 
         sampler, backbone = emojiworld().sampler, TTOM.from_pretrained(options.model, device=options.device).load()
         config = PlannerConfig(kind="llm", model=options.llm, base_url=options.base_url)
         used = {key for _, key in found.values()} | {prompt.key for prompt in missing}
-        made, taken = reworded(missing, config, sampler.width / sampler.height, used, backbone.vocabulary.unknown_words)
+        made, taken = reworded(missing, config, sampler.aspect, used, backbone.vocabulary.unknown_words)
         found |= {old.text: (new.text, new.key) for old, new in zip(missing, made, strict=True)}
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(kept, json.dumps(found, indent=1).encode())

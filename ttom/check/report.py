@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ttom.layout.english import is_plural
+from ttom.types import Direction
 
-Direction = Literal["left", "right", "up", "down"]
 Problem = Literal["missing", "still", "direction", "moves", "elsewhere"]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ttom.emojiworld.nouns import NOUNS
+from ttom.types import Direction
 
-Direction = Literal["left", "right", "up", "down"]
 Side = Literal["left", "right", "above", "below", "between"]
 Size = Literal["big", "small"]
 Passage = Literal["enters", "leaves"]

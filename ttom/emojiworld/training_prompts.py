@@ -94,7 +94,7 @@ def training_prompts(count: int, seed: int = 0) -> list[TrainingPrompt]:
 
 def _drawn(rng: random.Random, composition: tuple) -> Iterator[tuple[Scene, str, Layout]]:
     """Training scenes of a composition without end, with captions that read well and can be planned."""
-    aspect = emojiworld().sampler.width / emojiworld().sampler.height
+    aspect = emojiworld().sampler.aspect
     for _ in numbers():
         scene = sample_scene(rng, "train", composition[0], FIRST)
         if composition_of(scene) != composition:

@@ -28,7 +28,6 @@ from ttom.backbones.protocol import Biasable
 from ttom.errors import SetupError, UserError
 from ttom.guidance.protocol import Outcome, Part, Step
 from ttom.layout.raster import regions
-from ttom.types import VideoSize
 
 if TYPE_CHECKING:
     from ttom.config import BiasConfig, Settings
@@ -91,8 +90,7 @@ def token_bias(prepared: Prepared) -> TokenBias:
     """
     layout, backbone, config = prepared.layout, prepared.backbone, prepared.settings.bias
     assert layout is not None and prepared.tokens, "a bias needs a layout"
-    sampler = prepared.settings.sampler
-    size = VideoSize(sampler.frames, sampler.height, sampler.width)
+    size = prepared.settings.sampler.size
     inside = regions(
         layout,
         backbone.token_grid(size),

@@ -18,7 +18,7 @@ from ttom.errors import UserError
 from ttom.guidance.gradients import frozen, refuse_inference_mode
 from ttom.guidance.protocol import Outcome, Part, Step
 from ttom.layout.raster import regions
-from ttom.types import Stage, VideoSize
+from ttom.types import Stage
 
 if TYPE_CHECKING:
     from ttom.config import LVDConfig
@@ -46,7 +46,7 @@ class LatentOptimization(Part):
         backbone.check_blocks(settings.tto.targets)
         self.prepared, self.config = prepared, settings.lvd
         self.steps = max(1, round(settings.lvd.share * settings.sampler.steps))
-        size = VideoSize(settings.sampler.frames, settings.sampler.height, settings.sampler.width)
+        size = settings.sampler.size
         compression = backbone.temporal_compression
         where = {"frames": size.frames, "temporal_compression": compression}
         self._inside = regions(layout, backbone.token_grid(size), shape="box", **where).bool().to(backbone.device)
