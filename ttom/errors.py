@@ -28,6 +28,17 @@ class SetupError(UserError):
     """A problem with the settings or the environment that every other prompt would meet too: a run stops at it."""
 
 
+def first_line(error: BaseException, length: int = 300) -> str:
+    """What a library says, fit for a terminal: it may quote a file that others wrote."""
+    lines = str(error)[:10_000].strip().splitlines()
+    return cut_short(printable(lines[0] if lines else type(error).__name__), length)
+
+
+def printable(text: str) -> str:
+    """The text with spaces in place of control characters and the like."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def cut_short(text: str, length: int) -> str:
     """At most so many characters of what a message quotes."""
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar
 
-from ttom.errors import SetupError
+from ttom.errors import SetupError, first_line
 
 TRIES = 3
 """How often a job is tried if its worker dies; a job that has killed so many workers is given up."""
@@ -214,7 +214,7 @@ class _Actors:
             cause = getattr(error, "cause", None)
             raise (cause if isinstance(cause, Exception) else error) from None
         except errors.RayActorError as error:  # after the last of its tries
-            return Lost(TRIES, str(error).splitlines()[0])
+            return Lost(TRIES, first_line(error))
 
 
 class _Actor:
@@ -288,7 +288,6 @@ def _start(ray: ModuleType, devices: Devices) -> dict[str, float]:
             ray.shutdown()
             if last:
                 where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot start here"
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise SetupError(f"{where}: {reason}", remedy="a shard per process instead") from None
+                raise SetupError(f"{where}: {first_line(error)}", remedy="a shard per process instead") from None
     resources: dict[str, float] = ray.cluster_resources()
     return resources

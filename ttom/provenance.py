@@ -65,7 +65,7 @@ def digest(folder: Path) -> str:
 
 def model_digest(model: str) -> str | None:
     """`digest` of an embedded checkpoint, a folder, or a Hub model in the local cache; None if there are no files."""
-    folder = checkpoints.path(model) if model in checkpoints.EMBEDDED else checkpoints.local_folder(model)
+    folder = checkpoints.folder_of(model)
     if folder is None:
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError

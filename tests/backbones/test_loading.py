@@ -39,7 +39,7 @@ def test_unknown_models(tmp_path: Path, tiny_folder: Path) -> None:
     for name, message in (
         ("no-such-model", "unknown model.*emojiworld-wan"),
         ("./no/such/folder", "unknown model"),
-        (str(tmp_path / "empty"), "no diffusers pipeline"),
+        (str(tmp_path / "empty"), "is not a diffusers pipeline"),
     ):
         with pytest.raises(UserError, match=f"(?s){message}"):
             load_backbone(name)

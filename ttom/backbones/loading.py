@@ -19,7 +19,7 @@ from ttom.backbones.protocol import Backbone
 from ttom.backbones.runtime import prepare
 from ttom.backbones.wan import WanBackbone
 from ttom.config import Device, Dtype, RuntimeConfig
-from ttom.errors import UserError, cut_short
+from ttom.errors import UserError, cut_short, first_line, printable
 
 DEVICES, DTYPES = get_args(Device), get_args(Dtype)
 SMALL_BYTES = 1_000_000_000
@@ -50,8 +50,8 @@ def load_backbone(
         runtime: How the model runs; the defaults if None.
 
     Raises:
-        UserError: Unknown model, a folder that is no pipeline, a pipeline without an adapter, no such device or dtype,
-            weights that the device has no room for.
+        UserError: Unknown model, a folder that is not a pipeline, a pipeline without an adapter, no such device or
+            dtype, weights that the device has no room for.
     """
     for name, value, choices in (("device", device, DEVICES), ("dtype", dtype, DTYPES)):
         if value not in choices:
@@ -111,7 +111,7 @@ def _as_user_error(what: str) -> Iterator[None]:
         if "can't allocate memory" in str(error):  # how torch says it on a CPU
             raise
         raise UserError(
-            f"{what} cannot be loaded: {_first_line(error)}",
+            f"{what} cannot be loaded: {first_line(error)}",
             expected="a pipeline whose every part is there and whole, its weights as safetensors",
             remedy="download it again, or save it with a pipeline's save_pretrained",
         ) from error
@@ -158,7 +158,7 @@ def _source(model: str) -> str:
     if folder is not None:
         if not os.path.isfile(folder / "model_index.json"):
             raise UserError(
-                f"the folder {model!r} is no diffusers pipeline: it has no model_index.json",
+                f"the folder {model!r} is not a diffusers pipeline: it has no model_index.json",
                 expected="a folder written by a diffusers pipeline's save_pretrained",
             )
         return str(folder)
@@ -177,12 +177,12 @@ def _adapter(model: str, source: str) -> tuple[Any, Callable[[str, Any], Backbon
         found: Any = DiffusionPipeline.load_config(source).get("_class_name")
     except Exception as error:  # the Hub client raises its HTTP library's errors too
         raise UserError(
-            f"the model {model!r} cannot be read: {_first_line(error)}",
+            f"the model {model!r} cannot be read: {first_line(error)}",
             expected="a diffusers pipeline that exists and can be reached",
             remedy="check the name and the network, or download it and pass the folder",
         ) from error
     if not isinstance(found, str) or found not in ADAPTERS:
-        what = f"is a {cut_short(_printable(str(found)), 60)}" if found else "names no pipeline in model_index.json"
+        what = f"is a {cut_short(printable(str(found)), 60)}" if found else "names no pipeline in model_index.json"
         raise UserError(f"{model!r} {what}", expected=f"a text-to-video {' or '.join(ADAPTERS)}")
     return ADAPTERS[found]
 
@@ -207,15 +207,6 @@ def _dtype(dtype: str, device: torch.device, source: str) -> torch.dtype:
 def _is_small(source: str) -> bool:
     folder = Path(source)
     return folder.is_dir() and sum(f.stat().st_size for f in folder.rglob("*.safetensors")) < SMALL_BYTES
-
-
-def _first_line(error: Exception) -> str:
-    """What a library says, fit for a terminal: it may quote a file that others wrote."""
-    return cut_short(_printable((str(error).strip().splitlines() or [type(error).__name__])[0]), 300)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 @contextmanager

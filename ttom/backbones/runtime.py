@@ -12,7 +12,7 @@ from torch import nn
 from ttom.backbones.base import PipelineBackbone
 from ttom.backbones.protocol import Backbone
 from ttom.config import RuntimeConfig
-from ttom.errors import UserError
+from ttom.errors import UserError, first_line
 
 GIB = 2**30
 RESIDENT = 4
@@ -158,8 +158,7 @@ def _set_attention(transformer: Any, name: str, device: torch.device) -> None:
     except torch.OutOfMemoryError:
         raise
     except (ValueError, RuntimeError, ImportError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"`runtime.attention` is {name}: {reason}",
+            f"`runtime.attention` is {name}: {first_line(error)}",
             remedy="a diffusers backend that supports this device and `dtype`, such as native; or leave it out",
         ) from error

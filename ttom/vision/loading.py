@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ttom.backbones.loading import no_progress_bars
-from ttom.errors import SetupError
+from ttom.errors import SetupError, first_line
 
 
 def load_pretrained(kind: Any, source: str) -> Any:
@@ -25,9 +25,8 @@ def load_pretrained(kind: Any, source: str) -> Any:
         with no_progress_bars():
             return kind.from_pretrained(source, **options)
     except Exception as error:  # the Hub client and safetensors raise errors of their own
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(
-            f"the {kind.__name__} of {source!r} cannot be loaded: {line}",
+            f"the {kind.__name__} of {source!r} cannot be loaded: {first_line(error)}",
             expected="the id of a Hub repository that can be reached, or a folder written by save_pretrained",
             remedy="check the name and the network, or download it and pass the folder",
         ) from error
