@@ -42,9 +42,7 @@ def _require(settings: Any, group: str, name: str, expected: str, accepted: Call
     if not fits:
         field = f"`{group}.{name}`"
         shown = (" ".join(map(str, value)) or "empty") if isinstance(value, tuple | list) else value
-        raise UserError(
-            f"{field} is {shown}", expected=expected, remedy=f"leave {field} out to take the preset's value"
-        )
+        raise UserError(f"{field} is {shown}", expected=expected, remedy=f"leave {field} out to use the default")
 
 
 def _require_counts(settings: Any, group: str, *names: str, or_none: bool = False) -> None:
@@ -276,7 +274,7 @@ class LVDConfig:
     iterations: int = 5
     """Updates before each of these steps, at most."""
     scale: float = 5.0
-    """Step width: latents move by so many times the gradient."""
+    """Step size: the latents move by this many times the gradient."""
     stop_energy: float | None = None
     """A step's updates end early once the energy is below this; off if not set."""
     top: float = 0.75

@@ -212,7 +212,8 @@ class TTOM:
                 find in the memory what it inserted before.
             check: Who compares the video with the layout: "auto" is EmojiWorld's detector for the embedded models and
                 nobody for others; "off"; "grounding", or the Hub id or folder of a GroundingDINO.
-            tries: Make so many videos, with this seed and the next ones, and keep the one that follows the plan best.
+            tries: Number of videos to make, with this seed and the following ones; the one that follows the plan best
+                is kept.
 
         Raises:
             UserError: For a prompt, layout or setting that cannot work with this model, or files that cannot be

@@ -64,7 +64,7 @@ def with_card(folder: Path, content: Any) -> str:
         ("{", "is not JSON.*line 1"),
         ('{"a":' + "[" * 100_000, "is not JSON.*nested too deeply"),
         ("[]", "is not JSON.*not an object"),
-        ({"version": 2}, "no model card of version 1"),
+        ({"version": 2}, "is not a model card of version 1"),
         ({"preset": 3}, "has the preset 3"),
         ({"preset": ["x" * 500]}, r"has the preset \['x+\.\.\."),
         ({"frames": "17"}, "has the frames '17'"),

@@ -68,7 +68,7 @@ def test_blocks_that_are_named_need_no_probe() -> None:
     [
         ("{", "not JSON"),
         ("[1]", "not JSON that|not an object"),
-        ('{"version": 2, "recommended": [1]}', "no probe of version 1"),
+        ('{"version": 2, "recommended": [1]}', "is not a probe of version 1"),
         ('{"version": 1}', "recommends null"),
         ('{"version": 1, "recommended": []}', "recommends"),
         ('{"version": 1, "recommended": [1, 1]}', "recommends"),

@@ -108,7 +108,7 @@ def test_unknown_model(fails: Fails, tmp_path: Path) -> None:
 
 def test_folder_that_is_no_pipeline(fails: Fails, tmp_path: Path) -> None:
     message = fails("generate", PROMPT, "--model", str(tmp_path), "--out", str(tmp_path / "out"))
-    assert "no diffusers pipeline" in message
+    assert "is not a diffusers pipeline" in message
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests.cli.conftest import PROMPT
 from ttom import video as videos
 from ttom.backbones.wan import WanBackbone
 from ttom.cli import main
+from ttom.cli.commands import unknown_note
 from ttom.cli.progress import ProgressDisplay
 from ttom.layout.model import load_layout
 from ttom.result import FILES, Report
@@ -78,7 +79,12 @@ def test_words_that_the_model_does_not_know_are_noted(
 ) -> None:
     prompt = "A dog above a house with the nebula"
     assert main(["generate", prompt, "--method", "base", "--out", str(tmp_path), *small]) == 0
-    assert capsys.readouterr().err == "note: the model does not know 'nebula'; nothing in the video comes of it\n"
+    assert capsys.readouterr().err == "note: the model does not know 'nebula'; it has no effect on the video\n"
+
+
+def test_several_unknown_words_are_one_note() -> None:
+    expected = "the model does not know 'nebula', 'comet'; they have no effect on the videos"
+    assert unknown_note(["nebula", "comet"], "the videos") == expected
 
 
 def test_what_is_not_encoded_is_noted(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def test_the_gpu_memory_is_what_the_benchmark_measured() -> None:
     [
         ('{"_class_name": "LTXPipeline"}', "it is a 'LTXPipeline'"),
         ('{"_class_name": "\\u001b[2J"}', r"it is a '\x1b[2J'"),
-        ("[", "no pipeline that TTOM runs\n"),
+        ("[", "is not a pipeline that TTOM can run\n"),
     ],
 )
 def test_folders_of_other_pipelines(

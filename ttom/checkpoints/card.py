@@ -64,7 +64,7 @@ def read_card(model: str) -> ModelCard | None:
     except ValueError as error:
         raise _wrong(file, f"is not JSON that can be read: {error}") from error
     if found.get("version") != VERSION:
-        raise _wrong(file, f"is no model card of version {VERSION}")
+        raise _wrong(file, f"is not a model card of version {VERSION}")
     return _card(file, found)
 
 

@@ -41,7 +41,7 @@ def recommended_blocks(model: str, file: str | None = None) -> tuple[int, ...]:
     """The blocks that the probe of a model recommends (section 3.2), from ``file`` or the first of ``places``.
 
     Raises:
-        SetupError: The model has not been probed, or the file is no probe.
+        SetupError: The model has not been probed, or the file is not a probe.
     """
     files = [Path(file).expanduser()] if file is not None else [path for path in places(model) if path.is_file()]
     if not files:
@@ -57,7 +57,7 @@ def read(file: Path) -> tuple[int, ...]:
     """The recommended blocks in a probe.json.
 
     Raises:
-        SetupError: It cannot be read, or is no probe.
+        SetupError: It cannot be read, or is not a probe.
     """
     again = {"remedy": "write one with `python -m probes.run`, or name the blocks: `tto.blocks=3`"}
     try:
@@ -67,7 +67,7 @@ def read(file: Path) -> tuple[int, ...]:
     except ValueError as error:
         raise SetupError(f"the probe {file} is not JSON: {error}", **again) from error
     if found.get("version") != VERSION:
-        raise SetupError(f"{file} is no probe of version {VERSION}", expected=f'"version": {VERSION}', **again)
+        raise SetupError(f"{file} is not a probe of version {VERSION}", expected=f'"version": {VERSION}', **again)
     blocks = found.get("recommended")
     if (
         not isinstance(blocks, list)

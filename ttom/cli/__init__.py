@@ -1,4 +1,4 @@
-"""The command line: `ttom generate`, `ttom plan`, `ttom --version`."""
+"""The command line: `ttom generate`, `stream`, `plan`, `memory`, `models`."""
 
 from ttom.cli.app import main
 

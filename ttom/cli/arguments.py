@@ -56,7 +56,7 @@ class Run:
     """Who compares the video with the plan: "auto" is EmojiWorld's detector with the embedded models and nobody with
     others; "off"; "grounding", or the Hub id or folder of a GroundingDINO."""
     tries: int = 1
-    """Make so many videos, with this seed and the next ones, and keep the one that follows the plan best."""
+    """Number of videos to make, with this seed and the following ones; the one that follows the plan best is kept."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -87,8 +87,8 @@ class Generate(Run):
 class Stream(Run):
     """Turn a file of prompts into videos, in its order, with one model and one memory.
 
-    Makes a folder for each prompt with what `generate` writes, and stream.jsonl with one line a prompt. Called again it
-    goes on where it stopped. A prompt that is refused is noted, and the next one follows.
+    Makes one folder per prompt with the files that `generate` writes, and stream.jsonl with one line per prompt. If run
+    again, it continues where it stopped. A prompt that is refused is recorded, and the run continues with the next one.
     """
 
     prompts: Annotated[Positional[Path], arg(metavar="PROMPTS")]
@@ -119,7 +119,7 @@ class Plan:
     out: Annotated[Path | None, arg(metavar="PATH")] = None
     """Layout file to write (JSON; printed if not set), or the folder for several layouts."""
     draw: Annotated[Path | None, arg(metavar="FILE.png")] = None
-    """Contact sheet to draw, and FILE.gif with the moving boxes; for several layouts, the GIFs lie beside them."""
+    """Contact sheet to draw, and FILE.gif with the moving boxes; for several layouts, GIFs are placed next to them."""
     preset: Preset = None
     """Whose video size to plan for; by default that of emojiworld."""
     width: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ttom.cli.arguments import Generate, Run
 from ttom.cli.flags import with_flags
 from ttom.cli.progress import ProgressDisplay
 from ttom.config import RuntimeConfig, Settings
-from ttom.errors import UserError, cut_short
+from ttom.errors import UserError, cut_short, first_line
 from ttom.files import check_folder
 from ttom.guidance import find_method
 from ttom.layout.model import Layout, load_layout
@@ -94,10 +94,16 @@ def _notes(result: Result) -> Iterator[str]:
     counts = {str(len(group.objects)) for group in result.layout.groups()} if planned and result.layout else set()
     unknown = [word for word in report.unknown_words if word not in counts]
     if unknown:
-        yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the video comes of it"
+        yield unknown_note(unknown, "the video")
     if report.cut_off:
         length = report.sampler.max_sequence_length
         yield f"the model reads {length} tokens of the prompt, not {cut_short(report.cut_off, 80)!r}"
+
+
+def unknown_note(words: Sequence[str], what: str) -> str:
+    """What words without a token mean for a video, or for several."""
+    effect = "it has" if len(words) == 1 else "they have"
+    return f"the model does not know {', '.join(map(repr, words))}; {effect} no effect on {what}"
 
 
 def file_layout(path: Path) -> Layout:
@@ -118,7 +124,7 @@ def _say_done(report: Report, folder: Path) -> None:
 
 @contextmanager
 def out_of_memory_errors(dtype: str, runtime: RuntimeConfig | None) -> Iterator[None]:
-    """What torch raises where memory does not suffice, as a message: a GPU's own error, or the CPU allocator's.
+    """What torch raises when it is out of memory, as a message: a GPU's own error, or the CPU allocator's.
 
     The message names the settings that help there and are not made yet; no --runtime where a command has none.
     """
@@ -138,7 +144,7 @@ def out_of_memory_errors(dtype: str, runtime: RuntimeConfig | None) -> Iterator[
             "a smaller --sampler.height and --sampler.width": True,
         }
         raise UserError(
-            f"out of memory: {str(error).splitlines()[0]}",
+            f"out of memory: {first_line(error, 1000)}",
             expected="a video and a model that fit the device's memory",
             remedy=", ".join(setting for setting, helps in left.items() if helps),
         ) from error

@@ -116,7 +116,7 @@ def describe(name: str) -> ModelInfo:
         pipeline, vram = checkpoints.pipeline_class(folder), None
         if pipeline not in FAMILIES:
             raise UserError(
-                f"{name!r} is no pipeline that TTOM runs" + (f": it is a {pipeline!r}" if pipeline else ""),
+                f"{name!r} is not a pipeline that TTOM can run" + (f": it is a {pipeline!r}" if pipeline else ""),
                 expected=f"a diffusers folder of a {' or '.join(FAMILIES)}",
             )
     elif name in HUB:

@@ -25,6 +25,7 @@ from ttom.cli.commands import (
     hush_libraries,
     open_model,
     out_of_memory_errors,
+    unknown_note,
     warn_of_settings,
 )
 from ttom.cli.flags import with_flags
@@ -215,7 +216,7 @@ def _notes(rows: list[Row], refused: list[Row], command: Stream) -> Iterator[str
         yield f"prompt {row['number']} was refused: {with_flags(row['error'].splitlines()[0])}"
     unknown = list(dict.fromkeys(word for row in rows for word in row.get("unknown_words", ())))
     if unknown:
-        yield f"the model does not know {', '.join(map(repr, unknown))}; nothing in the videos comes of it"
+        yield unknown_note(unknown, "the videos")
     for field, what in (
         ("left_out", "words that their layouts leave out"),
         ("cut_off", "an end that the model does not read"),
