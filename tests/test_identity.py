@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
-from ttom.config import MemoryConfig, Settings
+from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.identity import identity, settings_hash
 from ttom.layout.model import Layout
 from ttom.layout.rules.planner import plan
 from ttom.prepare import Request
 from ttom.presets import emojiworld
+
+CASE = Request("A cat above a dog", 0, "ttom", None, emojiworld())
 
 
 def changed(settings: Settings, group: str, **fields: object) -> Settings:
@@ -46,3 +50,29 @@ def test_identity_depends_on_the_content_of_a_given_layout() -> None:
 
     assert of(layout) == of(noted)
     assert len({of(layout), of(moved), of(None), of(layout, seed=1)}) == 4
+
+
+def test_identity_of_the_plain_case_stays() -> None:
+    """Folders of earlier runs are found by it."""
+    values = ["A cat above a dog", 0, "ttom", None, settings_hash(CASE.settings), "digest"]
+    assert identity(CASE, "digest") == hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def test_identity_depends_on_the_check_only_where_it_chooses() -> None:
+    assert identity(replace(CASE, check="off"), "digest") == identity(CASE, "digest")
+    several = [replace(CASE, tries=tries, check=check) for tries in (2, 3) for check in ("auto", "grounding")]
+    assert len({identity(request, "digest") for request in [CASE, *several]}) == 5
+
+
+def test_identity_depends_on_what_changes_pixels() -> None:
+    plain = identity(CASE, "digest")
+    same = RuntimeConfig(checkpointing=True, offload=True, resident_blocks=2)
+    assert identity(CASE, "digest", "auto", same) == plain
+    others = [
+        identity(CASE, "digest", "bfloat16"),
+        identity(CASE, "digest", "float32"),
+        identity(CASE, "digest", "auto", RuntimeConfig(fp8=True)),
+        identity(CASE, "digest", "auto", RuntimeConfig(vae_tiling=True)),
+        identity(CASE, "digest", "auto", RuntimeConfig(fp8=True, vae_tiling=True)),
+    ]
+    assert len({plain, *others}) == 6

@@ -70,6 +70,9 @@ def test_the_best_of_several_is_the_video_of_its_seed(runner: TTOM, monkeypatch:
     ids = {run(runner, monkeypatch, Eye(0), tries=tries).report.identity for tries in (1, 2)}
     assert len({*ids, report.identity}) == 3
     assert report.identity == runner.identity(PROMPT, "base", 5, None, SETTINGS, tries=4)
+    other = run(runner, monkeypatch, Eye(2), tries=4, check="other").report
+    assert other.identity == runner.identity(PROMPT, "base", 5, None, SETTINGS, tries=4, check="other")
+    assert other.identity != report.identity
 
 
 def test_the_first_of_equals_is_kept(runner: TTOM, monkeypatch: pytest.MonkeyPatch) -> None:

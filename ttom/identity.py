@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ttom.config import Settings
+from ttom.config import RuntimeConfig, Settings
 from ttom.layout.model import Layout
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ _PLANNER_IRRELEVANT = (
     "key_variable", "timeout", "retries", "concurrency", "cache_dir", "offline", "refresh", "strict", "input_price",
     "output_price",
 )  # fmt: skip
+
+
+_PLAIN = RuntimeConfig()
 
 
 def settings_hash(settings: Settings) -> str:
@@ -38,16 +41,19 @@ def layout_digest(layout: Layout) -> str:
     return _digest(layout.model_dump(mode="json", exclude={"notes", "source", "left_out"}))
 
 
-def identity(request: Request, model_digest: str | None) -> str:
+def identity(request: Request, model_digest: str | None, dtype: str = "auto", runtime: RuntimeConfig = _PLAIN) -> str:
     """16 hex digits for a case: equal for two runs that make the same video on the same kind of machine.
 
-    They depend on the prompt, the seed, the number of tries, the method, the content of a given layout, the settings
-    that decide the video (`settings_hash`) and the model's weights.
+    They depend on the prompt, the seed, the method, the content of a given layout, the settings that decide the video
+    (`settings_hash`) and the model's weights; of several tries on their number and on who chooses among them; and on
+    what changes pixels by more than rounding does: the number format as asked for, 8-bit weights, and tiled decoding.
     """
     given = layout_digest(request.layout) if request.layout is not None else None
-    tries = [request.tries] if request.tries > 1 else []
+    tries = [request.tries, request.check] if request.tries > 1 else []
+    pixels = {f"dtype={dtype}": dtype != "auto", "fp8": runtime.fp8, "vae_tiling": runtime.vae_tiling}
+    changed = [name for name, differs in pixels.items() if differs]
     settings = settings_hash(request.settings)
-    return _digest([request.prompt, request.seed, request.method, given, settings, model_digest, *tries])
+    return _digest([request.prompt, request.seed, request.method, given, settings, model_digest, *tries, *changed])
 
 
 def _digest(value: Any) -> str:

@@ -147,6 +147,7 @@ class TTOM:
         layout: Layout | None = None,
         settings: Settings | None = None,
         tries: int = 1,
+        check: str = "auto",
     ) -> str:
         """What `generate` would report as the identity of a case; arguments as there.
 
@@ -155,7 +156,7 @@ class TTOM:
         if self.model_digest is None:
             self.load()
         request = self._request(prompt, find_method(method), seed, layout, settings)
-        return identity(replace(request, tries=tries), self.model_digest)
+        return identity(replace(request, tries=tries, check=check), self.model_digest, self.dtype, self.runtime)
 
     def plan(self, prompt: str, settings: Settings | None = None) -> Layout:
         """The layout that `generate` would use. Raises UserError if the prompt holds nothing to lay out."""
@@ -221,7 +222,7 @@ class TTOM:
             MemoryUpdateError: The memory could not be updated; the error has the result.
         """
         found = find_method(method)
-        request = replace(self._request(prompt, found, seed, layout, settings), tries=tries)
+        request = replace(self._request(prompt, found, seed, layout, settings), tries=tries, check=check)
         memory = request.settings.memory
         if save_lora is not None and not found.learns:
             raise UserError(f"the method {found.name} has no LoRA to save", expected="a method that trains one")
@@ -283,7 +284,7 @@ class TTOM:
         watch, tell = Stopwatch(), progress or no_progress
         with watch("plan"):
             tell("plan", 0, 1, None)
-            request.check()
+            request.refuse_mistakes()
             planned = plan(request, self._plans, needs_layout=method.needs_layout)
             if self._backbone is None and self._pipe is None:
                 check_model(self.model, request, planned.layout)
@@ -294,7 +295,7 @@ class TTOM:
             backbone = self.load()
             provenance.reset_peak(backbone.device)
             tell("load", 1, 1, None)
-        model = Model(self.model, self.model_digest, self.preset, self.settings, self.runtime)
+        model = Model(self.model, self.model_digest, self.preset, self.settings, self.dtype, self.runtime)
         return Run(model, request, method, planned, prepare(request, planned, backbone), watch, tell)
 
     def _look_up(self, run: Run, origin: str | None = None) -> Lookup | None:

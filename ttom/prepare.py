@@ -1,6 +1,6 @@
 """A prompt made ready for the denoising loop: its plan, its tokens, its masks and its noise.
 
-What can be refused without the model's weights is refused before they are loaded: `Request.check`, `plan` and
+What can be refused without the model's weights is refused before they are loaded: `Request.refuse_mistakes`, `plan` and
 `check_model` need none.
 """
 
@@ -49,6 +49,7 @@ class Request:
         layout: Where the objects are; None to plan it from the prompt.
         settings: As resolved.
         tries: How many videos are made, with this seed and the next ones, of which one is kept.
+        check: Who compares them with the layout, and so decides which one is kept.
     """
 
     prompt: str
@@ -57,8 +58,9 @@ class Request:
     layout: Layout | None
     settings: Settings
     tries: int = 1
+    check: str = "auto"
 
-    def check(self) -> None:
+    def refuse_mistakes(self) -> None:
         """Raise UserError for a prompt, a seed or a number of tries that cannot work with any model."""
         check_prompt(self.prompt)
         if not is_whole(self.tries, 1) or self.tries > MAX_TRIES:

@@ -44,6 +44,7 @@ class Model:
         digest: Of its weights.
         preset: Name of the preset.
         preset_settings: Its settings.
+        dtype: Its number format as asked for, such as "auto".
         runtime: How the model runs.
     """
 
@@ -51,6 +52,7 @@ class Model:
     digest: str | None
     preset: str
     preset_settings: Settings
+    dtype: str
     runtime: RuntimeConfig
 
 
@@ -140,7 +142,7 @@ class Run:
             model_digest=model.digest,
             method=request.method,
             seed=request.seed,
-            identity=identity(request, model.digest),
+            identity=identity(request, model.digest, model.dtype, model.runtime),
             layout_source=layout.source if layout is not None else None,
             layout_digest=layout_digest(layout) if layout is not None else None,
             left_out=self.plan.left_out,

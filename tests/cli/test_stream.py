@@ -118,7 +118,7 @@ def test_the_same_prompt_again_is_a_hit(
     assert len({id(runner) for runner in loads}) == 1
 
 
-@pytest.mark.parametrize("change", ["seed", "prompt", "method", "setting", "layout", "model"])
+@pytest.mark.parametrize("change", ["seed", "prompt", "method", "setting", "layout", "model", "dtype", "tiling"])
 def test_what_decides_a_video_makes_it_anew_and_keeps_the_old_one(
     options: list[str], tmp_path: Path, change: str, tiny_folder: Path
 ) -> None:
@@ -136,6 +136,10 @@ def test_what_decides_a_video_makes_it_anew_and_keeps_the_old_one(
         more = []
     elif change == "setting":
         more += ["--sampler.guidance-scale", "1.5"]
+    elif change == "dtype":
+        more += ["--dtype", "bfloat16"]
+    elif change == "tiling":
+        more += ["--runtime.vae-tiling"]
     elif change == "layout":  # edited in its place
         path = tmp_path / "l.json"
         path.write_text(path.read_text().replace('"x0": 0.', '"x0": 0.0', 1))
@@ -150,6 +154,27 @@ def test_what_decides_a_video_makes_it_anew_and_keeps_the_old_one(
     assert record(out)[0]["status"] == "made"
     assert len(list(out.glob("x-*"))) == 2
     assert {name: time for name, time in times(out).items() if name.startswith(folder.name)} == before
+
+
+def test_another_check_of_several_tries_makes_the_video_anew(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finder(check: str, *_: Any) -> tuple[str, Any]:
+        return check, lambda video, nouns: [[] for _ in video]
+
+    monkeypatch.setattr("ttom.pipeline.find_finder", finder)
+    prompts, out = written(tmp_path, OTHER), tmp_path / "run"
+    for tries, check, status in (
+        ("2", "one", "made"),
+        ("2", "one", "kept"),
+        ("2", "two", "made"),
+        ("1", "one", "made"),
+        ("1", "two", "kept"),
+    ):
+        given = ["--method", "base", "--tries", tries, "--check", check]
+        assert main(["stream", prompts, *options, *given]) == 0
+        assert record(out)[0]["status"] == status, (tries, check)
+    assert len(list(out.glob("a-dog*"))) == 3
 
 
 @pytest.mark.parametrize("change", ["report", "no video", "empty video", "other video"])

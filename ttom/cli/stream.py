@@ -2,7 +2,8 @@
 
 A prompt's folder carries its identity in its name: it is finished if its report has this identity and its video this
 report's digest. So a prompt that is inserted, moved or edited, or a setting that changes, makes again what depends on
-it and nothing else.
+it and nothing else. So do another --dtype, --runtime.fp8 and --runtime.vae-tiling, which change pixels; the other
+settings of --runtime, which change no more than rounding, keep what is there.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Job:
         seed: Its own, or the command's.
         layout: Read from its file; None to plan one.
         problem: Why it cannot be made: its layout file is none.
-        identity: See `ttom.result.identity`; None if it cannot be made.
+        identity: See `ttom.identity.identity`; None if it cannot be made.
         folder: Where its files are.
     """
 
@@ -134,7 +135,9 @@ def _jobs(prompts: list[StreamPrompt], runner: TTOM, command: Stream) -> Iterato
         layout, problem, case = None, None, None
         try:
             layout = file_layout(prompt.layout) if prompt.layout is not None else None
-            case = runner.identity(prompt.text, command.method, seed, layout, command.settings, command.tries)
+            case = runner.identity(
+                prompt.text, command.method, seed, layout, command.settings, command.tries, command.check
+            )
         except SetupError:
             raise
         except UserError as error:
