@@ -43,6 +43,11 @@ def test_copies_in_a_cluster_do_not_narrow_the_interval() -> None:
     assert copied.n == 120
 
 
+def test_a_single_cluster_is_a_point() -> None:
+    found = statistics.estimate([0.1, 0.4, 0.7], ["a", "a", "a"])
+    assert found.low == found.high == pytest.approx(0.4)
+
+
 def test_large_samples_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(4).normal(size=50)
     whole = statistics.bootstrap_interval(values)

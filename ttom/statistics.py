@@ -49,6 +49,8 @@ class Estimate:
 def estimate(values: ArrayLike, clusters: Sequence[Hashable] | None = None) -> Estimate:
     """The mean of ``(n,)`` values with its bootstrap interval; Wilson's if all values are 0 or all are 1.
 
+    Otherwise a single cluster gives a point, as in `bootstrap_interval`.
+
     Args:
         clusters: The cluster of each value, such as its prompt; None if the values are independent.
 
@@ -90,7 +92,11 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable] |
 def bootstrap_interval(
     values: ArrayLike, clusters: Sequence[Hashable] | None = None, draws: int = DRAWS
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``(n,)`` values; whole clusters are drawn where there are any."""
+    """Percentile bootstrap interval of the mean of ``(n,)`` values; whole clusters are drawn where there are any.
+
+    A single cluster, like a single value, is drawn every time: the result is a point, which says nothing about other
+    clusters. Do not show it as an interval.
+    """
     sample = _sample(values)
     if clusters is None:
         sums, counts = sample, np.ones(len(sample))

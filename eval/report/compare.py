@@ -28,7 +28,7 @@ from eval.report.schema import (
 )
 from eval.types import Case, ManifestRow
 from ttom.errors import UserError
-from ttom.statistics import estimate, mcnemar, paired_difference
+from ttom.statistics import Estimate, estimate, mcnemar, paired_difference
 
 NOT_MADE = "not made"
 NOT_SCORED = "not scored"
@@ -140,9 +140,9 @@ def _cell(run: Run, base: Run, column: Column, binary: bool, group: tuple[By, st
         made["mean"] = fmean(values.values())
     if len(values) > 1:
         found = estimate(list(values.values()), [run.rows[i].case.prompt for i in values])
-        same = set(values.values())
-        made |= {"low": found.low, "high": found.high}
-        made["interval"] = "wilson" if same in ({0}, {1}) else "bootstrap"
+        if _is_interval(found):
+            made |= {"low": found.low, "high": found.high}
+            made["interval"] = "wilson" if set(values.values()) in ({0}, {1}) else "bootstrap"
     if run is not base:
         made["difference"] = _difference(run, base, column, binary, values)
     by, name = group
@@ -181,18 +181,24 @@ def _difference(run: Run, base: Run, column: Column, binary: bool, values: dict[
         return None
     ours, others = [a for a, _ in pairs], [b for _, b in pairs]
     found = paired_difference(ours, others, prompts)
-    varies = len({round(a - b, 9) for a, b in pairs}) > 1
+    told = _is_interval(found)
+    once = len(set(prompts)) == len(prompts)  # McNemar's test knows nothing of clusters
     above, below = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
     better, worse = (above, below) if higher_is_better(column.metric) else (below, above)
     return Difference(
         n=found.n,
         mean=found.mean,
-        low=found.low if varies else None,
-        high=found.high if varies else None,
+        low=found.low if told else None,
+        high=found.high if told else None,
         better=better,
         worse=worse,
-        p=mcnemar(ours, others) if binary else None,
+        p=mcnemar(ours, others) if binary and once else None,
     )
+
+
+def _is_interval(found: Estimate) -> bool:
+    """False for the point that the bootstrap makes of a single prompt, or of prompts whose means are equal."""
+    return found.high - found.low > 1e-9
 
 
 def _averages(cells: Iterable[Cell]) -> list[Average]:

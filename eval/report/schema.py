@@ -77,9 +77,11 @@ class Difference(Record):
 
     Attributes:
         n: Number of pairs.
-        low: End of the 95% interval; None if all pairs differ by the same amount, since a bootstrap of them is a point.
+        low: End of the 95% interval; None where the bootstrap is a point: the pairs are of one prompt, or all differ by
+            the same amount.
         better: Pairs in which the run is better than the baseline.
-        p: Two-sided p-value of McNemar's exact test; None unless the scores are yes or no.
+        p: Two-sided p-value of McNemar's exact test; None unless the scores are yes or no and no two pairs are of one
+            prompt.
     """
 
     n: int
@@ -99,7 +101,8 @@ class Cell(Record):
         cases: Cases that the metric applies to.
         n: Cases with a score. ``cases - n`` were excluded, for the reasons in ``excluded``.
         mean: None where no case has a score: the cell is missing.
-        low: End of the 95% interval; None below two scores.
+        low: End of the 95% interval; None below two scores, and where the bootstrap is a point: the scores are of one
+            prompt, or all prompts have the same mean.
         interval: How the interval was made: Wilson's where all scores are 0 or all are 1.
     """
 

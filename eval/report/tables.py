@@ -63,8 +63,9 @@ def markdown(report: Report) -> str:
     parts = [
         f"# {report.suite}: {len(report.runs)} runs compared",
         f"{report.cases} cases, suite revision {report.suite_revision}. Scores are means with 95% intervals: a "
-        "bootstrap clustered by prompt, or Wilson's where all scores are 0 or all are 1. Differences are paired with "
-        f"**{report.baseline}** over the cases that both runs have; p is McNemar's exact test of yes/no scores.",
+        "bootstrap clustered by prompt, which needs two prompts, or Wilson's where all scores are 0 or all are 1. "
+        f"Differences are paired with **{report.baseline}** over the cases that both runs have; p is McNemar's exact "
+        "test of yes/no scores, given only where each prompt occurs once.",
         "## Runs",
         _runs_table(report.runs),
     ]

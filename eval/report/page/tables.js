@@ -70,7 +70,7 @@ function drawSummary() {
   const models = [...new Set(report.runs.map((run) => run.model))];
   byId("title").textContent = `${report.suite}: ${report.runs.map((run) => run.label).join(" · ")}`;
   byId("subtitle").textContent = `${report.cases} cases in ${report.categories.length} categories, suite revision ${report.suite_revision}, ${models.join(", ")}. ` +
-    `Means with 95% intervals, clustered by prompt; differences are paired with “${report.baseline}”.`;
+    `Means with 95% intervals, clustered by prompt; differences are paired with “${report.baseline}”; p is McNemar’s exact test, given where each prompt occurs once.`;
   if (report.columns.some((column) => column.proxy)) {
     byId("proxy-note").textContent = data.proxy_note;
     byId("proxy-note").hidden = false;

@@ -133,6 +133,30 @@ def test_differences_are_resampled_by_prompt(tmp_path: Path) -> None:
     gains = np.array([by_case["ttom"][f"{c.id}-0"] - by_case["base"][f"{c.id}-0"] for c in CASES])
     error = gains.std() / len(CASES) ** 0.5
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert found.p is None, "McNemar's test would take the copies for evidence"
+    assert "p is McNemar's exact test of yes/no scores, given only where each prompt occurs once" in markdown(
+        compare(runs)
+    )
+
+
+def test_seeds_of_one_prompt_have_no_interval(tmp_path: Path) -> None:
+    seeds = [CASES[0].model_copy(update={"id": f"seed-{k}", "seed": k}) for k in range(12)]
+    for name, skill in (("base", 0.3), ("ttom", 0.8)):
+        write_run(tmp_path / name, name, seeds, skill=skill, videos=False)
+    runs = load_runs([tmp_path / "base", tmp_path / "ttom"])
+    assert len(set(values(runs[1], "layout_iou").values())) > 1
+    for metric in ("layout_iou", "all_facts"):
+        cell = cell_of(compare(runs), "ttom", metric)
+        assert cell.n == 12 and (cell.low, cell.high, cell.interval) == (None, None, None)
+        assert cell.difference is not None and cell.difference.n == 12
+        assert (cell.difference.low, cell.difference.high, cell.difference.p) == (None, None, None)
+
+
+def test_seeds_of_one_prompt_that_are_all_right_count_as_one(tmp_path: Path) -> None:
+    seeds = [CASES[0].model_copy(update={"id": f"seed-{k}", "seed": k}) for k in range(12)]
+    write_run(tmp_path / "sure", "sure", seeds, skill=1.1, videos=False)
+    cell = cell_of(compare(load_runs([tmp_path / "sure"])), "sure", "all_facts")
+    assert cell.interval == "wilson" and cell.low == pytest.approx(1 / (1 + 1.959964**2))
 
 
 def test_prompts_that_the_suite_dropped_are_counted(tmp_path: Path) -> None:
