@@ -124,4 +124,5 @@ def _model_digest(model: str) -> str:
 
 
 def _provenance(arguments: Sequence[str]) -> dict[str, Any]:
-    return {**provenance.environment("cpu"), "command": " ".join(["python -m eval.replay", *arguments])}
+    # Workers compute, each row of the manifest names its own's device.
+    return {**provenance.environment(), "command": " ".join(["python -m eval.replay", *arguments])}

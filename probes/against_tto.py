@@ -161,7 +161,7 @@ def main() -> None:
     file = next(place for place in places(options.model) if place.is_file())
     probe = ProbeResult.model_validate_json(file.read_bytes())
     ttom, weights = TTOM.from_pretrained(options.model, device=options.device), digest(checkpoints.path(options.model))
-    made_by = environment("cpu" if options.device == "auto" else options.device)  # now: the checkout may change later
+    made_by = environment(ttom.load().device)  # now: the checkout may change later
     detector, rows_file = load_detector(), options.out.with_suffix(".rows.jsonl")
     rows_file.parent.mkdir(parents=True, exist_ok=True)
     known = {row.identity: row for row in read_rows(rows_file)}

@@ -67,7 +67,7 @@ def run(command: Probe, arguments: list[str]) -> None:
     check_folder(command.folder)
     check_seed(command.seed)
     hush_libraries()
-    made_by = provenance.environment("cpu")  # before the run: the checkout may change meanwhile
+    made_by = provenance.environment()  # before the run: the checkout may change meanwhile; workers name their device
     files = {prompt.number: command.folder / "prompts" / f"{prompt.folder}.json" for prompt in prompts}
     with open_workers(Measure(command), Devices(command.devices, command.per_device, command.device)) as workers:
         terms: Terms = workers.call("terms")

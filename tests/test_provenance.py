@@ -29,6 +29,11 @@ def test_commit_is_of_our_own_checkout_only(tmp_path: Path, monkeypatch: pytest.
     assert provenance.environment("cpu")["commit"] is None
 
 
+def test_a_process_that_does_not_compute_names_no_device() -> None:
+    assert set(provenance.environment("cpu")) - set(provenance.environment()) == {"device", "device_name"}
+    assert provenance.environment("cpu")["device"] == "cpu"
+
+
 def test_a_copy_of_the_tree_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = provenance.environment("cpu")["commit"]
     monkeypatch.setenv("TTOM_COMMIT", "0123abc")

@@ -24,10 +24,13 @@ _NUMBERS = 4096  # read of each tensor of a loaded pipeline
 _PACKAGES = ("torch", "diffusers", "peft", "lightning", "transformers")
 
 
-def environment(device: torch.device | str) -> dict[str, Any]:
+def environment(device: torch.device | str | None = None) -> dict[str, Any]:
     """Commit, versions, device, platform and date (UTC); also for the results of experiments.
 
     The commit is the checkout's, or what the environment variable TTOM_COMMIT says where there is no checkout.
+
+    Args:
+        device: What this process computes on; None if others compute, so that the device and its name are left out.
     """
     import ttom
 
@@ -35,8 +38,7 @@ def environment(device: torch.device | str) -> dict[str, Any]:
     return {
         **_git_state(Path(__file__).resolve().parents[1]),
         "versions": {"python": platform.python_version(), "ttom": ttom.__version__, **versions},
-        "device": str(device),
-        "device_name": device_name(device),
+        **({} if device is None else {"device": str(device), "device_name": device_name(device)}),
         "platform": platform.platform(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

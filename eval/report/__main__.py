@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = tyro.cli(Arguments, prog="python -m eval.report", args=None if argv is None else list(argv))
     try:
         runs = load_runs(arguments.runs)
-        report = compare(runs, arguments.baseline, environment("cpu"))
+        report = compare(runs, arguments.baseline, environment())
         media = write(report, runs, arguments.out, budget_of(arguments.embed))
         print(_told(report, runs, arguments.out, media))
         if arguments.wandb is not None:

@@ -103,7 +103,7 @@ def main() -> None:
     engine = command.engine or ("ray" if importlib.util.find_spec("ray") is not None else "shard")
     fixed = ["--suite", command.suite, "--model", command.model, "--method", command.method, "--device", command.device]
     options = [*fixed, "--limit", str(command.limit), *command.options]
-    made_by = provenance.environment("cpu")
+    made_by = provenance.environment()  # each row names the device of its workers
     rows = []
     with tempfile.TemporaryDirectory(prefix="ttom-scaling-") as name:
         for per_device in command.per_device:

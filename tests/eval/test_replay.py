@@ -76,6 +76,7 @@ def test_a_run_and_its_files(toy: Callable, replay: Callable, tmp_path: Path, ca
     assert rows(run)["toy-00001"].error == "no such noun"
     header = read_header(run)
     assert header.label == "ttom" and header.settings["tto"]["blocks"] and header.provenance["command"]
+    assert "device" not in header.provenance, "the workers compute, and each row names its worker's device"
     assert "2 made, 0 kept, 1 refused, 0 failed" in capsys.readouterr().out
 
 

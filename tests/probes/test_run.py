@@ -87,6 +87,7 @@ def test_from_prompts_to_a_recommendation(
     assert [row["block"] for row in result["blocks"]] == [0, 1, 2, 3]
     assert len(result["cells"]) == 8 and result["num_blocks"] == 4
     assert result["provenance"]["command"].startswith("python -m probes.run --model")
+    assert result["provenance"]["device"] == "cpu" and result["provenance"]["device_name"]
     assert {path.name for path in out.iterdir()} == {"prompts", "probe.json", "probe.csv", "probe.png"}
     assert recommended_blocks(str(tiny_folder)) == tuple(result["recommended"])
     printed = capsys.readouterr().out
