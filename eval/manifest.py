@@ -128,7 +128,7 @@ def open_run(path: Path, header: RunHeader, shard: tuple[int, int] | None = None
                 _check_same(path, read_header(path), header)
             else:
                 files.write_text(path / HEADER, header.model_dump_json(indent=1) + "\n")
-        yield RunFolder(path, read_header(path), {row.case.id: row for row in read_rows(path)})
+        yield RunFolder(path, read_header(path), last_rows(path))
 
 
 def check_free(path: Path) -> None:
@@ -169,6 +169,11 @@ def read_rows(path: Path) -> Iterator[ManifestRow]:
                     continue
     except FileNotFoundError:
         return
+
+
+def last_rows(path: Path) -> dict[str, ManifestRow]:
+    """The last row of each case, by case id: what the run holds now."""
+    return {row.case.id: row for row in read_rows(path)}
 
 
 def collisions(cases: Iterable[Case]) -> dict[str, Case]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from eval.judges.protocol import Video
-from eval.manifest import CASES, HEADER, MANIFEST, VIDEOS, read_header, read_rows
+from eval.manifest import CASES, HEADER, MANIFEST, VIDEOS, last_rows, read_header
 from eval.metrics.registry import Subject
 from eval.planned import digest
 from eval.types import ManifestRow, RunHeader, ScoreRow
@@ -63,7 +63,7 @@ def load_run(path: Path) -> Run:
     header = read_header(path)
     if not (path / MANIFEST).is_file():
         raise UserError(f"{path} has no {MANIFEST}", expected="a run of eval.replay", remedy="run eval.replay first")
-    rows = {row.case.id: row for row in read_rows(path)}
+    rows = last_rows(path)
     strangers = [row.case for row in rows.values() if row.case.suite != header.suite]
     if strangers:
         raise UserError(

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from eval.manifest import VIDEOS, read_rows
+from eval.manifest import VIDEOS, last_rows
 from ttom import files, provenance
 
 
@@ -52,7 +52,7 @@ def measure(options: list[str], out: Path, devices: int, per_device: int, engine
     """One configuration: rate, seconds until all workers are at work, and the digests of the videos."""
     started = time.time()
     wall = call_replay(options, out, devices, per_device, engine)
-    rows = [row for row in read_rows(out) if row.status == "made"]
+    rows = [row for row in last_rows(out).values() if row.status == "made"]
     ended = sorted((out / VIDEOS / row.case.video).stat().st_mtime for row in rows)
     workers = devices * per_device
     if len(ended) < 3 * workers:

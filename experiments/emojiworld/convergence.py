@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.manifest import CASES, read_rows
+from eval.manifest import CASES, last_rows
 from ttom.result import Report
 from ttom.statistics import bootstrap_interval
 
@@ -20,7 +20,7 @@ Losses = dict[str, list[list[float]]]
 def losses_of(run: Path) -> Losses:
     """The losses of a run's videos."""
     found: Losses = {}
-    for row in read_rows(run):
+    for row in last_rows(run).values():
         if row.status == "made":
             tto = Report.load(run / CASES / row.case.id / "report.json").tto
             if tto is not None:
@@ -61,15 +61,15 @@ def convergence(scratch: Losses, memory: Losses) -> dict[str, Any]:
             "memory": _mean([losses[1][0] for losses, _ in pairs]),
         },
     }
-    last = min(len(one) for losses, _ in pairs for one in losses)
+    lengths = np.array([[len(one) for one in losses] for losses, _ in pairs])
     for level in LEVELS:
         counts = np.array([[iterations_to(one, level) for one in losses] for losses, _ in pairs])
-        result[f"to {level}"] = _both(counts, last)
+        result[f"to {level}"] = _both(counts, lengths)
     for step in range(min(len(ends) for _, ends in pairs)):
         counts = np.array(
             [[iterations_to(one, min(losses[0][: ends[step]])) for one in losses] for losses, ends in pairs]
         )
-        result[f"to what scratch has after {pairs[0][1][step]}"] = _both(counts, last)
+        result[f"to what scratch has after step {step + 1}"] = _both(counts, lengths)
     return result
 
 
@@ -77,11 +77,15 @@ def _flat(steps: list[list[float]]) -> list[float]:
     return [loss for step in steps for loss in step]
 
 
-def _both(counts: np.ndarray, last: int) -> dict[str, Any]:
-    """Of iteration counts ``(cases, 2)``: scratch, memory and their difference; counts above `last` are "never"."""
+def _both(counts: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
+    """Of iteration counts ``(cases, 2)``: scratch, memory and their difference.
+
+    A count above the length of its own run, in `lengths` ``(cases, 2)``, is "never".
+    """
+    never = (counts > lengths).sum(0).tolist()
     return {
-        "scratch": _mean(counts[:, 0]) | {"never": int((counts[:, 0] > last).sum())},
-        "memory": _mean(counts[:, 1]) | {"never": int((counts[:, 1] > last).sum())},
+        "scratch": _mean(counts[:, 0]) | {"never": never[0]},
+        "memory": _mean(counts[:, 1]) | {"never": never[1]},
         "difference": _mean(counts[:, 1] - counts[:, 0]),
     }
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from eval.judges.video import read_video
-from eval.manifest import CASES, VIDEOS, read_header, read_rows
+from eval.manifest import CASES, VIDEOS, last_rows, read_header
 from ttom.layout.draw import draw_boxes
 from ttom.layout.model import Layout, load_layout
 
@@ -51,7 +51,7 @@ def draw_runs(base: Path, ttom: Path, path: Path) -> None:
 def _shown(run: Path) -> Iterator[tuple[str, Shown]]:
     """By case id, the first cases of each category that have a video and a layout."""
     own_height, taken = read_header(run).settings["sampler"]["height"], Counter[str]()
-    for row in sorted(read_rows(run), key=lambda row: row.case.id):
+    for _, row in sorted(last_rows(run).items()):
         taken[row.case.category] += 1
         layout = run / CASES / row.case.id / "layout.json"
         if row.status != "made" or taken[row.case.category] > PER_CATEGORY or not layout.is_file():

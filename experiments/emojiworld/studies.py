@@ -24,7 +24,7 @@ from typing import Any
 
 from eval.arguments import Replay
 from eval.arguments import parse as parse_replay
-from eval.manifest import read_rows
+from eval.manifest import last_rows
 from eval.report.schema import Report as Comparison
 from eval.study import METHODS, Variant, run_study, split_arguments
 from experiments.emojiworld.convergence import convergence, losses_of
@@ -117,7 +117,7 @@ def best(report: Comparison) -> str:
 def remembered(out: Path) -> dict[str, Any]:
     """How much sooner a loss is reached from the memory, and how similar its nearest entries were."""
     runs = {variant.label: out / variant.folder for variant in remembering(Path())}
-    near = [row.memory_entries for row in read_rows(runs["load top-1"])]
+    near = [row.memory_entries for row in last_rows(runs["load top-1"]).values() if row.status == "made"]
     return {
         "convergence": convergence(losses_of(runs["tto"]), losses_of(runs["init + tto"])),
         "cases with an entry": sum(bool(entries) for entries in near),

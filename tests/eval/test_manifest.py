@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eval.manifest import MANIFEST, collisions, open_run, read_header, read_rows
+from eval.manifest import MANIFEST, collisions, last_rows, open_run, read_header, read_rows
 from eval.types import ManifestRow
 from tests.eval.cases import case, header, made
 from ttom.errors import UserError
@@ -53,6 +53,9 @@ def test_the_last_row_of_a_case_counts(tmp_path: Path) -> None:
         assert not (tmp_path / "videos" / case(1).video).exists(), "the video was of what the case is no longer"
     with open_run(tmp_path, header()) as run:
         assert run.rows["c-0001"].status == "refused"
+    assert [row.status for row in read_rows(tmp_path)] == ["made", "refused"]
+    assert {key: row.status for key, row in last_rows(tmp_path).items()} == {"c-0001": "refused"}
+    assert last_rows(tmp_path / "nothing") == {}
 
 
 @pytest.mark.parametrize("left", ['{"identity": "row of c-00', "{}", "\0" * 40])

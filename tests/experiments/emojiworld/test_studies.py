@@ -10,9 +10,11 @@ import pytest
 from eval.arguments import parse
 from eval.report.schema import Cell, Report
 from eval.study import Variant
+from eval.types import ManifestRow
 from experiments.emojiworld import studies
 from experiments.emojiworld.convergence import convergence, iterations_to
 from experiments.emojiworld.studies import GRID, best, remembering, tuning
+from tests.eval.cases import case, made
 from ttom.config import Settings
 from ttom.presets import emojiworld
 
@@ -22,9 +24,9 @@ def settings(variant: Variant) -> Settings:
 
 
 def test_tuning_changes_one_setting_at_a_time() -> None:
-    preset, made = emojiworld(), tuning(emojiworld(), list(GRID))
-    assert [variant.label for variant in made[:2]] == ["base", "preset"] and settings(made[1]) == preset
-    for variant in made[2:]:
+    preset, variants = emojiworld(), tuning(emojiworld(), list(GRID))
+    assert [variant.label for variant in variants[:2]] == ["base", "preset"] and settings(variants[1]) == preset
+    for variant in variants[2:]:
         name, _, _ = variant.label.partition("=")
         part, _, key = name.partition(".")
         changed = settings(variant)
@@ -32,19 +34,19 @@ def test_tuning_changes_one_setting_at_a_time() -> None:
         assert tried in GRID[name] and tried != getattr(getattr(preset, part), key), variant.label
         both = {part} if name != "adapter.rank" else {"adapter"}
         assert all(getattr(changed, p) == getattr(preset, p) for p in ("sampler", "tto", "adapter") if p not in both)
-    ranks = [settings(variant).adapter for variant in made if variant.label.startswith("adapter.rank")]
+    ranks = [settings(variant).adapter for variant in variants if variant.label.startswith("adapter.rank")]
     assert {adapter.alpha / adapter.rank for adapter in ranks} == {preset.adapter.alpha / preset.adapter.rank}
-    assert len({variant.folder for variant in made}) == len(made)
+    assert len({variant.folder for variant in variants}) == len(variants)
 
 
 def test_every_variant_but_three_reads_the_memory(tmp_path: Path) -> None:
-    made = remembering(tmp_path)
-    for variant in made:
+    variants = remembering(tmp_path)
+    for variant in variants:
         memory = settings(variant).memory
         reads = not variant.label.startswith(("base", "tto"))
         assert memory.active == reads, variant.label
         assert not reads or (memory.use, memory.threshold) == (variant.label.split()[0], -1.0), variant.label
-    fused = {(s.memory.top_k, s.memory.fusion) for s in map(settings, made) if s.memory.top_k > 1}
+    fused = {(s.memory.top_k, s.memory.fusion) for s in map(settings, variants) if s.memory.top_k > 1}
     assert fused == {(k, how) for k in (5, 10) for how in ("average", "similarity", "svd")}
 
 
@@ -87,12 +89,36 @@ def test_convergence_compares_runs_of_the_same_case() -> None:
     assert found["first loss"]["scratch"]["mean"] == 0.35
     assert found["first loss"]["memory"]["mean"] == 0.175
     # Scratch has reached .2 and .3 after two iterations; the memory's run needs none of them for either.
-    assert found["to what scratch has after 2"]["memory"]["mean"] == 0
-    assert found["to what scratch has after 2"]["scratch"]["mean"] == 0.5
-    assert found["to what scratch has after 4"]["difference"]["mean"] == pytest.approx(-1.5)
+    assert found["to what scratch has after step 1"]["memory"]["mean"] == 0
+    assert found["to what scratch has after step 1"]["scratch"]["mean"] == 0.5
+    assert found["to what scratch has after step 2"]["difference"]["mean"] == pytest.approx(-1.5)
     assert found["to 0.01"]["scratch"]["never"] == 2
     assert found["to 0.01"]["memory"]["never"] == 0
     assert convergence({}, memory) == {"n": 0}
+
+
+def test_runs_of_different_lengths_reach_a_loss_in_their_own() -> None:
+    """With a stop loss the first step of a is shorter; b takes three iterations to .01, more than a has in all."""
+    scratch = {"a": [[0.01], [0.02]], "b": [[0.3, 0.2], [0.1, 0.01]]}
+    memory = {"a": [[0.5], [0.4]], "b": [[0.3, 0.2], [0.1, 0.02]]}
+    found = convergence(scratch, memory)
+    assert found["to 0.01"]["scratch"] == {"mean": 1.5, "interval": [0.0, 3.0], "never": 0}
+    assert found["to 0.01"]["memory"]["never"] == 2
+    assert [key for key in found if key.startswith("to what")] == [
+        "to what scratch has after step 1", "to what scratch has after step 2"
+    ]  # fmt: skip
+
+
+def test_what_a_memory_found_counts_the_last_row_of_made_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "losses_of", lambda run: {})
+    for variant in remembering(Path()):
+        rows = [ManifestRow(identity="", case=case(1), status="failed", error="killed")]
+        rows += [made(case(1), b"", memory_entries=("7",)), made(case(2), b"")]
+        rows += [ManifestRow(identity="", case=case(3), status="refused", error="no objects")]
+        (tmp_path / variant.folder).mkdir()
+        text = "".join(f"{row.model_dump_json()}\n" for row in rows)
+        (tmp_path / variant.folder / "manifest.jsonl").write_text(text)
+    assert studies.remembered(tmp_path) == {"convergence": {"n": 0}, "cases with an entry": 1, "cases": 2}
 
 
 def test_a_study_of_a_memory_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
