@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +61,7 @@ def load_run(path: Path) -> Run:
         UserError: It has no header or manifest, or the manifest is that of another suite, model or settings.
     """
     header = read_header(path)
-    if not (path / MANIFEST).is_file():
-        raise UserError(f"{path} has no {MANIFEST}", expected="a run of eval.replay", remedy="run eval.replay first")
+    check_has_manifest(path)
     rows = last_rows(path)
     strangers = [row.case for row in rows.values() if row.case.suite != header.suite]
     if strangers:
@@ -73,7 +72,9 @@ def load_run(path: Path) -> Run:
             remedy="do not mix the files of two runs",
         )
     run = Run(path, header, rows)
-    foreign = next((row for row in rows.values() if not _belongs(run, row)), None)
+    foreign = next(
+        (row for row in rows.values() if not belongs(header, row, lambda row: run.subject(row).layout)), None
+    )
     if foreign is not None:
         raise UserError(
             f"the manifest of {path} holds {foreign.case.id!r} of another run: its model or settings are not those of "
@@ -84,15 +85,25 @@ def load_run(path: Path) -> Run:
     return run
 
 
-def _belongs(run: Run, row: ManifestRow) -> bool:
-    """Whether a row was written for this run's header; see `PlannedCase.identity`."""
+def check_has_manifest(path: Path) -> None:
+    """Raise UserError if a run folder has no manifest."""
+    if not (path / MANIFEST).is_file():
+        raise UserError(f"{path} has no {MANIFEST}", expected="a run of eval.replay", remedy="run eval.replay first")
+
+
+def belongs(header: RunHeader, row: ManifestRow, find_layout: Callable[[ManifestRow], Layout | None]) -> bool:
+    """Whether a row was written for a run with this header; see `PlannedCase.identity`.
+
+    Args:
+        find_layout: The layout of a row, looked up only where it decides: the planner may have enriched the prompt.
+    """
 
     def identity(prompt: str) -> str:
-        return digest([run.header.identity, row.case.id, prompt, row.case.seed, row.layout_hash])
+        return digest([header.identity, row.case.id, prompt, row.case.seed, row.layout_hash])
 
     if row.identity == identity(row.case.prompt):
         return True
-    layout = run.subject(row).layout  # its prompt, where the planner enriched the case's
+    layout = find_layout(row)
     return layout is not None and row.identity == identity(layout.prompt)
 
 

@@ -14,7 +14,7 @@ import tyro
 from eval.report.compare import compare
 from eval.report.media import Media
 from eval.report.page import budget_of, write_page
-from eval.report.runs import Run, load_runs
+from eval.report.runs import ReportRun, load_runs
 from eval.report.schema import Report, report_schema
 from eval.report.tables import cases_csv, markdown, scores_csv
 from ttom.errors import UserError
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write(report: Report, runs: Sequence[Run], folder: Path, budget: int | None) -> Media:
+def write(report: Report, runs: Sequence[ReportRun], folder: Path, budget: int | None) -> Media:
     """Write all files of the report; readers see the earlier ones until the new ones are whole.
 
     Args:
@@ -98,7 +98,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _told(report: Report, runs: Sequence[Run], folder: Path, media: Media) -> str:
+def _told(report: Report, runs: Sequence[ReportRun], folder: Path, media: Media) -> str:
     left_out = sum(problem.count for run in runs for problem in run.problems.values())
     lines = [f"{len(runs)} runs, {report.cases} cases, {len(report.columns)} metrics: {folder / 'report.html'}"]
     if media.copied_bytes:

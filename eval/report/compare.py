@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from eval.report.groups import groups_of
 from eval.report.published import beside_published
-from eval.report.runs import Column, Run
+from eval.report.runs import Column, ReportRun
 from eval.report.schema import (
     Average,
     By,
@@ -44,7 +44,7 @@ class Cases:
     groups: Groups
 
     @classmethod
-    def of(cls, runs: Sequence[Run]) -> Cases:
+    def of(cls, runs: Sequence[ReportRun]) -> Cases:
         by_id: dict[str, Case] = {}
         for run in runs:
             for row in run.rows.values():
@@ -58,7 +58,7 @@ class Cases:
         return cls(by_id, groups)
 
 
-def compare(runs: Sequence[Run], baseline: str | None = None, provenance: dict[str, Any] | None = None) -> Report:
+def compare(runs: Sequence[ReportRun], baseline: str | None = None, provenance: dict[str, Any] | None = None) -> Report:
     """Compare runs of one suite with one of them.
 
     Args:
@@ -99,7 +99,7 @@ def higher_is_better(metric: str) -> bool:
     return not metric.endswith(("error", "distance", "flicker"))
 
 
-def _find_baseline(runs: Sequence[Run], label: str | None) -> Run:
+def _find_baseline(runs: Sequence[ReportRun], label: str | None) -> ReportRun:
     if label is None:
         return runs[0]
     labels = [run.label for run in runs]
@@ -112,7 +112,7 @@ def _comparable(a: Case, b: Case) -> bool:
     return (a.prompt, a.seed) == (b.prompt, b.seed)
 
 
-def _applicable(runs: Sequence[Run], cases: Cases, column: Column) -> set[str]:
+def _applicable(runs: Sequence[ReportRun], cases: Cases, column: Column) -> set[str]:
     """Cases that the column is about: scored in some run; or made by none, in a category that the column scores."""
     scored = {case_id for run in runs for case_id in run.scores.get(column, ())}
     categories = {cases.by_id[case_id].category for case_id in scored}
@@ -120,12 +120,14 @@ def _applicable(runs: Sequence[Run], cases: Cases, column: Column) -> set[str]:
     return scored | {i for i, case in cases.by_id.items() if i not in made and case.category in categories}
 
 
-def _is_binary(runs: Sequence[Run], column: Column) -> bool:
+def _is_binary(runs: Sequence[ReportRun], column: Column) -> bool:
     rows = (row for run in runs for row in run.scores.get(column, {}).values())
     return all(row.binary and row.value in (None, 0, 1) for row in rows)
 
 
-def _cell(run: Run, base: Run, column: Column, binary: bool, group: tuple[By, str], ids: Sequence[str]) -> Cell:
+def _cell(
+    run: ReportRun, base: ReportRun, column: Column, binary: bool, group: tuple[By, str], ids: Sequence[str]
+) -> Cell:
     scores = run.scores.get(column, {})
     values: dict[str, float] = {}
     excluded: Counter[str] = Counter()
@@ -166,7 +168,9 @@ def _why_excluded(row: ManifestRow | None, reason: str | None) -> str:
     return reason or NOT_SCORED
 
 
-def _difference(run: Run, base: Run, column: Column, binary: bool, values: dict[str, float]) -> Difference | None:
+def _difference(
+    run: ReportRun, base: ReportRun, column: Column, binary: bool, values: dict[str, float]
+) -> Difference | None:
     theirs = base.scores.get(column, {})
     pairs: list[tuple[float, float]] = []
     prompts: list[str] = []
@@ -214,7 +218,7 @@ def _averages(cells: Iterable[Cell]) -> list[Average]:
     return found
 
 
-def _column_summary(runs: Sequence[Run], column: Column) -> ColumnSummary:
+def _column_summary(runs: Sequence[ReportRun], column: Column) -> ColumnSummary:
     return ColumnSummary(
         metric=column.metric,
         proxy=column.proxy,
@@ -223,7 +227,7 @@ def _column_summary(runs: Sequence[Run], column: Column) -> ColumnSummary:
     )
 
 
-def _run_summary(run: Run, cases: Cases) -> RunSummary:
+def _run_summary(run: ReportRun, cases: Cases) -> RunSummary:
     rows = list(run.rows.values())
     statuses = Counter(row.status for row in rows)
     seconds = [row.seconds["total"] for row in rows if row.status == "made" and "total" in row.seconds]

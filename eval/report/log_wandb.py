@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.report.runs import Column, Run
+from eval.report.runs import Column, ReportRun
 from eval.report.schema import Report, RunSummary
 from ttom.errors import UserError
 
@@ -19,7 +19,7 @@ VIDEOS = 50
 """Videos that a run's table shows: the first ones in the order of the suite."""
 
 
-def log_runs(report: Report, runs: Sequence[Run], project: str, folder: Path) -> Iterator[str]:
+def log_runs(report: Report, runs: Sequence[ReportRun], project: str, folder: Path) -> Iterator[str]:
     """Log each run to a W&B run of its own; yields where it lies. Logging a run again replaces it.
 
     Raises:
@@ -89,7 +89,7 @@ def _has_key(wandb: Any) -> bool:
         return False
 
 
-def _videos(wandb: Any, run: Run) -> dict[str, Any]:
+def _videos(wandb: Any, run: ReportRun) -> dict[str, Any]:
     """The first videos, by case id."""
     found = {}
     for case_id, row in run.rows.items():
@@ -101,7 +101,7 @@ def _videos(wandb: Any, run: Run) -> dict[str, Any]:
     return found
 
 
-def _cases(wandb: Any, run: Run, videos: Mapping[str, Any]) -> Any:
+def _cases(wandb: Any, run: ReportRun, videos: Mapping[str, Any]) -> Any:
     columns: list[Column] = sorted(run.scores, key=lambda c: (c.proxy, c.metric))
     names = [f"{c.metric} ({'proxy' if c.proxy else 'official'})" for c in columns]
     table = wandb.Table(columns=["case", "category", "prompt", "seed", "status", "seconds", "video", *names])

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from eval.report.runs import Run
+from eval.report.runs import ReportRun
 from ttom.files import write_bytes
 
 FOLDER = "media"
@@ -36,7 +36,7 @@ class Media:
         """Whether all files of these sizes may still be embedded."""
         return self._left is None or sum(sizes) <= self._left
 
-    def add(self, run: Run, path: Path, embed: bool, sha256: str | None = None) -> str | None:
+    def add(self, run: ReportRun, path: Path, embed: bool, sha256: str | None = None) -> str | None:
         """A reference to the file, or None if it cannot be used, which the run's problems then say.
 
         Args:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from eval.report.compare import NOT_MADE
 from eval.report.groups import groups_of
 from eval.report.media import Media
-from eval.report.runs import Column, Run
+from eval.report.runs import Column, ReportRun
 from eval.report.schema import Report
 from eval.report.tables import PROXY_NOTE
 from eval.types import Case, ManifestRow
@@ -27,7 +27,7 @@ JSON_LIMIT = 2 << 20
 """Largest layout or report of a case that is read, in bytes."""
 
 
-def write_page(file: TextIO, report: Report, runs: Sequence[Run], media: Media) -> None:
+def write_page(file: TextIO, report: Report, runs: Sequence[ReportRun], media: Media) -> None:
     """Write the page. ``media`` says what is embedded and where the rest is copied to."""
     data = page_data(report, runs, media)
     template = (_ASSETS / "template.html").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def write_page(file: TextIO, report: Report, runs: Sequence[Run], media: Media) 
     file.write(after)
 
 
-def page_data(report: Report, runs: Sequence[Run], media: Media) -> dict[str, Any]:
+def page_data(report: Report, runs: Sequence[ReportRun], media: Media) -> dict[str, Any]:
     """The page's JSON: the report without settings, and every case with its scores, layout and files."""
     layouts = Layouts()
     columns = [Column(column.metric, column.proxy) for column in report.columns]
@@ -86,7 +86,9 @@ class Layouts:
         return self._numbers[text]
 
 
-def _case(case: Case, runs: Sequence[Run], columns: Sequence[Column], layouts: Layouts, media: Media) -> dict[str, Any]:
+def _case(
+    case: Case, runs: Sequence[ReportRun], columns: Sequence[Column], layouts: Layouts, media: Media
+) -> dict[str, Any]:
     files = {run.label: dict(_files(run, run.rows[case.id])) for run in runs if case.id in run.rows}
     sizes = [path.stat().st_size for found in files.values() for path in found.values()]
     embed = media.fits(sizes)
@@ -106,7 +108,7 @@ def _case(case: Case, runs: Sequence[Run], columns: Sequence[Column], layouts: L
 
 def _run_of_case(
     case: Case,
-    run: Run,
+    run: ReportRun,
     columns: Sequence[Column],
     layouts: Layouts,
     media: Media,
@@ -135,7 +137,7 @@ def _run_of_case(
     return found
 
 
-def _files(run: Run, row: ManifestRow) -> Iterator[tuple[str, Path]]:
+def _files(run: ReportRun, row: ManifestRow) -> Iterator[tuple[str, Path]]:
     case = row.case.id
     if row.status == "made" and row.video:
         path = run.video(row)
@@ -148,7 +150,7 @@ def _files(run: Run, row: ManifestRow) -> Iterator[tuple[str, Path]]:
             yield kind, path
 
 
-def _layout(case: Case, run: Run) -> Layout | None:
+def _layout(case: Case, run: ReportRun) -> Layout | None:
     path = run.case_file(case.id, "layout.json")
     if path is None:
         return case.layout

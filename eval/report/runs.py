@@ -16,12 +16,13 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eval.manifest import MANIFEST, read_header
-from eval.runs import SCORES
+from eval.runs import SCORES, belongs, check_has_manifest
 from eval.types import ManifestRow, RunHeader, ScoreRow
 from ttom.errors import UserError
+from ttom.layout.model import Layout, load_layout
 
 LINE_LIMIT = 4 << 20
-"""Longest line of a manifest or a score file that is read, in bytes."""
+"""Longest line of a manifest or a score file, and largest layout file, that is read, in bytes."""
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -42,7 +43,7 @@ class Problem:
 
 
 @dataclass
-class Run:
+class ReportRun:
     """One run: what it shares, what it made, and how that scored.
 
     Attributes:
@@ -81,8 +82,18 @@ class Run:
         """A file of ``cases/CASE_ID``, or None."""
         return self.file(f"cases/{case_id}/{name}")
 
+    def layout(self, row: ManifestRow) -> Layout | None:
+        """The layout that the case brought or that was planned for it; None if there is none that can be read."""
+        if row.case.layout is not None:
+            return row.case.layout
+        path = self.case_file(row.case.id, "layout.json")
+        try:
+            return load_layout(path) if path is not None and path.stat().st_size <= LINE_LIMIT else None
+        except (OSError, UserError):
+            return None
 
-def load_runs(folders: Sequence[Path]) -> list[Run]:
+
+def load_runs(folders: Sequence[Path]) -> list[ReportRun]:
     """Read the runs of one suite, each with a label of its own.
 
     Raises:
@@ -100,7 +111,7 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
                 expected="runs of one suite and revision",
                 remedy="make a report for each suite",
             )
-    by_identity: dict[str, Run] = {}
+    by_identity: dict[str, ReportRun] = {}
     for run in runs:
         twin = by_identity.setdefault(run.header.identity, run)
         if twin is not run:
@@ -112,31 +123,31 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
     return _with_unique_labels(runs)
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> ReportRun:
     """Read one run folder.
 
     Raises:
         UserError: It has no readable run.json or no manifest.jsonl.
     """
     header = read_header(folder)
-    run = Run(folder, header.label, header, {}, {})
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise UserError(
-            f"{folder} has no {MANIFEST}", expected="a run folder of eval.replay", remedy="run eval.replay first"
-        )
-    for row in _read_lines(run, manifest, ManifestRow):
+    run = ReportRun(folder, header.label, header, {}, {})
+    check_has_manifest(folder)
+    for row in _read_lines(run, folder / MANIFEST, ManifestRow):
         if row.case.suite != header.suite:
             run.note("manifest rows of another suite", f"{row.case.id} of {row.case.suite}")
             continue
         if row.case.id in run.rows:  # a case that failed first and was made later
             run.note("manifest rows replaced by a later row of the same case", row.case.id)
         run.rows[row.case.id] = row
+    for row in list(run.rows.values()):
+        if not belongs(header, row, run.layout):
+            run.note("manifest rows of another run: their model or settings are not those of run.json", row.case.id)
+            del run.rows[row.case.id]
     _read_scores(run)
     return run
 
 
-def _read_scores(run: Run) -> None:
+def _read_scores(run: ReportRun) -> None:
     path = run.folder / SCORES
     if not path.is_file():
         run.note("no scores.jsonl: run eval.score first", path.name)
@@ -166,7 +177,7 @@ def _read_scores(run: Run) -> None:
                 )
 
 
-def _read_lines(run: Run, path: Path, model: type[Row]) -> Iterator[Row]:
+def _read_lines(run: ReportRun, path: Path, model: type[Row]) -> Iterator[Row]:
     """The rows of a JSON lines file; damaged lines are counted."""
     what = f"damaged lines of {path.name}"
     try:
@@ -194,7 +205,7 @@ def _read_lines(run: Run, path: Path, model: type[Row]) -> Iterator[Row]:
         ) from error
 
 
-def _with_unique_labels(runs: list[Run]) -> list[Run]:
+def _with_unique_labels(runs: list[ReportRun]) -> list[ReportRun]:
     """Labels as given where they differ; otherwise with the model, then with the settings' hash."""
     additions = ("model", "settings_hash", "identity")
     labels = [run.header.label for run in runs]

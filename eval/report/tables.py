@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from eval.report.runs import Column, Run
+from eval.report.runs import Column, ReportRun
 from eval.report.schema import By, Cell, ColumnSummary, Difference, Report, RunSummary
 
 PROXY_NOTE = (
@@ -43,7 +43,7 @@ def scores_csv(report: Report) -> str:
     return _csv([*_CELL_FIELDS, *_DIFFERENCE_FIELDS], rows)
 
 
-def cases_csv(runs: Sequence[Run]) -> str:
+def cases_csv(runs: Sequence[ReportRun]) -> str:
     """A line for each case of each run, with a column for each metric; proxy columns say so in their names."""
     columns: list[Column] = sorted({column for run in runs for column in run.scores}, key=lambda c: (c.proxy, c.metric))
     names = [f"{c.metric} ({'proxy' if c.proxy else 'official'})" for c in columns]

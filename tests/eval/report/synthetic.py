@@ -12,6 +12,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from eval.planned import digest
 from eval.types import Case, ManifestRow, RunHeader, ScoreRow
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
 
@@ -86,9 +87,13 @@ def write_run(
     folder.mkdir(parents=True)
     number = int(hashlib.sha256(label.encode()).hexdigest(), 16) % 1000
     rng = np.random.default_rng(number)
+    known: dict[str, Any] = {"label": label, "suite": cases[0].suite, "suite_revision": "1", "model": "toy-model"}
+    known |= {"model_digest": "0123", "method": label.split()[0], "settings": {"steps": 25}, "settings_hash": label}
+    known |= {"identity": f"identity of {label}"} | header
     rows, scores = [], []
     for case in cases:
-        row: dict[str, Any] = {"identity": f"{label}-{case.id}", "case": case, "status": "made", "video": case.video}
+        identity = digest([known["identity"], case.id, case.prompt, case.seed, None])
+        row: dict[str, Any] = {"identity": identity, "case": case, "status": "made", "video": case.video}
         if case.id in refused:
             row |= {"status": "refused", "video": None, "error": "the planner did not understand the prompt"}
         else:
@@ -102,11 +107,7 @@ def write_run(
             overlap = float(np.clip(rng.normal(skill, 0.15), 0, 1))
             scores.append(ScoreRow(run=label, case_id=case.id, metric="layout_iou", value=overlap, **said))
         rows.append(ManifestRow(**row))
-    first = cases[0]
-    known: dict[str, Any] = {"label": label, "suite": first.suite, "suite_revision": "1", "model": "toy-model"}
-    known |= {"model_digest": "0123", "method": label.split()[0], "settings": {"steps": 25}, "settings_hash": label}
-    known |= {"identity": f"identity of {label}"}
-    (folder / "run.json").write_text(RunHeader(**(known | header)).model_dump_json())
+    (folder / "run.json").write_text(RunHeader(**known).model_dump_json())
     for name, lines in (("manifest.jsonl", rows), ("scores.jsonl", scores)):
         (folder / name).write_text("".join(line.model_dump_json() + "\n" for line in lines))
     return folder

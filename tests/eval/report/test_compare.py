@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from eval.report.compare import compare, higher_is_better
 from eval.report.groups import groups_of
-from eval.report.runs import Run, load_runs
+from eval.report.runs import ReportRun, load_runs
 from eval.report.schema import Cell, Report, report_schema
 from eval.report.tables import markdown
 from eval.types import Case
@@ -20,7 +20,7 @@ from ttom.errors import UserError
 CASES = [make_case(i) for i in range(24)]
 
 
-def runs_of(tmp_path: Path, **kwargs: Sequence[str]) -> list[Run]:
+def runs_of(tmp_path: Path, **kwargs: Sequence[str]) -> list[ReportRun]:
     write_run(tmp_path / "base", "base", CASES, skill=0.3, videos=False)
     write_run(tmp_path / "ttom", "ttom", CASES, skill=0.8, videos=False, **kwargs)
     return load_runs([tmp_path / "base", tmp_path / "ttom"])
@@ -32,7 +32,7 @@ def cell_of(report: Report, run: str, metric: str, by: str = "all", group: str =
     return found[0]
 
 
-def values(run: Run, metric: str) -> dict[str, float]:
+def values(run: ReportRun, metric: str) -> dict[str, float]:
     lines = (run.folder / "scores.jsonl").read_text().splitlines()
     return {r["case_id"]: r["value"] for r in map(json.loads, lines) if r["metric"] == metric}
 

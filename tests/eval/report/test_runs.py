@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from eval.planned import digest
 from eval.report import runs
 from eval.report.runs import Column, load_run, load_runs
+from eval.runs import load_run as judged_run
 from tests.eval.report.synthetic import make_case, write_run
 from ttom.errors import UserError
+from ttom.layout.model import save_layout
 
 CASES = [make_case(i) for i in range(6)]
 FACTS = Column("all_facts", True)
@@ -51,6 +54,35 @@ def test_the_last_row_of_a_case_counts(folder: Path) -> None:
     run = load_run(folder)
     assert run.rows[CASES[0].id].status == "failed"
     assert run.problems["manifest rows replaced by a later row of the same case"].count == 1
+
+
+def test_rows_of_another_run_are_counted_and_left_out(folder: Path) -> None:
+    lines = (folder / "manifest.jsonl").read_text().splitlines()
+    foreign = json.loads(lines[1]) | {"identity": "of another model"}
+    (folder / "manifest.jsonl").write_text("\n".join([lines[0], json.dumps(foreign), *lines[2:]]) + "\n")
+    run = load_run(folder)
+    assert CASES[1].id not in run.rows and len(run.rows) == len(CASES) - 1
+    problem = run.problems["manifest rows of another run: their model or settings are not those of run.json"]
+    assert (problem.count, problem.example) == (1, CASES[1].id)
+    assert run.problems["scores of cases that are not in the manifest"].count == 2
+    with pytest.raises(UserError, match="of another run"):
+        judged_run(folder)
+
+
+def test_rows_of_enriched_prompts_belong_to_their_run(folder: Path) -> None:
+    """The planner may have written another text for the video; its layout says so."""
+    row = json.loads((folder / "manifest.jsonl").read_text().splitlines()[0])
+    text = "in golden light"
+    row["case"] |= {"id": "enriched", "layout": None}
+    row |= {"identity": digest(["identity of base", "enriched", text, row["case"]["seed"], "l"]), "layout_hash": "l"}
+    append(folder / "manifest.jsonl", json.dumps(row))
+    assert "enriched" not in load_run(folder).rows, "nothing says so yet"
+    assert CASES[0].layout is not None
+    (folder / "cases" / "enriched").mkdir(parents=True)
+    save_layout(CASES[0].layout.model_copy(update={"prompt": text}), folder / "cases" / "enriched" / "layout.json")
+    assert "enriched" in load_run(folder).rows
+    (folder / "cases" / "enriched" / "layout.json").write_text("{")
+    assert "enriched" not in load_run(folder).rows
 
 
 def test_repeated_scores_count_once_and_contradictions_not_at_all(folder: Path) -> None:
