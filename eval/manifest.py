@@ -65,7 +65,7 @@ class RunFolder:
             UserError: The folder cannot be written; SetupError if the disk is full.
         """
         target = self.path / VIDEOS / row.case.video
-        with files.disk_errors(self.path, "free space there, then call it again to go on"):
+        with files.disk_errors(self.path, "free up space there, then run it again"):
             if extra:
                 with files.staged(self.path / CASES / row.case.id) as stage:
                     for name, data in extra.items():
@@ -141,7 +141,7 @@ def check_free(path: Path) -> None:
     if strangers:
         raise UserError(
             f"{path} exists and is not a run: it holds {strangers[0]!r}",
-            expected="a run to go on with, or a new or empty folder",
+            expected="a run to continue, or a new or empty folder",
             remedy="name another folder",
         )
 

@@ -94,7 +94,7 @@ def memory_digest(folder: Path) -> str | None:
     """
     if not (folder / "memory.json").exists():
         if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder} is no memory", expected="a folder with a memory.json")
+            raise UserError(f"{folder} is not a memory", expected="a folder with a memory.json")
         return None
     total = hashlib.sha256()
     with Store(folder, read_only=True) as store:

@@ -118,18 +118,18 @@ def write_scores(run: Run, rows: Iterable[ScoreRow], *, proxy: bool) -> Path:
     """Replace the proxy scores of a run, or its official ones; the others stay.
 
     Raises:
-        UserError: The file cannot be written, or what is there is no file of scores.
+        UserError: The file cannot be written, or what is there is not a scores file.
     """
     path = run.path / SCORES
     kept = [row for row in read_scores(path) if row.proxy != proxy]
     lines = [row.model_dump_json() for row in [*kept, *rows]]
-    with files.disk_errors(path, "free space there"):
+    with files.disk_errors(path, "free up space there"):
         files.write_text(path, "".join(f"{line}\n" for line in lines))
     return path
 
 
 def read_scores(path: Path) -> list[ScoreRow]:
-    """The rows of a file of scores; none if there is no file. Raises UserError if it is broken."""
+    """The rows of a scores file; none if there is no file. Raises UserError if it is broken."""
     try:
         with open(path, "rb") as file:
             return [ScoreRow.model_validate_json(line) for line in file]
@@ -137,7 +137,7 @@ def read_scores(path: Path) -> list[ScoreRow]:
         return []
     except ValidationError:
         raise UserError(
-            f"{path} is no file of scores",
+            f"{path} is not a scores file",
             expected="lines that eval.score wrote",
             remedy="move it away and score again",
         ) from None

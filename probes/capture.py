@@ -65,7 +65,7 @@ def _as_user_error(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(
             f"cannot keep the maps of a video in {folder}: {error.strerror or error}",
-            remedy="free space there, or name another folder",
+            remedy="free up space there, or name another folder",
         ) from error
 
 

@@ -84,7 +84,7 @@ class AnswerCache:
         key = self._key(answer.video_sha256, answer.question)
         body = json.dumps(answer.model_dump(), separators=(",", ":"), allow_nan=False)
         line = f'{{"key":"{key}",{body[1:]}\n'.encode()
-        with self._lock, disk_errors(self.folder, "free space there, or name another folder of answers"):
+        with self._lock, disk_errors(self.folder, "free up space there, or name another folder of answers"):
             if self._file is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 name = f"{_file_name(socket.gethostname())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"

@@ -117,7 +117,7 @@ class VlmJudge:
             if options.budget is not None and self._spent >= options.budget:
                 raise UserError(
                     f"the budget of {options.budget:g} US dollars is spent",
-                    remedy="call it again with a larger budget: answers so far are kept",
+                    remedy="run it again with a larger budget; the answers so far are kept",
                 )
         request: dict[str, Any] = {"model": options.model, "messages": messages, "stream": False}
         if options.plain:
@@ -141,7 +141,7 @@ class VlmJudge:
             if self._failures >= _FAILURES_IN_A_ROW:
                 raise SetupError(
                     f"{self._failures} requests in a row have failed: {reason}",
-                    remedy="call it again when the server is well: answers so far are kept",
+                    remedy="run it again when the server works; the answers so far are kept",
                 )
         raise VideoError(reason)
 
@@ -163,7 +163,7 @@ class VlmJudge:
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(choice, "message", None)
         if message is None:
-            self._failed("the server's answer is no chat completion")
+            self._failed("the server's answer is not a chat completion")
         if getattr(message, "refusal", None) or getattr(choice, "finish_reason", None) == "content_filter":
             raise _ModelRefuses("refusal or content filter")
         text = getattr(message, "content", None)

@@ -131,7 +131,7 @@ def _flicker_questions(subject: Subject) -> list[Question]:
 def _flicker(subject: Subject, ask: Ask) -> float:
     value = ask(_flicker_questions(subject)[0])
     if not isinstance(value, int | float):
-        raise Excluded("a judge's flicker is no number")
+        raise Excluded("a judge's flicker is not a number")
     return float(value)
 
 

@@ -94,7 +94,7 @@ class Upstream:
         except OSError as error:
             if not folder.is_dir():  # where another process was faster, the folder is complete
                 problem = f"cannot write to {folder.parent}: {error.strerror}"
-                raise UserError(problem, remedy="free space there") from None
+                raise UserError(problem, remedy="free up space there") from None
 
 
 def tolerant_json(text: str, name: str) -> tuple[Any, bool]:

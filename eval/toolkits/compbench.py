@@ -140,7 +140,7 @@ def preflight(toolkit: Toolkit, tasks: Sequence[Task]) -> None:
         raise UserError(
             f"T2V-CompBench in {toolkit.folder} cannot run: " + "; ".join(told),
             expected="a clone of the official repository, branch V2, with its weights, set up as its README says",
-            remedy="name the clone and the Pythons of its environments; mend scripts in the clone",
+            remedy="name the clone and the Pythons of its environments; fix the scripts in the clone",
         )
 
 
@@ -171,7 +171,7 @@ def evaluate(toolkit: Toolkit, task: Task, programs: Programs, gpu: str | None =
     if table is None:
         raise UserError(
             f"the scripts of {task.category.name} ended without the scores of all {len(task.numbers)} videos",
-            remedy=f"see {task.out / 'log.txt'}, then call it again",
+            remedy=f"see {task.out / 'log.txt'}, then run it again",
         )
     return table
 

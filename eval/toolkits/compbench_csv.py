@@ -83,7 +83,7 @@ def read_table(path: Path, category: str) -> Table:
             continue
         video = _video_number(line[0])
         if video is None or len(line) < 2:
-            raise UserError(f"line {number} of {path} is no row of a video: {','.join(line)[:80]!r}")
+            raise UserError(f"line {number} of {path} is not a video's row: {','.join(line)[:80]!r}")
         if video in scores:
             raise UserError(
                 f"{path} has the video {video:04d} twice",

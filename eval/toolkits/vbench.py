@@ -168,7 +168,7 @@ def read_results(path: Path, wanted: Sequence[str] = ()) -> list[Results]:
     """
     data = _read_json(path)
     if not isinstance(data, dict) or not data:
-        raise UserError(f"{path} is no file of results", expected='{"dimension": [score, [...]]}')
+        raise UserError(f"{path} is not a results file", expected='{"dimension": [score, [...]]}')
     absent = [name for name in wanted if name not in data]
     unknown = [name for name in data if name not in DIMENSIONS]
     if absent or unknown:

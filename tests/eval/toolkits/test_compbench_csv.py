@@ -71,9 +71,9 @@ def test_an_unfinished_file_has_no_score(tmp_path: Path) -> None:
         ("", "no header"),
         ("0001.png,a,15\n", "no header"),
         ("name,Score\n0001.png,1\n0001.png,2\n", "0001 twice"),
-        ("name,Score\nnotes,1\n", "no row of a video"),
-        ("name,Score\n0001.png\n", "no row of a video"),
-        ("name,Score\n0000.png,1\n", "no row of a video"),
+        ("name,Score\nnotes,1\n", "not a video's row"),
+        ("name,Score\n0001.png\n", "not a video's row"),
+        ("name,Score\n0000.png,1\n", "not a video's row"),
     ],
 )
 def test_what_is_no_such_file(tmp_path: Path, text: str, problem: str) -> None:
