@@ -18,14 +18,14 @@ options=(--suite "$suite" --model "$model" --limit "$limit" --quiet)
 [ -z "${DATA:-}" ] || options+=(--data "$DATA")
 export OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-shards() { # COUNT LOG COMMAND...: the command with --shard 1/COUNT to COUNT/COUNT, the GPUs in turn
+shards() { # COUNT LOG COMMAND...: with --shard 1/COUNT to COUNT/COUNT, the GPUs in turn; returns the largest code
     local count=$1 log=$2 i pids=() failed=0
     shift 2
     for i in $(seq "$count"); do
         CUDA_VISIBLE_DEVICES=$([ "$gpus" -gt 0 ] && echo $(((i - 1) % gpus))) "$@" --shard "$i/$count" >>"$log" 2>&1 &
         pids+=($!)
     done
-    for i in "${pids[@]}"; do wait "$i" || failed=1; done
+    for i in "${pids[@]}"; do wait "$i" || failed=$(($? > failed ? $? : failed)); done
     return $failed
 }
 
@@ -52,7 +52,14 @@ done
 for pid in "${pids[@]}"; do
     wait "$pid" || echo "tables: some videos were refused or failed; see the logs in $runs" >&2
 done
+code=0
 shards $((2 * workers)) "$runs/judge.log" \
-    "$python" -m eval.judge "${folders[@]}" --judge emojiworld --answers "$runs/answers" --device cpu --quiet
+    "$python" -m eval.judge "${folders[@]}" --judge emojiworld --answers "$runs/answers" --device cpu --quiet || code=$?
+if [ "$code" -gt 1 ]; then
+    echo "tables: the judge failed; see $runs/judge.log" >&2
+    exit "$code"
+elif [ "$code" -eq 1 ]; then
+    echo "tables: some questions are still open, and their cases are excluded; see $runs/judge.log" >&2
+fi
 "$python" -m eval.score "${folders[@]}" --answers "$runs/answers" >"$runs/score.log" 2>&1
 "$python" -m eval.report "${folders[@]}" --out "$runs/report" --embed none >"$runs/report.log" 2>&1
