@@ -35,7 +35,7 @@ class Replay(Run):
     category: tuple[str, ...] = ()
     """Only these categories (for VBench, dimensions) of the suite."""
     limit: int | None = None
-    """The first cases of each category only. A later call with more goes on."""
+    """The first cases of each category only. A later call with a higher limit continues the run."""
     samples: int | None = None
     """Videos of each prompt where the suite has several (VBench: 5)."""
     label: str | None = None
@@ -64,16 +64,22 @@ class Replay(Run):
         """The shard as numbers. Raises SetupError if it is none, or does not go together with other options."""
         if self.shard is None:
             return None
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
-        if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise SetupError(f"shard is {self.shard!r}", expected="I/N with I from 1 to N, such as 1/8")
+        part = parse_shard(self.shard)
         if self.streaming or self.devices is not None or self.per_device != 1:
             raise SetupError(
                 "shard goes neither with streaming nor with devices",
                 expected="one process for each part, each with one device",
                 remedy="leave one of them out",
             )
-        return int(match[1]), int(match[2])
+        return part
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Part and number of parts of "I/N". Raises SetupError for another text."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise SetupError(f"shard is {text!r}", expected="I/N with I from 1 to N, such as 1/8")
+    return int(match[1]), int(match[2])
 
 
 def parse(arguments: Sequence[str]) -> Replay:

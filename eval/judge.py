@@ -7,7 +7,6 @@ is not asked again, whatever was interrupted, and whichever run shows the same v
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from eval.arguments import parse_shard
 from eval.judges import JUDGES
 from eval.judges.asking import Tally, ask_all, missing
 from eval.judges.cache import AnswerCache
@@ -25,8 +25,7 @@ from eval.judges.options import JudgeOptions
 from eval.judges.protocol import Judge
 from eval.progress import CaseProgress
 from eval.runs import load_runs
-from ttom.cli.app import BAD_INPUT, INTERRUPTED
-from ttom.errors import UserError
+from ttom.cli.exits import exit_code
 
 OPEN = 1
 """Exit code when questions are still open; a further call asks them again."""
@@ -51,26 +50,20 @@ class Ask:
 
     @property
     def part(self) -> tuple[int, int]:
-        """The shard as numbers. Raises UserError if it is none."""
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard or "1/1")
-        if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise UserError(f"shard is {self.shard!r}", expected="I/N with I from 1 to N, such as 1/8")
-        return int(match[1]), int(match[2])
+        """The shard as numbers. Raises SetupError if it is none."""
+        return parse_shard(self.shard or "1/1")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Ask. Returns the exit code: 0 done, 1 questions are open, 2 bad input, 130 interrupted."""
     command = tyro.cli(Ask, prog="python -m eval.judge", args=None if argv is None else list(argv))
-    try:
+
+    def work() -> int:
         tally = run(command)
-    except UserError as error:
-        print(f"eval.judge: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("eval.judge: interrupted; call it again to go on", file=sys.stderr)
-        return INTERRUPTED
-    print(told(tally))
-    return OPEN if tally.unanswered else 0
+        print(told(tally))
+        return OPEN if tally.unanswered else 0
+
+    return exit_code("eval.judge", work)
 
 
 def run(command: Ask, judge: Judge | None = None) -> Tally:

@@ -25,10 +25,8 @@ from eval.suites import Options, Suite, load_suite
 from eval.types import ManifestRow, RunHeader
 from eval.worker import Job, Made, MakeVideos, NotMade, without_memory
 from ttom import files
-from ttom.cli.app import BAD_INPUT, INTERRUPTED
 from ttom.cli.commands import hush_libraries
-from ttom.cli.flags import with_flags
-from ttom.cli.signals import stop_signals
+from ttom.cli.exits import exit_code
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
 from ttom.guidance.registry import find_method
@@ -49,16 +47,12 @@ def main(argv: Sequence[str] | None = None, make_worker: MakeWorker | None = Non
     Returns the exit code: 0 done, 1 some cases failed, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        with stop_signals():
-            counts = run(parse(arguments), arguments, make_worker)
-    except UserError as error:
-        print(f"eval.replay: {with_flags(str(error))}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("eval.replay: interrupted; call it again to go on", file=sys.stderr)
-        return INTERRUPTED
-    return FAILED if counts["failed"] else 0
+
+    def work() -> int:
+        counts = run(parse(arguments), arguments, make_worker)
+        return FAILED if counts["failed"] else 0
+
+    return exit_code("eval.replay", work)
 
 
 def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | None = None) -> Counter[str]:
@@ -174,8 +168,8 @@ class Replayer:
             self._failures += 1
             if self._failures >= _FAILURES_IN_A_ROW:
                 raise SetupError(
-                    f"{self._failures} cases in a row failed, the last one so: {error}",
-                    remedy="mend what the message names, and call it again to go on",
+                    f"{self._failures} cases in a row failed; the last error: {error}",
+                    remedy="fix what the message names, then run it again",
                 )
 
     def _keep(self, item: PlannedCase, lookup: Lookup | None, made: Made) -> None:
@@ -286,14 +280,14 @@ def _say_done(counts: Counter[str], suite: Suite, folder: RunFolder) -> None:
     print(f"{done}; run: {folder.path}")
     refused = [row for row in folder.rows.values() if row.status == "refused"]
     if refused and len(refused) == len(folder.rows):
-        raise UserError(f"every case was refused, the first one so: {refused[0].error}")
+        raise UserError(f"every case was refused; the first reason: {refused[0].error}")
     devices = sorted({row.device for row in folder.rows.values() if row.device is not None})
     if len(devices) > 1:
         print(f"note: the videos were made on different devices: {', '.join(devices)}", file=sys.stderr)
     if suite.dropped:
         print(f"note: {len(suite.dropped)} prompts are not in the suite {suite.name} (run.json says why)")
     if counts["failed"]:
-        print("note: call it again to try the failed cases again (manifest.jsonl says why)", file=sys.stderr)
+        print("note: run it again to retry the failed cases (manifest.jsonl says why)", file=sys.stderr)
 
 
 if __name__ == "__main__":

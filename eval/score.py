@@ -23,7 +23,7 @@ from eval.metrics.registry import Ask, Excluded, Metric, Subject, metrics_for
 from eval.runs import Run, load_runs, write_scores
 from eval.summary import summarize, table
 from eval.types import ManifestRow, ScoreRow
-from ttom.cli.app import BAD_INPUT
+from ttom.cli.exits import exit_code
 from ttom.errors import UserError
 
 
@@ -46,16 +46,16 @@ class Score:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Score. Returns the exit code: 0 done, 2 bad input."""
+    """Score. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     command = tyro.cli(Score, prog="python -m eval.score", args=None if argv is None else list(argv))
-    try:
+
+    def work() -> int:
         text = run(command)
-    except UserError as error:
-        print(f"eval.score: {error}", file=sys.stderr)
-        return BAD_INPUT
-    if not command.quiet:
-        print(text)
-    return 0
+        if not command.quiet:
+            print(text)
+        return 0
+
+    return exit_code("eval.score", work)
 
 
 def run(command: Score) -> str:

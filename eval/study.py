@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval import replay
-from ttom.cli.app import BAD_INPUT
+from ttom.cli.exits import exit_code
 from ttom.errors import UserError
 
 
@@ -110,12 +110,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(own)
     if options.say:
         print(options.say, flush=True)
-    try:
+
+    def work() -> int:
         variants = [Variant.parse(text) for text in options.variant or ()] or METHODS
         return run_study(options.out, variants, shared, options.judge or ["emojiworld"])
-    except UserError as error:
-        print(f"eval.study: {error}", file=sys.stderr)
-        return BAD_INPUT
+
+    return exit_code("eval.study", work)
 
 
 if __name__ == "__main__":

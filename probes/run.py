@@ -19,9 +19,9 @@ from probes.masks import Segmenter
 from probes.records import PhraseRow, PromptRow
 from ttom import checkpoints, provenance
 from ttom.checkpoints.probe_file import cached_file, places
-from ttom.cli.app import BAD_INPUT, INTERRUPTED, default_settings
+from ttom.cli.app import default_settings
 from ttom.cli.commands import hush_libraries, out_of_memory_errors
-from ttom.cli.flags import with_flags
+from ttom.cli.exits import exit_code
 from ttom.errors import SetupError, UserError
 from ttom.files import check_folder, staged
 from ttom.parallel import TRIES, Devices, Lost, open_workers
@@ -42,17 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns the exit code: 0 done, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def work() -> int:
         default = Probe(sampler=default_settings(arguments).sampler)
         command = tyro.cli(Probe, prog="python -m probes.run", args=arguments, default=default)
         run(command, arguments)
-    except UserError as error:
-        print(f"probes.run: {with_flags(str(error))}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("probes.run: interrupted; run it again to resume", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        return 0
+
+    return exit_code("probes.run", work)
 
 
 def run(command: Probe, arguments: list[str]) -> None:

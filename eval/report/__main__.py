@@ -17,12 +17,9 @@ from eval.report.page import budget_of, write_page
 from eval.report.runs import ReportRun, load_runs
 from eval.report.schema import Report, report_schema
 from eval.report.tables import cases_csv, markdown, scores_csv
-from ttom.errors import UserError
+from ttom.cli.exits import exit_code
 from ttom.files import staged
 from ttom.provenance import environment
-
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -49,22 +46,20 @@ class Arguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the report. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     arguments = tyro.cli(Arguments, prog="python -m eval.report", args=None if argv is None else list(argv))
-    try:
-        runs = load_runs(arguments.runs)
-        report = compare(runs, arguments.baseline, environment())
-        media = write(report, runs, arguments.out, budget_of(arguments.embed))
-        print(_told(report, runs, arguments.out, media))
-        if arguments.wandb is not None:
-            from eval.report.log_wandb import log_runs
+    return exit_code("eval.report", lambda: run(arguments), "no file was left half-written")
 
-            for place in log_runs(report, runs, arguments.wandb, arguments.out):
-                print(f"logged to {place}")
-    except UserError as error:
-        print(f"eval.report: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("eval.report: interrupted; no file was left half-written", file=sys.stderr)
-        return INTERRUPTED
+
+def run(arguments: Arguments) -> int:
+    """Do what the arguments say. Raises UserError."""
+    runs = load_runs(arguments.runs)
+    report = compare(runs, arguments.baseline, environment())
+    media = write(report, runs, arguments.out, budget_of(arguments.embed))
+    print(_told(report, runs, arguments.out, media))
+    if arguments.wandb is not None:
+        from eval.report.log_wandb import log_runs
+
+        for place in log_runs(report, runs, arguments.wandb, arguments.out):
+            print(f"logged to {place}")
     return 0
 
 

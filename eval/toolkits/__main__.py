@@ -19,7 +19,7 @@ from eval.toolkits.compbench_csv import pack_leaderboard, read_table
 from eval.toolkits.official import add_official, compbench_rows, vbench_rows
 from eval.toolkits.process import Programs, on_gpus
 from eval.types import ScoreRow
-from ttom.cli.app import BAD_INPUT, INTERRUPTED
+from ttom.cli.exits import exit_code
 from ttom.errors import UserError
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
@@ -107,17 +107,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = None if argv is None else list(argv)
     command: Command = tyro.cli(Command, prog="python -m eval.toolkits", args=arguments)
     programs = Programs()
-    try:
-        print(run(command, programs))
-    except UserError as error:
-        print(f"eval.toolkits: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("eval.toolkits: interrupted; call it again to go on", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        programs.stop()
-    return 0
+
+    def work() -> int:
+        try:
+            print(run(command, programs))
+        finally:
+            programs.stop()
+        return 0
+
+    return exit_code("eval.toolkits", work)
 
 
 def run(command: Command, programs: Programs) -> str:
@@ -195,7 +193,7 @@ def _ended(told: Sequence[str], errors: Sequence[Exception]) -> str:
     text = "\n".join(told)
     if errors:
         print(text)
-        raise UserError("\n".join(str(error) for error in errors), remedy="call it again: what is finished is kept")
+        raise UserError("\n".join(str(error) for error in errors), remedy="run it again: what is finished is kept")
     return text
 
 

@@ -5,8 +5,10 @@ entry of its own, so --count prompts make --count entries. Two things see to tha
 abstracted prompt, which is the memory's key: the second would only update the first's entry. And the threshold is 1,
 so that a near key is no match and every entry starts from the adapter's own start values.
 
-Can be stopped and called again: prompts that the memory holds already are skipped, and what each worker is optimizing
-is all that a kill can lose. A larger --count goes on with the same prompts. With --llm a language model rewords them.
+Can be stopped and run again: prompts that the memory holds already are skipped, and what each worker is optimizing
+is all that a kill can lose. A larger --count continues with more of the same prompts. With --llm a
+language model rewords them. Without Ray, --shard I/N fills a memory with part I of the prompts: one process for each
+part, whose memories `ttom memory merge` puts together (fill_memory.sh does all of it).
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eval.arguments import parse_shard
 from eval.planned import PlannedCase, plan_cases
 from eval.progress import CaseProgress
 from eval.run_memory import RunMemory
@@ -25,8 +28,7 @@ from eval.types import Case
 from eval.worker import Job, MakeVideos, Optimized, without_memory
 from experiments.emojiworld.rewording import reworded
 from ttom import TTOM, UserError
-from ttom.cli.app import BAD_INPUT, INTERRUPTED
-from ttom.cli.flags import with_flags
+from ttom.cli.exits import exit_code
 from ttom.config import MemoryConfig, PlannerConfig, RuntimeConfig, Settings
 from ttom.emojiworld.training_prompts import TrainingPrompt, training_prompts
 from ttom.files import write_bytes
@@ -95,7 +97,7 @@ def fill(
     if problems:
         raise UserError(
             f"{len(problems)} of {len(left)} prompts could not be made; the first is {problems[0]}",
-            remedy="call it again to try them again",
+            remedy="run it again to retry them",
         )
     return len(left)
 
@@ -135,34 +137,42 @@ def _in_its_words(chosen: list[TrainingPrompt], options: argparse.Namespace) -> 
     return [replace(prompt, text=found[prompt.text][0], key=found[prompt.text][1]) for prompt in chosen]
 
 
-def main() -> int:
-    """Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fill. Returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", type=Path, required=True, metavar="DIR", help="folder of the memory to fill")
     parser.add_argument("--count", type=int, default=240, help="prompts, and so entries; 90 cover all compositions")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts")
     parser.add_argument("--devices", type=int, help="GPUs, or CPU processes; several need Ray")
     parser.add_argument("--per-device", type=int, default=1, help="workers that share a device")
+    parser.add_argument(
+        "--shard", default="1/1", metavar="I/N", help="only part I of N of the prompts; each part has its own memory"
+    )
     parser.add_argument("--llm", metavar="MODEL", help="let this language model reword the prompts (see ttom plan)")
     parser.add_argument("--base-url", help="its address; by default OPENAI_BASE_URL, else OpenAI's own")
     parser.add_argument("--model", default="emojiworld-wan")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.count < 1:
         parser.error("--count is a whole number of at least 1")
-    try:
-        devices = Devices(options.devices, options.per_device, options.device)
-        settings = memory_settings(TTOM(options.model).settings, options.memory)
-        chosen = training_prompts(options.count, options.seed)
-        if options.llm:
-            chosen = _in_its_words(chosen, options)
-        new = fill(chosen, settings, model=options.model, devices=devices)
-    except UserError as error:
-        print(f"pseudo_train: {with_flags(str(error))}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("pseudo_train: interrupted; call it again to go on", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code("pseudo_train", lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the options say. Raises UserError."""
+    part, parts = parse_shard(options.shard)
+    if options.llm and parts > 1:
+        raise UserError(
+            "a shard's prompts cannot be reworded: two shards might get the same key",
+            expected="--llm without --shard",
+            remedy="leave one of them out",
+        )
+    devices = Devices(options.devices, options.per_device, options.device)
+    settings = memory_settings(TTOM(options.model).settings, options.memory)
+    chosen = training_prompts(options.count, options.seed)[part - 1 :: parts]
+    if options.llm:
+        chosen = _in_its_words(chosen, options)
+    new = fill(chosen, settings, model=options.model, devices=devices)
     print(f"{new} new entries, {len(chosen) - new} were there: {options.memory}")
     return 0
 

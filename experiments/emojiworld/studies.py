@@ -30,7 +30,7 @@ from eval.study import METHODS, Variant, run_study, split_arguments
 from experiments.emojiworld.convergence import convergence, losses_of
 from experiments.emojiworld.run_picture import draw_runs
 from ttom import files
-from ttom.cli.app import BAD_INPUT
+from ttom.cli.exits import exit_code
 from ttom.config import Settings
 from ttom.errors import UserError
 
@@ -131,14 +131,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(own)
     suite = "emojiworld-tune" if options.study == "tune" else "emojiworld"
     shared = ["--suite", suite, *shared]
-    try:
-        code = run_study(options.out, _variants(options, parse_replay([*shared, "--out", "-"])), shared, ["emojiworld"])
+
+    def work() -> int:
+        variants = _variants(options, parse_replay([*shared, "--out", "-"]))
+        code = run_study(options.out, variants, shared, ["emojiworld"])
         if code <= 1:
             _find(options)
-    except UserError as error:
-        print(f"studies: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return code
+        return code
+
+    return exit_code("studies", work)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -198,7 +198,7 @@ def test_failures_in_a_row_end_the_run(
 ) -> None:
     toy(30, dict.fromkeys(range(5, 30), "fail always"))
     assert replay() == 2
-    assert "10 cases in a row failed, the last one so: RuntimeError at toy.py:1" in capsys.readouterr().err
+    assert "10 cases in a row failed; the last error: RuntimeError at toy.py:1" in capsys.readouterr().err
     assert len(rows(tmp_path / "run")) == 15
 
 
@@ -236,7 +236,7 @@ def test_a_setting_that_no_case_can_work_with_ends_the_run(
 def test_every_case_refused(toy: Callable, replay: Callable, capsys: pytest.CaptureFixture) -> None:
     toy(2, {0: "refuse", 1: "refuse"})
     assert replay() == 2
-    assert "every case was refused, the first one so: no such noun" in capsys.readouterr().err
+    assert "every case was refused; the first reason: no such noun" in capsys.readouterr().err
 
 
 DRIVER = """

@@ -215,8 +215,19 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "brightness            0.500  n=2" in capsys.readouterr().out
     (path / "scores.jsonl").write_text("not mine\n")
     assert main(arguments) == 2
-    assert "is no file of scores" in capsys.readouterr().err
+    assert "is not a scores file" in capsys.readouterr().err
     assert (path / "scores.jsonl").read_text() == "not mine\n"
+
+
+def test_an_interruption_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eval.score.load_runs", interrupted)
+    assert main([str(tmp_path / "run")]) == 130
+    assert "eval.score: interrupted; run it again to continue" in capsys.readouterr().err
 
 
 def test_two_judges_and_their_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

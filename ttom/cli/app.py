@@ -20,6 +20,7 @@ import tyro
 import ttom
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream
+from ttom.cli.exits import BAD_INPUT, INTERRUPTED
 from ttom.cli.flags import with_flags
 from ttom.cli.memory import MemoryCommand
 from ttom.cli.models import Models
@@ -37,9 +38,7 @@ class Memory:
 
 
 Command = Generate | Stream | Plan | Memory | Models
-INTERRUPTED = 130
 CLOSED_PIPE = 141
-BAD_INPUT = 2
 _PLACES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS, errno.ENOSPC)
 """What the system may say of a place that the user named, wherever we meet it."""
 

@@ -105,3 +105,24 @@ def test_settings_are_the_presets_but_for_the_memory(tmp_path: Path) -> None:
     settings = pseudo_train.memory_settings(emojiworld(), tmp_path)
     assert replace(settings, memory=emojiworld().memory) == emojiworld()
     assert (settings.memory.path, settings.memory.threshold) == (str(tmp_path), 1.0)
+
+
+def test_shards_together_have_all_prompts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str | None, list[int]]] = []
+
+    def fill(chosen: list[TrainingPrompt], settings: Settings, **_: object) -> int:
+        seen.append((settings.memory.path, [prompt.number for prompt in chosen]))
+        return len(chosen)
+
+    monkeypatch.setattr(pseudo_train, "fill", fill)
+    for part in ("1/2", "2/2"):
+        call = ["--memory", str(tmp_path / part[0]), "--count", "5", "--shard", part, "--device", "cpu"]
+        assert pseudo_train.main(call) == 0
+    assert [path for path, _ in seen] == [str(tmp_path / "1"), str(tmp_path / "2")]
+    assert sorted(seen[0][1] + seen[1][1]) == [prompt.number for prompt in training_prompts(5)]
+    assert "3 new entries" in capsys.readouterr().out
+    for options in (["--shard", "3/2"], ["--shard", "1/2", "--llm", "some"]):
+        assert pseudo_train.main(["--memory", str(tmp_path / "m"), *options]) == 2
+        assert "shard" in capsys.readouterr().err

@@ -1,0 +1,31 @@
+"""How a program ends: its exit codes, and what it says when its input is bad or it is interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ttom.cli.flags import with_flags
+from ttom.cli.signals import stop_signals
+from ttom.errors import UserError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def exit_code(program: str, work: Callable[[], int], interrupted: str = "run it again to continue") -> int:
+    """Do a program's work; returns the exit code: the work's own, 2 for a UserError, 130 when interrupted.
+
+    Args:
+        program: What messages begin with, such as "eval.judge".
+        interrupted: What there is to know after an interruption.
+    """
+    try:
+        with stop_signals():
+            return work()
+    except UserError as error:
+        print(f"{program}: {with_flags(str(error))}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; {interrupted}", file=sys.stderr)
+        return INTERRUPTED
