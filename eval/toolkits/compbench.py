@@ -95,7 +95,7 @@ class Task:
         return sorted(_number(row) for row in self.rows if row.case.id in self.check.videos)
 
 
-def plan(run: Run, out: Path, wanted: Sequence[str] = (), *, read: bool = True) -> list[Task]:
+def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
     """The categories that a run has videos of, checked.
 
     Args:
@@ -112,7 +112,7 @@ def plan(run: Run, out: Path, wanted: Sequence[str] = (), *, read: bool = True) 
         rows = tuple(row for row in run.rows.values() if row.case.category == category.folder)
         if not rows or (wanted and category.name not in wanted):
             continue
-        check = check_videos(run, rows, least_frames=SAMPLED, read=read)
+        check = check_videos(run, rows, least_frames=SAMPLED)
         if check.videos:
             good = next(row for row in rows if row.case.id in check.videos)
             tasks.append(Task(category, rows, check, out / category.name, good.frames or 0, good.fps or 0))

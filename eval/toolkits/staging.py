@@ -38,11 +38,8 @@ class Check:
         return lines
 
 
-def check_videos(run: Run, rows: Sequence[ManifestRow], *, least_frames: int = 1, read: bool = True) -> Check:
+def check_videos(run: Run, rows: Sequence[ManifestRow], *, least_frames: int = 1) -> Check:
     """Look at the videos of some rows of a run: there, whole, of the recorded length, long enough.
-
-    Args:
-        read: Decode them; otherwise only their sizes are compared.
 
     Raises:
         UserError: Videos differ in their numbers of frames, which one call of a toolkit cannot take.
@@ -55,7 +52,7 @@ def check_videos(run: Run, rows: Sequence[ManifestRow], *, least_frames: int = 1
             found.problems[f"{row.status}: no video"] += 1
             continue
         try:
-            count = len(video.pictures) if read else _sized(row, video.path)
+            count = len(video.pictures)
         except VideoError as error:
             found.problems[str(error)] += 1
             continue
@@ -96,13 +93,3 @@ def remove_made(folder: Path, is_made: Callable[[Path], bool]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink() and is_made(path):
             shutil.rmtree(path)
-
-
-def _sized(row: ManifestRow, path: Path) -> int:
-    try:
-        size = path.stat().st_size
-    except OSError:
-        raise VideoError("missing video") from None
-    if row.bytes not in (None, size):
-        raise VideoError("not the recorded video")
-    return row.frames or 0

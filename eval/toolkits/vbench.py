@@ -66,7 +66,7 @@ class Results:
     videos: dict[str, float | None]
 
 
-def plan(run: Run, out: Path, wanted: Sequence[str] = (), *, read: bool = True) -> list[Task]:
+def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
     """The dimensions that a run has videos of, checked.
 
     Raises:
@@ -77,7 +77,7 @@ def plan(run: Run, out: Path, wanted: Sequence[str] = (), *, read: bool = True) 
         raise UserError(f"there is no dimension {unknown[0]!r}", expected=f"some of {', '.join(DIMENSIONS)}")
     if run.header.suite != "vbench":
         raise UserError(f"{run.path} is a run of {run.header.suite}", expected="a run of the suite vbench")
-    checked = check_videos(run, list(run.rows.values()), read=read)
+    checked = check_videos(run, list(run.rows.values()))
     tasks = []
     for dimension in DIMENSIONS:
         rows = tuple(row for row in run.rows.values() if dimension in categories_of(row.case))
