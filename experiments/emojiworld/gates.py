@@ -2,8 +2,9 @@
 [--detector FILE] [--vae FOLDER] [--model FOLDER] [--family cogvideox] [--edition 1]
 
 detector: true renders. vae: the same through an encode and decode. base: the stock pipeline on training-like captions.
-A stage whose folder is not given is left out of the result. Every share has its n and its 95% interval (Wilson). Blobs
-and hues, a judge that has learned nothing, look at a part of the same videos (see ttom/emojiworld/blobs.py).
+A stage whose folder is not given is left out of the result. Every share has its n and its 95% interval: a bootstrap
+over scenes, since verdicts on one video go together, or Wilson's where all or none hold. Blobs and hues, a judge that
+has learned nothing, look at a part of the same videos (see ttom/emojiworld/blobs.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from ttom.emojiworld.captions import captioned_scene
 from ttom.emojiworld.detector import WEIGHTS, Detection, Detector, detect, load_detector
 from ttom.emojiworld.editions import EDITIONS, SECOND, Edition
 from ttom.emojiworld.facts import Facts
-from ttom.emojiworld.judging import judge
+from ttom.emojiworld.judging import all_hold, judge
 from ttom.emojiworld.render import Renderer, frame_times, pack
 from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH, Scene
 from ttom.presets import emojiworld
-from ttom.statistics import share
+from ttom.statistics import estimate
 
 TARGETS = {
     "detector": {"presence": 0.99, "direction": 0.99, "count": 0.99, "color": 0.97},
@@ -66,7 +67,7 @@ def scene_scores(scene: Scene, frames: list[list[Detection]]) -> Iterator[tuple[
             yield "count_to_6", all(counts)
     if scene.kind == "three":
         yield "three_present", all(verdict.holds for verdict in verdicts if verdict.name == "presence")
-    yield "all_facts", all(verdict.holds for verdict in verdicts)
+    yield "all_facts", all_hold(verdicts)
 
 
 def most(facts: Facts) -> int:
@@ -88,18 +89,23 @@ def measure(
     rng = random.Random(seed)
     kinds = [kind for kind in edition.kinds for _ in range(per_kind)]
     pairs = [captioned_scene(rng, "train", kind, vague=0.0, edition=edition) for kind in kinds]
-    held: dict[str, list[bool]] = defaultdict(list)
+    held: dict[str, list[tuple[bool, int]]] = defaultdict(list)  # with the number of the scene
     for i in range(0, len(pairs), batch):
         scenes, texts = map(list, zip(*pairs[i : i + batch], strict=True))
         videos = make(scenes, texts)
-        for scene, frames in zip(scenes, detect_videos(detector, videos), strict=True):
+        for number, (scene, frames) in enumerate(zip(scenes, detect_videos(detector, videos), strict=True), start=i):
             for name, holds in scene_scores(scene, frames):
-                held[name].append(holds)
-                held[f"{name}/{scene.kind}"].append(holds)
-        for scene, video in list(zip(scenes, videos, strict=True))[::4]:
+                held[name].append((holds, number))
+                held[f"{name}/{scene.kind}"].append((holds, number))
+        for number, (scene, video) in list(enumerate(zip(scenes, videos, strict=True), start=i))[::4]:
             for name, holds in blobs.judge(scene.facts, video):
-                held[f"blobs_{name}"].append(holds)
-    return {name: share(sum(values), len(values)).as_json() for name, values in sorted(held.items())}
+                held[f"blobs_{name}"].append((holds, number))
+    return {name: summary(verdicts) for name, verdicts in sorted(held.items())}
+
+
+def summary(verdicts: Sequence[tuple[bool, int]]) -> dict[str, Any]:
+    """The share of verdicts that hold, each with the number of its scene: verdicts on one video go together."""
+    return estimate([holds for holds, _ in verdicts], [scene for _, scene in verdicts]).as_json()
 
 
 def with_targets(stage: str, measured: dict[str, Any], edition: Edition) -> dict[str, Any]:

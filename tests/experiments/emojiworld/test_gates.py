@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from experiments.emojiworld.export import write_card
-from experiments.emojiworld.gates import TARGETS, detect_videos, measure, scene_scores, with_targets
+from experiments.emojiworld.gates import TARGETS, detect_videos, measure, scene_scores, summary, with_targets
 from tests.emojiworld.conftest import render
 from tests.emojiworld.truth import true_detections
 from ttom.checkpoints.card import read_card
 from ttom.emojiworld.detector import load_detector
 from ttom.emojiworld.editions import FIRST, SECOND
 from ttom.emojiworld.sampling import sample_scene
+from ttom.statistics import share
 
 
 @pytest.mark.parametrize(
@@ -45,10 +46,19 @@ def test_counts_above_six_have_no_target() -> None:
 
 def test_the_embedded_detector_is_measured_on_edition_1() -> None:
     """With n and interval, and the judge without learning beside it."""
-    measured = measure(lambda scenes, _: render(scenes).video, load_detector(), FIRST, per_kind=2, seed=5, batch=4)
+    measured = measure(lambda scenes, _: render(scenes).video, load_detector(), FIRST, per_kind=3, seed=5, batch=4)
     assert measured["presence"]["mean"] == 1 and measured["presence"]["interval"][0] > 0.8
-    assert measured["presence/motion"]["n"] == 2 and measured["blobs_number"]["n"] >= 1
+    assert measured["presence/motion"]["n"] == 3 and measured["blobs_number"]["n"] >= 1
     assert with_targets("base", measured, FIRST) == measured
+
+
+def test_verdicts_on_one_video_are_no_more_evidence_than_one() -> None:
+    scenes = [True] * 12 + [False] * 8
+    alone = summary(list(zip(scenes, range(20), strict=True)))
+    copied = summary([(holds, number) for number, holds in enumerate(scenes) for _ in range(5)])
+    assert (copied["mean"], copied["n"]) == (0.6, 100) and copied["interval"] == alone["interval"]
+    sure = summary([(True, number) for number in range(20) for _ in range(5)])
+    assert sure["interval"] == share(20, 20).as_json()["interval"]
 
 
 def test_targets_come_first_and_say_whether_they_are_met() -> None:
