@@ -18,7 +18,7 @@ from eval.metrics.registry import Ask, Excluded, Metric, Subject, register
 from eval.types import Question
 from ttom.emojiworld import metrics as world
 from ttom.emojiworld.detector import Detection
-from ttom.emojiworld.metrics import iou
+from ttom.emojiworld.metrics import matched_ious
 from ttom.layout.model import Layout
 
 BOX = 0.35
@@ -42,12 +42,8 @@ def layout_miou(plan: Sequence[Sequence[Box]], found: Sequence[Sequence[Found]])
 
     The match maximizes the frame's sum of IoUs; a planned box without a detection counts 0.
     """
-    scores: list[float] = []
-    for boxes, seen in zip(plan, found, strict=True):
-        table = np.array([[iou(box, one.box) for one in seen] for box in boxes]).reshape(len(boxes), len(seen))
-        matched = table[linear_sum_assignment(table, maximize=True)].tolist()
-        scores += [*matched, *[0.0] * (len(boxes) - len(matched))]
-    return scores
+    frames = zip(plan, found, strict=True)
+    return [score for boxes, seen in frames for score in matched_ious(boxes, [one.box for one in seen])]
 
 
 def distances(plan: Sequence[Sequence[Box]], found: Sequence[Sequence[Found]]) -> list[float | None]:

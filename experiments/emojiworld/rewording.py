@@ -12,6 +12,7 @@ from dataclasses import replace
 from pydantic import BaseModel, ConfigDict
 
 from ttom.config import PlannerConfig
+from ttom.emojiworld.metrics import direction_of
 from ttom.emojiworld.training_prompts import TrainingPrompt
 from ttom.errors import UserError
 from ttom.layout.llm.answers import AnswerError, read_answer
@@ -119,12 +120,7 @@ def _facts(layout: Layout) -> str:
 
 def _move(thing: LayoutObject) -> str:
     (ax, ay), (bx, by) = _center(thing, thing.visible[0]), _center(thing, thing.visible[1])
-    dx, dy = bx - ax, by - ay
-    if max(abs(dx), abs(dy)) < LEAST_MOVE:
-        return ""
-    if abs(dx) >= abs(dy):
-        return "left" if dx < 0 else "right"
-    return "up" if dy < 0 else "down"
+    return direction_of(bx - ax, by - ay, LEAST_MOVE) or ""
 
 
 def _center(thing: LayoutObject, time: float) -> tuple[float, float]:

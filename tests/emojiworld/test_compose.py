@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
-from tests.emojiworld.truth import true_detections
+from tests.emojiworld.truth import thing_boxes, true_detections
 from ttom.emojiworld.compose import NEVER_TRAINED
 from ttom.emojiworld.editions import SECOND
 from ttom.emojiworld.facts import Facts, Split, split_of
 from ttom.emojiworld.judging import all_hold, judge
 from ttom.emojiworld.sampling import sample_composition, sample_scene
-from ttom.emojiworld.scene import HEIGHT, SLOTS, VERTICES, WIDTH, Scene, thing_boxes
+from ttom.emojiworld.scene import HEIGHT, SLOTS, VERTICES, WIDTH, Scene
 
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 

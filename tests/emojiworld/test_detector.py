@@ -7,10 +7,11 @@ import torch
 
 from experiments.emojiworld.gates import scene_scores
 from tests.emojiworld.conftest import Rendered, render
+from tests.emojiworld.truth import thing_boxes
 from ttom.emojiworld import metrics
 from ttom.emojiworld.detector import STRIDE, Detection, Detector, detect, segment
 from ttom.emojiworld.nouns import INDEX, NOUNS
-from ttom.emojiworld.scene import HEIGHT, WIDTH, Scene, Thing, thing_boxes
+from ttom.emojiworld.scene import HEIGHT, WIDTH, Scene, Thing
 
 Found = list[list[list[Detection]]]
 

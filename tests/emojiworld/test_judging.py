@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.emojiworld.truth import true_detections
 from ttom.emojiworld.detector import Detection
 from ttom.emojiworld.editions import SECOND
 from ttom.emojiworld.facts import OPPOSITE_DIRECTION, OPPOSITE_SIDE, Facts, Relation, Subject
-from ttom.emojiworld.judging import FACT_NAMES, all_hold, judge
+from ttom.emojiworld.judging import FactName, all_hold, judge
 from ttom.emojiworld.sampling import sample_scene
 
 CAT, DOG = 0, 1
@@ -30,7 +31,8 @@ def test_a_perfect_video_of_a_trained_kind_shows_every_fact(kind: str) -> None:
     for seed in range(80):
         scene = sample_scene(random.Random(f"{kind} {seed}"), "train", kind, SECOND)
         verdicts = judge(scene.facts, true_detections(scene))
-        assert all_hold(verdicts) and {verdict.name for verdict in verdicts} <= set(FACT_NAMES), (verdicts, scene)
+        names = {verdict.name for verdict in verdicts}
+        assert all_hold(verdicts) and names <= set(get_args(FactName)), (verdicts, scene)
 
 
 @pytest.mark.parametrize("kind", ["motion", "group", "turn", "passage", "two_movers"])

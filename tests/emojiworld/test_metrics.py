@@ -112,6 +112,17 @@ def test_layout_miou_is_one_on_the_boxes_and_zero_without_them() -> None:
     assert metrics.layout_miou([*half[:1], [], []], layout) == pytest.approx(0.5 / 3)
 
 
+def test_layout_miou_of_a_single_frame() -> None:
+    assert metrics.layout_miou(seen(CAT, (0.1, 0.2, 0.4, 0.6), frames=1), one_box_layout()) == pytest.approx(1)
+
+
+def test_ious_of_boxes_without_a_partner_are_zero() -> None:
+    a, b = (0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0)
+    assert sorted(metrics.matched_ious([a, b], [b])) == [0.0, 1.0]
+    assert metrics.matched_ious([a], [b, a]) == [1.0]
+    assert metrics.matched_ious([], [a]) == [] and metrics.matched_ious([a], []) == [0.0]
+
+
 def test_layout_miou_matches_one_to_one() -> None:
     layout = one_box_layout(count=2)
     both = seen(CAT, (0.5, 0.2, 0.8, 0.6), (0.1, 0.2, 0.4, 0.6))

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from tests.emojiworld.conftest import Rendered, render
+from tests.emojiworld.truth import thing_boxes
 from ttom.emojiworld.colors import name_color
 from ttom.emojiworld.nouns import INDEX, NOUNS
 from ttom.emojiworld.render import Renderer, frame_times, pack
-from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH, Scene, Thing, thing_boxes
+from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH, Scene, Thing
 
 TRANSLUCENT = {INDEX["cup"], INDEX["spaceship"]}  # steam and a beam of light count as ink of the box, not as a label
 

@@ -9,11 +9,12 @@ from itertools import combinations as pairs
 import numpy as np
 import pytest
 
+from tests.emojiworld.truth import thing_boxes
 from ttom.emojiworld import colors
 from ttom.emojiworld.editions import FIRST, SECOND, Edition
 from ttom.emojiworld.facts import Split, split_of
 from ttom.emojiworld.sampling import LEAST_CONTRAST, paint, sample_scene
-from ttom.emojiworld.scene import HEIGHT, SLOTS, VERTICES, WIDTH, Scene, thing_boxes
+from ttom.emojiworld.scene import HEIGHT, SLOTS, VERTICES, WIDTH, Scene
 
 SPLITS: tuple[Split, ...] = ("train", "tune", "test")
 EDITIONS = pytest.mark.parametrize("edition", [FIRST, SECOND], ids=["first", "second"])

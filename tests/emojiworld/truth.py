@@ -1,11 +1,16 @@
-"""What a perfect detector would say of a scene."""
+"""What is true of a scene: its boxes, and what a perfect detector would say of them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ttom.emojiworld.detector import Detection
-from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH, Scene
+from ttom.emojiworld.scene import FRAMES, HEIGHT, WIDTH, Scene, Thing
+
+
+def thing_boxes(thing: Thing) -> np.ndarray:
+    """Tight boxes ``(FRAMES, 4)`` in pixels, x0 y0 x1 y1, not clipped to the picture."""
+    return np.array([thing.box_at(float(time)) for time in np.linspace(0, 1, FRAMES)])
 
 
 def true_detections(scene: Scene) -> list[list[Detection]]:

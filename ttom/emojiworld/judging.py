@@ -13,14 +13,11 @@ import numpy as np
 
 from ttom.emojiworld.detector import Detection
 from ttom.emojiworld.facts import SIDES, Direction, Facts, Relation, Subject
-from ttom.emojiworld.metrics import Frames, direction_of, is_beside
+from ttom.emojiworld.metrics import Frames, direction_of, is_beside, of_noun
 from ttom.emojiworld.nouns import extents
 from ttom.emojiworld.scene import HEIGHT, WIDTH
 
 FactName = Literal["presence", "count", "direction", "turn", "zigzag", "passage", "color", "size", "relation"]
-FACT_NAMES: tuple[FactName, ...] = (
-    "presence", "count", "direction", "turn", "zigzag", "passage", "color", "size", "relation"
-)  # fmt: skip
 BIG, SMALL = 28.0, 19.0
 """Sides of a sprite in pixels, from which on and up to which it counts as big or small."""
 
@@ -56,7 +53,7 @@ def all_hold(verdicts: Sequence[Verdict]) -> bool:
 
 
 def _subject(subject: Subject, frames: Frames, total: int) -> dict[FactName, bool]:
-    found = _of_noun(frames, subject.noun)
+    found = of_noun(frames, subject.noun)
     seen = [i for i, row in enumerate(found) if row]
     least = 4 if subject.passage else 2  # what comes or goes is away for a part of the time
     verdicts: dict[FactName, bool] = {"presence": len(seen) >= len(frames) / least}
@@ -84,10 +81,6 @@ def _motion(subject: Subject, found: list[list[Detection]]) -> dict[FactName, bo
     if len(subject.path) > 1:
         return {"turn": _turns(places, subject.path)}
     return {"direction": _direction(places) == subject.path[0]}
-
-
-def _of_noun(frames: Frames, noun: int) -> list[list[Detection]]:
-    return [[detection for detection in frame if detection.noun == noun] for frame in frames]
 
 
 def _center(detection: Detection) -> tuple[float, float]:

@@ -96,6 +96,16 @@ def iou(a: Box, b: Box) -> float:
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
+def matched_ious(planned: Sequence[Box], found: Sequence[Box]) -> list[float]:
+    """The IoU of each planned box with the found box that is matched to it, in no order; 0 for a box without one.
+
+    They are matched one to one so that the sum is largest.
+    """
+    table = np.array([[iou(box, other) for other in found] for box in planned]).reshape(len(planned), len(found))
+    matched = table[linear_sum_assignment(table, maximize=True)].tolist()
+    return [*matched, *[0.0] * (len(planned) - len(matched))]
+
+
 def layout_miou(frames: Frames, layout: Layout) -> float:
     """Mean over frames and planned boxes of the IoU with the detection of the same noun that is matched to the box.
 
@@ -103,13 +113,11 @@ def layout_miou(frames: Frames, layout: Layout) -> float:
     """
     scores: list[float] = []
     for i, frame in enumerate(frames):
-        at = i / (len(frames) - 1)
+        at = i / max(1, len(frames) - 1)
         for group in layout.groups():
             boxes = [box for box in (thing.box_at(at) for thing in group.objects) if box is not None]
-            found = [d for d in frame if NOUNS[d.noun].name == group.noun]
-            table = np.array([[iou((b.x0, b.y0, b.x1, b.y1), d.box) for d in found] for b in boxes])
-            matched = table[linear_sum_assignment(-table)] if found and boxes else np.zeros(0)
-            scores += [*matched.tolist(), *[0.0] * (len(boxes) - len(matched))]
+            found = [d.box for d in frame if NOUNS[d.noun].name == group.noun]
+            scores += matched_ious([(b.x0, b.y0, b.x1, b.y1) for b in boxes], found)
     return float(np.mean(scores))
 
 

@@ -85,8 +85,3 @@ class Scene:
     facts: Facts = field(default_factory=Facts)
     background: tuple[Color, Color, float] = ((0.5,) * 3, (0.5,) * 3, 0.0)
     scenery: str | None = None
-
-
-def thing_boxes(thing: Thing) -> np.ndarray:
-    """Tight boxes ``(FRAMES, 4)`` in pixels, x0 y0 x1 y1, not clipped to the picture."""
-    return np.array([thing.box_at(float(time)) for time in np.linspace(0, 1, FRAMES)])
