@@ -48,6 +48,17 @@ class Task:
         return self.out / "results" / f"{NAME}_eval_results.json"
 
     @property
+    def evaluated(self) -> Path:
+        """The videos that the results are of: {name: sha256}."""
+        return self.out / "videos.json"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """{name: sha256} of the videos, by name; `check_videos` has compared the files with the manifest."""
+        present = (row for row in self.rows if row.case.id in self.check.videos)
+        return dict(sorted((Path(row.case.video).name, str(row.sha256)) for row in present))
+
+    @property
     def prompts(self) -> list[str]:
         return list(dict.fromkeys(row.case.prompt for row in self.rows if row.case.id in self.check.videos))
 
@@ -135,12 +146,16 @@ def evaluate(python: Path, task: Task, programs: Programs, gpu: str | None = Non
     stage(names, task.out / "videos")
     info = [_entry(row, task.dimension) for row in {row.case.prompt: row for row in task.rows}.values()]
     with files.disk_errors(task.out):
+        for stale in (task.evaluated, task.results):
+            stale.unlink(missing_ok=True)
         files.write_json(task.out / "info.json", info)
     command = [
         str(python), str(WORKER), "--dimension", task.dimension, "--videos", str((task.out / "videos").resolve()),
         "--info", str((task.out / "info.json").resolve()), "--out", str(task.results.parent.resolve()), "--name", NAME,
     ]  # fmt: skip
     programs.run(command, task.out, task.out / "log.txt", gpu_environment(gpu))
+    with files.disk_errors(task.out):
+        files.write_json(task.evaluated, task.digests)
     results = finished(task)
     if results is None:
         raise UserError(
@@ -150,8 +165,8 @@ def evaluate(python: Path, task: Task, programs: Programs, gpu: str | None = Non
 
 
 def finished(task: Task) -> Results | None:
-    """The results, if there are any and they are of the task's present videos alone."""
-    if not task.results.is_file():
+    """The results, if there are any and they are of the task's present videos alone, as these are now."""
+    if not task.results.is_file() or not task.evaluated.is_file() or _read_json(task.evaluated) != task.digests:
         return None
     (results,) = read_results(task.results, [task.dimension])
     names = {path.name for path in task.check.videos.values()}

@@ -99,6 +99,27 @@ def test_more_videos_mean_another_evaluation(tmp_path: Path) -> None:
     assert finished(task) is None and len(evaluate(PYTHON, task, Programs()).videos) == 2
 
 
+def test_changed_videos_are_evaluated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where their names, or what the static filter left of them, say nothing."""
+    cases = [case("a field, still", i, "temporal_flickering", "imaging_quality") for i in range(2)]
+    (_, before) = plan(load_run(make_run(tmp_path / "one", *cases)), tmp_path / "out")
+    changed = write_run(tmp_path / "two", cases, [clip(0), clip(7)], suite="vbench")
+    for first in plan(load_run(tmp_path / "one"), tmp_path / "out"):
+        evaluate(PYTHON, first, Programs())
+    assert finished(before) is not None
+    assert json.loads(before.evaluated.read_text()) == before.digests and len(before.digests) == 2
+    for task in plan(load_run(changed), tmp_path / "out"):
+        assert finished(task) is None, task.dimension
+        monkeypatch.setenv("FAIL_AT", task.dimension)
+        with pytest.raises(UserError, match="out of memory"):
+            evaluate(PYTHON, task, Programs())
+        assert not task.results.exists(), "results of other videos must not look like these videos'"
+        monkeypatch.delenv("FAIL_AT")
+        evaluate(PYTHON, task, Programs())
+        assert finished(task) is not None
+    assert finished(before) is None
+
+
 def test_checks_and_warnings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = usual(tmp_path / "run")
     (path / "videos" / "vbench" / "a man runs-0.mp4").unlink()
