@@ -167,7 +167,8 @@ def _round_trip(options: argparse.Namespace, true_video: Make, device: str) -> M
 
 
 def _base(options: argparse.Namespace, device: str) -> Make:
-    pipeline = FAMILIES[options.family].pipeline.from_pretrained(options.model, dtype=torch.float32).to(device)
+    kind = FAMILIES[options.family].pipeline
+    pipeline = kind.from_pretrained(options.model, dtype=torch.float32, trust_remote_code=False).to(device)
     pipeline.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(options.seed)
 

@@ -9,7 +9,7 @@ from ttom.errors import SetupError, first_line
 
 
 def load_pretrained(kind: Any, source: str) -> Any:
-    """``kind.from_pretrained(source)``; weights are read from safetensors alone, never unpickled.
+    """``kind.from_pretrained(source)``; weights are read from safetensors alone, and no code in the folder is run.
 
     Args:
         kind: A model, tokenizer or image processor class of transformers.
@@ -20,7 +20,9 @@ def load_pretrained(kind: Any, source: str) -> Any:
     """
     from transformers import PreTrainedModel
 
-    options = {"use_safetensors": True} if issubclass(kind, PreTrainedModel) else {}
+    options = {"trust_remote_code": False}  # without it, transformers asks on stdin
+    if issubclass(kind, PreTrainedModel):
+        options["use_safetensors"] = True
     try:
         with no_progress_bars():
             return kind.from_pretrained(source, **options)
