@@ -212,3 +212,48 @@ def test_others_must_let_go_first_and_folders_that_are_none_stay(tmp_path: Path)
     meta.write_text(meta.read_text().replace('"version": 2', '"version": 3'))
     with pytest.raises(UserError, match="newer ttom"):
         rebuild.rebuild(tmp_path / "m")
+
+
+@pytest.mark.parametrize("place", ["folder", "database", "journal"])
+def test_a_link_in_the_quarantine_overwrites_nothing(tmp_path: Path, place: str) -> None:
+    """With quarantine/ a link to another folder, a file there was overwritten."""
+    folder, outside = tmp_path / "m", tmp_path / "outside"
+    wanted = filled(folder)
+    path = folder / "entries.sqlite"
+    path.write_bytes(b"x" * len(path.read_bytes()))
+    (folder / "entries.sqlite-journal").write_bytes(b"the journal")
+    outside.mkdir()
+    for name in ("entries-1.sqlite", "entries-1.sqlite-journal"):
+        (outside / name).write_text("mine")
+    kept = folder / "quarantine"
+    if place == "folder":
+        kept.symlink_to(outside)
+    else:
+        kept.mkdir()
+        name = "entries-1.sqlite" if place == "database" else "entries-1.sqlite-journal"
+        target = outside / name if place == "journal" else outside / "new"
+        (kept / name).symlink_to(target)
+    before = contents(outside)
+    if place == "folder":
+        with pytest.raises(UserError, match="quarantine is a link"):
+            rebuild.rebuild(folder)
+        kept.unlink()
+    rebuild.rebuild(folder)
+    assert contents(outside) == before and read(folder) == wanted
+    number = 1 if place == "folder" else 2
+    assert (kept / f"entries-{number}.sqlite").read_bytes()[:9] == b"x" * 9
+    assert (kept / f"entries-{number}.sqlite-journal").read_bytes() == b"the journal"
+
+
+def test_an_interrupted_rebuild_has_kept_the_damaged_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path / "m")
+    (tmp_path / "m" / "entries.sqlite").write_bytes(b"damaged")
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(rebuild, "write_meta", crash)
+        rebuild.rebuild(tmp_path / "m")
+    rebuild.rebuild(tmp_path / "m")
+    assert (tmp_path / "m" / "quarantine" / "entries-1.sqlite").read_bytes() == b"damaged"

@@ -52,6 +52,10 @@ def test_removing_and_quarantining(values: ValueFolder) -> None:
     assert (values.memory / "quarantine" / f"{SHA256}.safetensors").read_bytes() == DATA
     with pytest.raises(CorruptValue, match="missing"):
         values.read(SHA256)
+    values.path(put(values)).write_bytes(b"damaged")
+    values.quarantine(SHA256)  # replaces no earlier one
+    names = {path.name: path.read_bytes() for path in (values.memory / "quarantine").iterdir()}
+    assert names == {f"{SHA256}.safetensors": DATA, f"{SHA256}-2.safetensors": b"damaged"}
 
 
 def test_other_files_are_listed_as_such(values: ValueFolder) -> None:

@@ -69,8 +69,17 @@ def state(path: Path) -> tuple[int, int, int] | None:
     return info.st_ino, info.st_mtime_ns, info.st_size
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a database or its log, if it exists. Links, FIFOs, devices and oversized files are refused."""
+def copy(source: Path, target: str | Path, folder: int | None = None) -> None:
+    """Copy a database or its log, if it exists. Links, FIFOs, devices and oversized files are refused.
+
+    Args:
+        source: The file.
+        target: Path of a new file, or its name in an open folder.
+        folder: Descriptor of the folder.
+
+    Raises:
+        FileExistsError: There is something at the target, if only a link; it is unchanged.
+    """
     try:
         info = os.stat(source, follow_symlinks=False)
         parked = WRITERS.parked((info.st_dev, info.st_ino))
@@ -84,7 +93,8 @@ def copy(source: Path, target: Path) -> None:
             raise UserError(
                 f"{source} is not a database of a memory", expected=f"a regular file of at most {MAX_BYTES} bytes"
             )
-        with open(target, "wb") as copy:
+        made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        with open(made, "wb") as copy:
             done = 0
             while done < info.st_size and (chunk := os.pread(handle, 2**20, done)):
                 copy.write(chunk)

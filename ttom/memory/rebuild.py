@@ -7,6 +7,7 @@ interruption at any point, the next rebuild continues.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import time
@@ -29,7 +30,7 @@ from ttom.memory.locks import Presence, Scratch
 from ttom.memory.recovery import stored
 from ttom.memory.store import UNFINISHED
 from ttom.memory.value_format import check, decode, encode
-from ttom.memory.values import QUARANTINE, Listing, ValueFolder
+from ttom.memory.values import Listing, ValueFolder
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def rebuild(folder: Path) -> Rebuilt:
             lost = {
                 row.id: look.damaged.get(row.sha256, "its value is missing") for row in old.rows if row.id not in rows
             }
+            if not old.intact:  # before anything is changed, so that an interrupted rebuild has it already
+                _keep_damaged(folder, values)
             for sha256 in look.damaged:
                 values.quarantine(sha256)
             quarantined = [*old.quarantined, *((id_, reason, time.time(), "{}") for id_, reason in lost.items())]
@@ -115,8 +118,6 @@ def rebuild(folder: Path) -> Rebuilt:
             if reindex and not embedder.startswith(UNFINISHED):
                 embedder = f"{UNFINISHED} {embedder}"[:MAX_NAME]
             write_meta(folder, embedder, dimension)
-            if not old.intact:
-                _keep_damaged(folder)
             _put_in_place(folder)
     return Rebuilt(
         entries=len(rows),
@@ -282,14 +283,19 @@ def _identity(record: Record) -> tuple[str, str, str, float]:
     return record.namespace, record.key, record.prompt, record.created
 
 
-def _keep_damaged(folder: Path) -> None:
-    """Copy the damaged database and its journal to the quarantine folder, under a new number."""
-    target = folder / QUARANTINE
-    target.mkdir(exist_ok=True)
-    number = next(n for n in range(1, 10_000) if not (target / f"entries-{n}.sqlite").exists())
-    for name in (database.NAME, *database.JOURNALS):
-        copy(folder / name, target / name.replace("entries", f"entries-{number}"))
-    sync_folder(target)
+def _keep_damaged(folder: Path, values: ValueFolder) -> None:
+    """Copy the damaged database and its journal to the quarantine folder, under a number that nothing there has."""
+    names = (database.NAME, *database.JOURNALS)
+    with values.open_quarantine() as target:
+        taken = set(os.listdir(target))
+        number = next(n for n in itertools.count(1) if taken.isdisjoint(_numbered(name, n) for name in names))
+        for name in names:
+            copy(folder / name, _numbered(name, number), target)
+        os.fsync(target)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name.replace("entries", f"entries-{number}")
 
 
 def _put_in_place(folder: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -171,16 +172,26 @@ class ValueFolder:
             os.unlink(sha256 + _SUFFIX, dir_fd=folder)
 
     def quarantine(self, sha256: str) -> None:
-        """Move a value's file, if it exists, to the quarantine folder."""
+        """Move a value's file, if it exists, to the quarantine folder, where it replaces nothing."""
+        with self.open_quarantine() as target, suppress(FileNotFoundError), self._subfolder(sha256) as folder:
+            name = self._name(folder, sha256)
+            if name is not None:
+                taken = set(os.listdir(target))
+                free = next(new for new in _numbered(sha256) if new not in taken)
+                os.rename(name, free, src_dir_fd=folder, dst_dir_fd=target)
+
+    @contextmanager
+    def open_quarantine(self) -> Iterator[int]:
+        """Create the quarantine folder if need be, and open it. Raises OSError if it is a link or not a folder."""
         with self._folder_of_memory() as memory:
             with suppress(FileExistsError):
                 os.mkdir(QUARANTINE, dir_fd=memory)
-            target = os.open(QUARANTINE, _OPEN_FOLDER, dir_fd=memory)
+            try:
+                target = os.open(QUARANTINE, _OPEN_FOLDER, dir_fd=memory)
+            except NotADirectoryError as error:  # what Linux says of a link, too
+                raise NotADirectoryError(error.errno, f"{QUARANTINE} is a link or a file, not a folder") from None
         try:
-            with suppress(FileNotFoundError), self._subfolder(sha256) as folder:
-                name = self._name(folder, sha256)
-                if name is not None:
-                    os.rename(name, sha256 + _SUFFIX, src_dir_fd=folder, dst_dir_fd=target)
+            yield target
         finally:
             os.close(target)
 
@@ -242,6 +253,12 @@ class ValueFolder:
             yield handle
         finally:
             os.close(handle)
+
+
+def _numbered(sha256: str) -> Iterator[str]:
+    """Names for a file in the quarantine folder, where an earlier one of the same name may be."""
+    yield sha256 + _SUFFIX
+    yield from (f"{sha256}-{n}{_SUFFIX}" for n in itertools.count(2))
 
 
 def read_regular(name: str | Path, limit: int, folder: int | None = None, size: int = -1) -> bytes:
