@@ -15,14 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.faults import small
+from experiments.faults import old, small
+from experiments.faults.old import LOG
 from ttom.errors import UserError
 from ttom.memory.maintenance import verify
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 
 ENTRIES = 8
-DATABASE, JOURNAL, LOG, META = "entries.sqlite", "entries.sqlite-journal", "entries.sqlite-wal", "memory.json"
+DATABASE, JOURNAL, META = "entries.sqlite", "entries.sqlite-journal", "memory.json"
 
 _KILLED = """
 import os, sqlite3, sys
@@ -33,22 +34,14 @@ db.execute("UPDATE entries SET prompt = upper(prompt), uses = uses + 1")
 os._exit(1)
 """
 """A process killed in the middle of a transaction, some of which is in the database already."""
-_LOGGED = """
-import os, sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
-rows = db.execute("SELECT * FROM entries WHERE id > 3").fetchall()
-db.execute("DELETE FROM entries WHERE id > 3")
-db.execute("PRAGMA journal_mode = WAL")
-db.executemany(f"INSERT INTO entries VALUES ({', '.join('?' * len(rows[0]))})", rows)
-os._exit(1)
-"""
-"""A process of version 1 that was killed: it wrote to a log."""
 
 
 def run(folder: Path, times: int, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Each kind of damage so many times (those with one outcome a tenth of that); returns counts by kind."""
     rng = random.Random(seed)
-    clean, killed, logged = _templates(folder)
+    clean, killed = _templates(folder)
+    logged = old.unpack_logged(folder / "logged")
+    logged_entries = old.entries(logged)
     kinds: dict[str, tuple[Path, Callable[[Path], set[int]], int]] = {
         "database: one bit flipped": (clean, lambda m: _flip(m / DATABASE, rng), times),
         "database: one bit flipped, journal beside it": (killed, lambda m: _flip(m / DATABASE, rng), times // 2),
@@ -75,23 +68,23 @@ def run(folder: Path, times: int, seed: int = 0) -> dict[str, dict[str, Any]]:
         for _ in range(max(1, count)):
             memory = folder / "memory"
             shutil.copytree(template, memory)
-            counts.update(_trial(memory, damage(memory)))
+            damaged = damage(memory)
+            counts.update(old.trial(memory, logged_entries) if template == logged else _trial(memory, damaged))
             shutil.rmtree(memory)
         results[kind] = {"times": max(1, count), **counts}
     return results
 
 
-def _templates(folder: Path) -> tuple[Path, Path, Path]:
-    """Three memories of the same entries: one closed properly, and two as killed processes leave them."""
-    clean, killed, logged = folder / "clean", folder / "killed", folder / "logged"
+def _templates(folder: Path) -> tuple[Path, Path]:
+    """Two memories of the same entries: one closed properly, and one as a killed process leaves it."""
+    clean, killed = folder / "clean", folder / "killed"
     with small.create(clean) as store:
         for number in range(ENTRIES):
             small.insert(store, number, prompt=f"{'x' * 3000} {number}")  # so that each has a page of its own
-    for memory, script, left in ((killed, _KILLED, JOURNAL), (logged, _LOGGED, LOG)):
-        shutil.copytree(clean, memory)
-        subprocess.run([sys.executable, "-c", script, str(memory / DATABASE)], check=False)
-        assert (memory / left).stat().st_size > 0
-    return clean, killed, logged
+    shutil.copytree(clean, killed)
+    subprocess.run([sys.executable, "-c", _KILLED, str(killed / DATABASE)], check=False)
+    assert (killed / JOURNAL).stat().st_size > 0
+    return clean, killed
 
 
 def _trial(memory: Path, damaged: set[int]) -> Counter[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.faults import old
 from ttom.memory.entries import Entry
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
@@ -59,8 +59,6 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def old_memory(folder: Path) -> Path:
-    """A memory that version 1 wrote: four entries, two with the same value, one orphan, one unfinished file."""
-    with zipfile.ZipFile(Path(__file__).with_name("memory-v1.zip")) as packed:
-        packed.extractall(folder)
-    return folder / "memory-v1"
+def old_memory(folder: Path, *, orphan: bool = True) -> Path:
+    """A memory that version 1 wrote: four entries, two with the same value, an unfinished file, and maybe an orphan."""
+    return old.unpack(folder, orphan=orphan)

@@ -23,7 +23,7 @@ def schema(path: Path) -> dict[str, str]:
 def test_migrated_rebuilt_and_new_databases_have_one_schema(tmp_path: Path) -> None:
     with new(tmp_path / "new") as store:
         put(store)
-    old = old_memory(tmp_path)
+    old = old_memory(tmp_path, orphan=False)
     before = schema(old / "entries.sqlite")
     Store(old).close()
     database.build(tmp_path, [], [], [], 7)
@@ -34,7 +34,7 @@ def test_migrated_rebuilt_and_new_databases_have_one_schema(tmp_path: Path) -> N
 
 
 def test_an_interrupted_migration_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = old_memory(tmp_path)
+    folder = old_memory(tmp_path, orphan=False)
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt

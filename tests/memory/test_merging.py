@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.faults import poison, small
+from experiments.faults import old, poison, small
 from tests.memory.memories import OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put, state
 from ttom.errors import UserError
 from ttom.memory import maintenance
 from ttom.memory.merging import merge
+from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 
 
@@ -46,6 +47,16 @@ def test_an_old_memory_is_merged_twice_without_copies(tmp_path: Path) -> None:
     first, second = (merge([source], tmp_path / "c") for _ in range(2))
     assert (first.copied, first.damaged, second.copied, second.present) == (4, (), 0, 4)
     assert contents(source) == before and maintenance.verify(tmp_path / "c").entries == 4
+
+
+def test_an_old_memory_is_merged_with_records(tmp_path: Path) -> None:
+    """Without its database the merged memory was once empty, and `verify --repair` removed the values."""
+    source = old_memory(tmp_path)
+    merge([source], tmp_path / "c")
+    (tmp_path / "c" / "entries.sqlite").unlink()
+    assert rebuild(tmp_path / "c").entries == 4
+    assert old.entries(tmp_path / "c") == old.entries(source) and maintenance.verify(tmp_path / "c").clean
+    assert merge([source], tmp_path / "c").present == 4
 
 
 def test_merging_leaves_damaged_entries_out(tmp_path: Path) -> None:

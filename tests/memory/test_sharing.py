@@ -11,9 +11,11 @@ from typing import Any
 import huggingface_hub
 import pytest
 
+from experiments.faults import old
 from tests.memory.memories import file_of, new, number, old_memory, put
 from ttom.errors import UserError
 from ttom.memory import maintenance, sharing
+from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 
 
@@ -75,11 +77,13 @@ def test_push_and_pull_carry_a_whole_memory(tmp_path: Path, hub: Path) -> None:
     assert not (tmp_path / "other").exists() and not list(tmp_path.glob(".ttom-*"))
 
 
-def test_an_old_memory_is_pulled_as_it_is(tmp_path: Path, hub: Path) -> None:
+def test_an_old_memory_is_pulled_with_records(tmp_path: Path, hub: Path) -> None:
     shutil.copytree(old_memory(tmp_path), hub)
     shutil.rmtree(hub / "values" / "6b")  # what no entry needs was never pushed
     assert sharing.pull("me/memory", tmp_path / "copy") == 4
     assert maintenance.verify(tmp_path / "copy").entries == 4
+    (tmp_path / "copy" / "entries.sqlite").unlink()
+    assert rebuild(tmp_path / "copy").entries == 4 and old.entries(tmp_path / "copy") == old.entries(hub)
 
 
 def test_deleted_prompts_stay_at_home_and_other_repositories_as_they_are(tmp_path: Path, hub: Path) -> None:

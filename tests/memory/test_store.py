@@ -18,12 +18,16 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.faults import old
 from tests.memory.memories import SIGNATURE, VECTOR, contents, file_of, get, new, number, old_memory, put, state
 from ttom.errors import SetupError, UserError
 from ttom.memory import files
 from ttom.memory.entries import BadRow, CorruptValue
 from ttom.memory.files import DamagedMemory
+from ttom.memory.maintenance import verify
+from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
+from ttom.memory.value_format import decode
 from ttom.memory.values import Placement
 
 
@@ -567,13 +571,95 @@ def test_an_old_memory_is_read_as_it_is_and_written_as_a_new_one(tmp_path: Path)
         assert all(frozen.state(entry) for entry in frozen.entries())
     assert contents(folder) == before
     orphan = next(f for f in folder.rglob("6bff*"))
+    with pytest.raises(DamagedMemory, match="not in its database"):
+        Store(folder)
+    assert contents(folder).items() >= before.items() and contents(folder).keys() - before.keys() <= {"memory.lock"}
+    orphan.rename(tmp_path / "elsewhere")
+    old_files = {path.name for path in folder.rglob("*.safetensors")}
     with Store(folder) as store:
-        assert store.meta["version"] == files.VERSION and orphan.exists()
+        assert store.meta["version"] == files.VERSION
         assert [id_ for id_, _ in store.least_used()] == [3, 4, 1, 2]
         assert {entry.namespace for entry in store.entries()} == {"default", "ann"}
-        shared = get(store, 1).sha256
-        assert store.delete([1]) == [1] and store.values.exists(shared)  # entry 4 has it too
-        assert store.delete([4]) == [4] and not store.values.exists(shared)
-    with Store(folder) as again:
-        assert again.ids() == [2, 3]
-    assert orphan.exists()
+        for entry in store.entries():
+            data = store.values.read(entry.sha256)
+            record = decode(data).stored
+            assert record is not None and record.record.differs(entry) is None and len(data) == entry.bytes
+        assert not old_files & {path.name for path in folder.rglob("*.safetensors")}
+        one, other = get(store, 1).sha256, get(store, 4).sha256  # they had shared one
+        assert store.delete([1]) == [1] and not store.values.exists(one) and store.values.exists(other)
+    (folder / "entries.sqlite").unlink()
+    assert rebuild(folder).entries == 3
+    assert old.entries(folder).keys() == {"a cat moves 1", "a cat moves 2", "a cat moves 3"}
+    assert verify(folder).clean
+
+
+@pytest.mark.parametrize("where", ["_change_value", "_place", "_sweep", "_describe", "_note_removed"])
+@pytest.mark.parametrize("when", [1, 2, 3, 4])
+def test_an_interrupted_upgrade_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, when: int
+) -> None:
+    folder = old_memory(tmp_path, orphan=False)
+    wanted, real, calls = old.entries(folder), getattr(Store, where), iter(range(100))
+
+    def crash(self: Store, *arguments: object, **named: object) -> object:
+        if next(calls) + 1 == (when if where != "_describe" else 1):
+            raise KeyboardInterrupt
+        return real(self, *arguments, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, where, crash)
+        Store(folder)
+    assert old.entries(folder) == wanted
+    with Store(folder) as store:
+        assert store.meta["version"] == files.VERSION
+        assert all(decode(store.values.read(entry.sha256)).stored for entry in store.entries())
+    assert old.entries(folder) == wanted and verify(folder).clean
+
+
+def test_on_a_full_disk_an_old_memory_can_still_be_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = old_memory(tmp_path, orphan=False)
+    wanted = old.entries(folder)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ttom.memory.values.write_all", full)
+        with Store(folder) as store:
+            assert store.meta["version"] == 1 and store.delete([2]) == [2]
+    with Store(folder) as store:
+        assert store.meta["version"] == files.VERSION and store.ids() == [1, 3, 4]
+    del wanted["a cat moves 1"]
+    assert old.entries(folder) == wanted and verify(folder).clean
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", *range(10)])
+def test_a_damaged_log_of_a_real_old_memory_stops_writers(tmp_path: Path, damage: str | int) -> None:
+    """Its values have no record: the next writer once went on with one of four entries, without a word."""
+    folder = old.unpack_logged(tmp_path)
+    wanted, log = old.entries(folder), folder / old.LOG
+    assert len(wanted) == 4
+    saved = bytearray(log.read_bytes())
+    if damage == "deleted":
+        log.unlink()
+    else:
+        flipped = bytearray() if damage == "emptied" else bytearray(saved)
+        if flipped:
+            rng = np.random.default_rng(damage)
+            flipped[int(rng.integers(len(flipped)))] ^= 1 << int(rng.integers(8))
+        log.write_bytes(flipped)
+    before = {name: what for name, what in contents(folder).items() if name != "memory.lock"}
+    for act in (Store, verify):
+        with pytest.raises(DamagedMemory, match="not in its database"):
+            act(folder)
+    assert {name: what for name, what in contents(folder).items() if name != "memory.lock"} == before
+    lost = tmp_path / "lost"
+    shutil.copytree(folder, lost)
+    log.write_bytes(saved)  # the log has been found
+    with Store(folder) as store:
+        assert len(store) == 4
+    assert old.entries(folder) == wanted
+    done = rebuild(lost)  # it has not
+    assert 1 <= len(done.set_aside) <= 2 and done.entries + len(done.set_aside) in (3, 4)  # two entries had one value
+    assert old.on_disk(lost) == set(wanted.values()) and (lost / "quarantine" / "entries-1.sqlite").exists()
+    Store(lost).close()

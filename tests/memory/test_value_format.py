@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 
 from tests.memory.memories import MODULE, SIGNATURE, VECTOR, state
 from ttom.memory.entries import CorruptValue, Record
-from ttom.memory.value_format import METADATA, check, decode, encode, shapes_in
+from ttom.memory.value_format import METADATA, check, decode, encode, shapes_in, with_record
 
 RECORD = Record(
     namespace="ann", key="<object A> moves", prompt="ein Bär läuft\nnach links 🐻", layout={"a": [1, 2.5]},
@@ -35,6 +35,17 @@ def test_a_value_of_version_1_has_no_record() -> None:
     found = decode(save({name: torch.from_numpy(array) for name, array in state().items()}))
     assert found.stored is None
     check(found, SIGNATURE)
+
+
+def test_a_record_is_added_without_changing_the_tensors() -> None:
+    tensors = {name: torch.from_numpy(array).bfloat16() for name, array in state(1 / 3).items()}
+    tensors["a.name.first"] = torch.ones(3, dtype=torch.float64)
+    data = encode(tensors, RECORD, embedder="e")
+    assert with_record(data, RECORD.model_copy(update={"prompt": "other"}), embedder="f") is data  # it has one
+    assert with_record(save(tensors), RECORD, embedder="e") == data
+    assert with_record(save(tensors, metadata={"format": "pt"}), RECORD, embedder="e") == data
+    with pytest.raises(CorruptValue):
+        with_record(data[:-1], RECORD, embedder="e")
 
 
 @pytest.mark.parametrize("field", ["namespace", "key", "prompt", "layout", "origin", "loss_after", "created"])

@@ -36,6 +36,17 @@ class DamagedMemory(SetupError):
         )
 
 
+class DiskFull(SetupError):
+    """The disk is full; everything stored before is intact."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"disk full: cannot write to the memory {folder}",
+            expected="free space; everything stored so far is intact",
+            remedy="free some space, delete entries with ttom memory prune, or move the memory",
+        )
+
+
 class NewerMemory(UserError):
     """The memory has a newer version than this package supports."""
 
@@ -82,7 +93,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _disk_full(folder) from None
+            raise DiskFull(folder) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {error.strerror or error}"[:500],
             remedy="a folder that may be written, or `memory.mode=read`",
@@ -92,7 +103,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            raise _disk_full(folder) from None
+            raise DiskFull(folder) from None
         if code in _CORRUPT:
             raise DamagedMemory(folder, f"has a damaged database ({str(error)[:200]})") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -103,11 +114,3 @@ def disk_errors(folder: Path) -> Iterator[None]:
             f"the memory {folder} cannot be used: {str(error)[:200]}",
             remedy="check the permissions and the space of the folder, or another `memory.path`",
         ) from None
-
-
-def _disk_full(folder: Path) -> SetupError:
-    return SetupError(
-        f"disk full: cannot write to the memory {folder}",
-        expected="free space; everything stored so far is intact",
-        remedy="free some space, delete entries with ttom memory prune, or move the memory",
-    )

@@ -60,7 +60,11 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
                 if isinstance(found, str):
                     damaged.append((source.folder, id_, found))
                     continue
-                taken = target.take(*found)
+                try:
+                    taken = target.take(*found)
+                except CorruptValue as error:
+                    damaged.append((source.folder, id_, str(error)))
+                    continue
                 copied, present = copied + (taken is not None), present + (taken is None)
     return Merged(copied, present, tuple(damaged))
 

@@ -29,7 +29,7 @@ from ttom.memory.files import NewerMemory, disk_errors, read_meta, write_meta
 from ttom.memory.locks import Presence, Scratch
 from ttom.memory.recovery import stored
 from ttom.memory.store import UNFINISHED
-from ttom.memory.value_format import check, decode, encode
+from ttom.memory.value_format import check, decode, with_record
 from ttom.memory.values import Listing, ValueFolder
 
 
@@ -43,6 +43,7 @@ class Rebuilt:
         upgraded: Number of version-1 values that got a record.
         quarantined: {id: reason} of entries of the old database whose value is missing or damaged.
         damaged: sha256 of damaged values, which were moved to quarantine.
+        set_aside: sha256 of values of version 1 that no entry refers to, which were moved to quarantine too.
         reindex: Whether some keys come from another embedder, so that the memory must be reindexed before use.
     """
 
@@ -51,6 +52,7 @@ class Rebuilt:
     upgraded: int
     quarantined: dict[int, str]
     damaged: tuple[str, ...]
+    set_aside: tuple[str, ...]
     reindex: bool
 
 
@@ -78,11 +80,15 @@ class _Found:
 
 @dataclass
 class _Look:
-    """Result of reading all files: good values, version-1 values and their upgrades, and {damaged: reason}."""
+    """Result of reading all files.
+
+    Good values, version-1 values and their upgrades, version-1 values without a row, and {damaged: reason}.
+    """
 
     found: list[_Found] = field(default_factory=list)
     outdated: set[str] = field(default_factory=set)
     upgraded: set[str] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
     damaged: dict[str, str] = field(default_factory=dict)
 
 
@@ -91,10 +97,12 @@ def rebuild(folder: Path) -> Rebuilt:
 
     If the old database is lost, so are ids, counters and the list of quarantined entries, and an entry deleted just
     before a crash may reappear. Only version-1 values that were rewritten are removed. A damaged database is copied,
-    and damaged values are moved, to the quarantine folder.
+    and damaged values are moved, to the quarantine folder; so are version-1 values that no entry refers to, since they
+    may be what a lost log has left, and the database then.
 
     Raises:
-        UserError: The folder is not a memory, its values are missing, or other processes have it open for writing.
+        UserError: The folder is not a memory, its values are missing, no entry can be restored from them, or other
+            processes have it open for writing.
     """
     folder = Path(folder)
     with disk_errors(folder):
@@ -105,13 +113,20 @@ def rebuild(folder: Path) -> Rebuilt:
             old = _read_old(folder)
             embedder, dimension = _embedder(folder, values)
             look = _look(values, old.rows, old.removed, embedder)
+            if look.unknown and not look.found and not old.rows:
+                raise SetupError(
+                    f"the memory {folder} cannot be rebuilt: its {len(look.unknown)} values are of version 1, which "
+                    "kept everything else in the database",
+                    expected="values with a record",
+                    remedy=f"put back its {database.NAME} and {database.NAME}-wal; nothing has been changed",
+                )
             rows, reindex = _rows(look.found, old, embedder, dimension)
             lost = {
                 row.id: look.damaged.get(row.sha256, "its value is missing") for row in old.rows if row.id not in rows
             }
-            if not old.intact:  # before anything is changed, so that an interrupted rebuild has it already
+            if not old.intact or look.unknown:  # first, so that an interrupted rebuild has done it
                 _keep_damaged(folder, values)
-            for sha256 in look.damaged:
+            for sha256 in (*look.damaged, *look.unknown):
                 values.quarantine(sha256)
             quarantined = [*old.quarantined, *((id_, reason, time.time(), "{}") for id_, reason in lost.items())]
             database.build(folder, rows.values(), quarantined, old.removed | look.outdated, old.last_id)
@@ -125,6 +140,7 @@ def rebuild(folder: Path) -> Rebuilt:
         upgraded=len(look.outdated),
         quarantined=lost,
         damaged=tuple(look.damaged),
+        set_aside=tuple(look.unknown),
         reindex=embedder.startswith(UNFINISHED),
     )
 
@@ -224,6 +240,8 @@ def _look_at(sha256: str, values: ValueFolder, rows: list[Entry], embedder: str,
         row = rows[0] if rows else None
         look.found.append(_Found(value.stored.record, sha256, len(data), value.stored.embedder, row))
         return
+    if not rows:
+        look.unknown.append(sha256)
     for row in rows:
         look.found.append(_upgraded(values, data, row, embedder))
         look.upgraded.add(look.found[-1].sha256)
@@ -231,11 +249,9 @@ def _look_at(sha256: str, values: ValueFolder, rows: list[Entry], embedder: str,
 
 
 def _upgraded(values: ValueFolder, data: bytes, row: Entry, embedder: str) -> _Found:
-    """Rewrite a version-1 value with its record."""
-    from safetensors.torch import load
-
+    """Rewrite a version-1 value with its record. Raises CorruptValue if it is too large for one."""
     record = Record(**{name: getattr(row, name) for name in Record.model_fields})
-    with values.placing(encode(load(data), record, embedder=embedder.removeprefix(f"{UNFINISHED} "))) as placed:
+    with values.placing(with_record(data, record, embedder=embedder)) as placed:
         placed.place()
     return _Found(record, placed.sha256, placed.bytes, embedder, row)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 from ttom.errors import UserError
 from ttom.memory import database
 from ttom.memory.entries import CorruptValue
 from ttom.memory.files import NAME, DamagedMemory, disk_errors
-from ttom.memory.locks import PRESENCE
+from ttom.memory.locks import PRESENCE, Scratch
 from ttom.memory.rows import Rows
-from ttom.memory.value_format import Stored, decode
-from ttom.memory.values import FOLDER, ValueFolder
+from ttom.memory.value_format import Stored, Value, decode
+from ttom.memory.values import FOLDER, Listing, ValueFolder
 
 
 def check_new(folder: Path) -> None:
@@ -41,25 +42,55 @@ def check_new(folder: Path) -> None:
         raise refused
 
 
-def recover(rows: Rows, values: ValueFolder) -> None:
+def check_old(folder: Path, values: ValueFolder) -> None:
+    """Raise DamagedMemory if a memory of version 1 does not know a value that is there; nothing is changed.
+
+    Version 1 wrote to a log, and if that is lost or damaged, its entries are gone without a trace. Their values have no
+    record. So this is asked before the database is migrated, of a copy: the log may still be found.
+    """
+    listing = values.look_through()
+    with Scratch("ttom-memory-") as scratch, closing(database.connect_to_copy(folder, scratch)) as db:
+        rows = Rows()
+        rows.db = db
+        check_known(rows, values, listing)
+
+
+def check_known(rows: Rows, values: ValueFolder, listing: Listing, *, tolerant: bool = False) -> None:
+    """Raise DamagedMemory if the database does not know an intact value that is there: it was lost or rolled back.
+
+    Args:
+        rows: The database.
+        values: The folder of values.
+        listing: Its contents, listed before or under the lock.
+        tolerant: Allow values without a record, from which no entry could be restored.
+    """
+    for sha256 in sorted(listing.values - rows.needed_values() - rows.removed_values()):
+        value = _intact(values, sha256)
+        if value is not None and not (tolerant and value.stored is None):
+            raise DamagedMemory(values.memory, f"has values that are not in its database, such as {sha256[:12]}")
+
+
+def recover(rows: Rows, values: ValueFolder, *, tolerant: bool = False) -> None:
     """Complete what interrupted writers left unfinished, within a transaction that holds the write lock.
 
     Raises:
-        DamagedMemory: A value has no row although it carries a record: the database was lost or rolled back.
+        DamagedMemory: As `check_known`.
     """
     listing = values.look_through()
-    needed, removed = rows.needed_values(), rows.removed_values()
-    for sha256 in sorted(listing.values - needed - removed):
-        # Version 1 could leave values without a row, but these carry no record.
-        if stored(values, sha256) is not None:
-            raise DamagedMemory(values.memory, f"has values that are not in its database, such as {sha256[:12]}")
+    check_known(rows, values, listing, tolerant=tolerant)
+    needed = rows.needed_values()
     for sha256, part in listing.parts:
         values.settle(sha256, part, wanted=sha256 in needed and sha256 not in listing.values)
 
 
 def stored(values: ValueFolder, sha256: str) -> Stored | None:
     """The metadata of a value; None if it is damaged, or of version 1."""
+    value = _intact(values, sha256)
+    return value.stored if value is not None else None
+
+
+def _intact(values: ValueFolder, sha256: str) -> Value | None:
     try:
-        return decode(values.read(sha256)).stored
+        return decode(values.read(sha256))
     except CorruptValue:
         return None

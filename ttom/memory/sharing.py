@@ -16,12 +16,13 @@ from typing import Any
 from ttom.errors import UserError
 from ttom.files import check_folder
 from ttom.memory import copying, database
-from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, as_row
+from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, Entry, as_row
 from ttom.memory.files import MAX_BYTES, NAME, disk_errors, write_meta
 from ttom.memory.locks import Scratch
 from ttom.memory.merging import checked_entries, common_shapes, open_foreign
 from ttom.memory.store import UNFINISHED, Store
-from ttom.memory.values import FOLDER, read_regular
+from ttom.memory.value_format import with_record
+from ttom.memory.values import FOLDER, ValueFolder, read_regular
 
 _PUSHED = [NAME, database.NAME, f"{FOLDER}/*"]  # "*" matches slashes too
 _NOT_OURS = {".gitattributes", "README.md"}  # what a new or documented repository holds besides
@@ -130,12 +131,7 @@ def _adopt(stage: Path, made: Path, repo_id: str) -> int:
             for id_, found in checked_entries(store, shapes):
                 if isinstance(found, str):
                     raise BadRow(f"entry {id_}: {found}")
-                entry, _ = found
-                target = made / FOLDER / entry.sha256[:2] / f"{entry.sha256}.safetensors"
-                target.parent.mkdir(exist_ok=True)
-                if not target.exists():
-                    os.link(store.values.path(entry.sha256), target, follow_symlinks=False)
-                rows.append(as_row(entry))
+                rows.append(_adopt_entry(*found, store, ValueFolder(made)))
             database.build(made, rows, [], [], 0)
             os.replace(made / database.REBUILT, made / database.NAME)
             write_meta(made, store.embedder, store.dimension)
@@ -146,6 +142,20 @@ def _adopt(stage: Path, made: Path, repo_id: str) -> int:
         f"the memory in the repository {repo_id} is damaged: {reason[:300]}",
         remedy="push it again from an intact copy; if a push was in progress, pull again later",
     )
+
+
+def _adopt_entry(entry: Entry, data: bytes, store: Store, values: ValueFolder) -> dict[str, Any]:
+    """Link a value, or write one of version 1 with a record; returns the row. Raises CorruptValue."""
+    recorded = with_record(data, entry, embedder=store.embedder)
+    sha256 = entry.sha256 if recorded is data else hashlib.sha256(recorded).hexdigest()
+    target = values.path(sha256)
+    target.parent.mkdir(exist_ok=True)
+    if not target.exists():
+        if recorded is data:
+            os.link(store.values.path(sha256), target, follow_symlinks=False)
+        else:
+            target.write_bytes(recorded)
+    return as_row(entry, sha256=sha256, bytes=len(recorded))
 
 
 def _snapshot(folder: Path, stage: Path) -> None:

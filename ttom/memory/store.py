@@ -15,6 +15,7 @@ Nothing else in the folder is ever removed or renamed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -40,13 +41,13 @@ from ttom.memory.entries import (
     as_row,
     first_problem,
 )
-from ttom.memory.files import NAME, VERSION, DamagedMemory, disk_errors, read_meta, write_meta
+from ttom.memory.files import NAME, VERSION, DamagedMemory, DiskFull, disk_errors, read_meta, write_meta
 from ttom.memory.locks import Presence, Scratch
-from ttom.memory.recovery import check_new, recover, stored
+from ttom.memory.recovery import check_new, check_old, recover, stored
 from ttom.memory.rows import Keys, Rows
 from ttom.memory.signature import Signature
-from ttom.memory.value_format import Value, check, decode, encode
-from ttom.memory.values import FOLDER, Placement, ValueFolder
+from ttom.memory.value_format import Value, check, decode, encode, with_record
+from ttom.memory.values import FOLDER, Listing, Placement, ValueFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,13 +63,15 @@ class Store(Rows):
         folder: An existing memory.
         read_only: Never write to the folder, not even SQLite's side files. The store shows the state at opening until
             `refresh` is called.
+        tolerant: Open the memory although it has values of version 1 without an entry; these may be what is left of
+            lost ones.
 
     Raises:
         DamagedMemory: The database is missing, damaged, or behind its values.
         UserError: The folder is not a memory, has a newer version, or cannot be read or written.
     """
 
-    def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, read_only: bool = False, tolerant: bool = False) -> None:
         self.folder, self.read_only = Path(folder), read_only
         self.values = ValueFolder(self.folder)
         self.meta = read_meta(self.folder)
@@ -83,7 +86,7 @@ class Store(Rows):
                     self.db = database.connect_to_copy(self.folder, self._scratch.path)
                     self._check_keys()  # memory.json was read before the rows
                 else:
-                    self._open_for_writing()
+                    self._open_for_writing(tolerant)
         except BaseException:
             self.close()
             raise
@@ -182,7 +185,7 @@ class Store(Rows):
         check(value, signature or entry.signature)
         if value.stored is not None:
             # Reindexing changes the embeddings in the rows and leaves the values as they are.
-            same = value.stored.embedder == self.embedder
+            same = value.stored.embedder == self.embedder and not self.embedder.startswith(UNFINISHED)
             field = value.stored.record.differs(entry, embedding=same)
             if field is not None:
                 self._check_keys()  # another process may have reindexed since the row was read
@@ -230,14 +233,19 @@ class Store(Rows):
         return id_
 
     def take(self, entry: Entry, data: bytes) -> int | None:
-        """Copy an entry of another memory, with its counters and times, under a new id.
+        """Copy an entry of another memory, with its counters and times, under a new id; its value gets a record.
 
         Returns None and does nothing if this memory already has an equal one (namespace, key, prompt and value).
 
         Args:
             entry: A validated entry whose embedding comes from this memory's embedder.
             data: The bytes of its value, already checked.
+
+        Raises:
+            CorruptValue: The value is too large for a record.
         """
+        data = with_record(data, entry, embedder=self.embedder)
+        entry = entry.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
         if self._has(entry):
             return None
         with self._placing(data) as placed:
@@ -276,18 +284,7 @@ class Store(Rows):
             return False
         record = _record(**{name: getattr(old, name) for name in Record.model_fields} | {"loss_after": loss_after})
         data = self._encoded(state, record)
-        with self._placing(data) as placed:
-            with self._writing():
-                # The row as it is now: another process may have replaced the value in the meantime.
-                now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (id_,)).fetchone()
-                if now is not None:
-                    query = "UPDATE entries SET sha256 = ?, bytes = ?, loss_after = ? WHERE id = ?"
-                    self.db.execute(query, (placed.sha256, placed.bytes, loss_after, id_))
-                    self._note_removed([now[0]])
-            if now is not None:
-                self._place(placed)
-        self._sweep()
-        return now is not None
+        return self._change_value(id_, data, loss_after=loss_after)
 
     def used(self, ids: Iterable[int]) -> None:
         """Count one use of each entry."""
@@ -331,24 +328,82 @@ class Store(Rows):
                 raise DamagedMemory(self.folder, f"has a damaged row: entry {id_}, {reason}")
             self._take_out(id_, reason, json.dumps([str(value)[:1000] for value in row or ()]))
 
+    def orphans(self) -> tuple[Listing, list[str]]:
+        """The contents of the folder of values, and the sha256 of those that no entry needs and nothing will remove."""
+        with self._writing():
+            listing = self.values.look_through()
+            return listing, sorted(listing.values - self.needed_values() - self.removed_values())
+
+    def set_aside(self, sha256: str) -> bool:
+        """Move an orphan to quarantine; False if it is none by now, or its name is not the sha256 of its content."""
+        with self._writing():
+            if self._needed(sha256) or sha256 in self.removed_values():
+                return False
+            try:
+                self.values.read(sha256)
+            except CorruptValue:
+                return False
+            self.values.quarantine(sha256)
+            return True
+
     # Inside
 
-    def _open_for_writing(self) -> None:
+    def _open_for_writing(self, tolerant: bool) -> None:
         database.check_writable(self.folder)
         self._presence = Presence(self.folder)
+        self.meta = read_meta(self.folder)  # another process may just have upgraded it
+        if self.meta["version"] < VERSION and not tolerant:
+            check_old(self.folder, self.values)
         path = self.folder / database.NAME
         if path.exists():
             self._file = WRITERS.enter(path)
         self.db = database.connect(self.folder, alone=self._presence.alone)
         self._check_keys()  # memory.json was read before the rows
-        if self.meta["version"] < VERSION:
-            with self._writing():
-                self._describe(self.embedder, self.dimension)
         with self._writing():
-            recover(self, self.values)
+            recover(self, self.values, tolerant=tolerant)
         self._sweep()
+        if self.meta["version"] < VERSION:
+            self._upgrade()
         remove_stale(self.folder)
         self._presence.share()
+
+    def _upgrade(self) -> None:
+        """Give every value of version 1 a record, and then the memory the current version.
+
+        After an interruption the next writer goes on. If the disk is too full, it can still be used, and the next
+        writer tries again.
+        """
+        with suppress(DiskFull):
+            for id_ in self.ids():
+                entry = next(self.entries([id_]), None)
+                if entry is None:
+                    continue
+                try:
+                    data = self.values.read(entry.sha256)
+                    upgraded = with_record(data, entry, embedder=self.embedder)
+                except CorruptValue:  # found when it is read
+                    continue
+                if upgraded is not data:
+                    self._change_value(id_, upgraded, only=entry.sha256)
+            with self._writing():
+                self._describe(self.embedder, self.dimension)
+
+    def _change_value(self, id_: int, data: bytes, *, only: str | None = None, **columns: Any) -> bool:
+        """Replace the value of an entry, and columns; False if it no longer exists, or has not the value `only`."""
+        with self._placing(data) as placed:
+            with self._writing():
+                # The row as it is now: another process may have replaced the value in the meantime.
+                now = self.db.execute("SELECT sha256 FROM entries WHERE id = ?", (id_,)).fetchone()
+                changed = now is not None and only in (None, now[0])
+                if changed:
+                    columns |= {"sha256": placed.sha256, "bytes": placed.bytes}
+                    marks = ", ".join(f"{name} = ?" for name in columns)
+                    self.db.execute(f"UPDATE entries SET {marks} WHERE id = ?", (*columns.values(), id_))
+                    self._note_removed([now[0]])
+            if changed:
+                self._place(placed)
+        self._sweep()
+        return changed
 
     def _place(self, placed: Placement) -> None:
         """Rename a value whose row was committed, unless another process has deleted the row in the meantime.

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ttom.memory.entries import (
     MAX_LAYOUT,
     MAX_TEXT,
+    MAX_VALUE_BYTES,
     CorruptValue,
     Name,
     Record,
@@ -80,6 +81,25 @@ def encode(state: Mapping[str, Any], record: Record, *, embedder: str) -> bytes:
     from safetensors.torch import save as save_tensors
 
     return save_tensors({name: tensor.contiguous() for name, tensor in state.items()}, metadata=metadata)
+
+
+def with_record(data: bytes, record: Record, *, embedder: str) -> bytes:
+    """The bytes of a value with a record; the very same if it has one, else with one added to its header.
+
+    Needs no torch, and the same input gives the same bytes. Raises CorruptValue for anything that is not a value.
+    """
+    if decode(data).stored is not None:
+        return data
+    header = _header(data)
+    header.pop("__metadata__", None)
+    stored = Stored(version=VERSION, embedder=embedder, record=record)
+    header = {"__metadata__": {METADATA: stored.model_dump_json()}, **header}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    made = len(text).to_bytes(8, "little") + text + data[8 + int.from_bytes(data[:8], "little") :]
+    if len(text) > MAX_HEADER or len(made) > MAX_VALUE_BYTES:
+        raise CorruptValue("its value is too large for a record")
+    return made
 
 
 def decode(data: bytes) -> Value:
