@@ -14,7 +14,7 @@ import pytest
 import torch
 import tyro
 
-from tests.memory.memories import contents
+from tests.memory.memories import contents, old_memory
 from ttom.backbones.wan import WanBackbone
 from ttom.cli import memory as commands
 from ttom.cli.memory import MemoryCommand
@@ -172,6 +172,29 @@ def test_what_deletes_asks_first(
     monkeypatch.setattr("builtins.input", lambda _: "y")
     run(commands.Prune(folder, max_items=1))
     assert ids(folder) == [2]
+
+
+def test_verify_fails_if_a_value_has_no_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = old_memory(tmp_path)
+    orphan = next(folder.rglob("6bff*"))
+    with pytest.raises(UserError, match="not in its database"):
+        run(commands.Verify(folder))
+    with pytest.raises(UserError, match="0 entries of .* quarantined, and 1 of its files"):
+        run(commands.Verify(folder, repair=True))
+    assert f"value without an entry, moved to quarantine: {orphan.stem}\n" in capsys.readouterr().out
+    assert "4 entries verified" in shown(capsys, commands.Verify(folder))
+    fake = folder / "values" / "6b" / f"{'6b' * 32}.safetensors"
+    fake.write_bytes(b"not what its name says")
+    for _ in range(2):
+        with pytest.raises(UserError, match="1 of its files"):
+            run(commands.Verify(folder, repair=True))
+        assert "left alone" in capsys.readouterr().out and fake.exists()
+
+
+def test_rebuild_names_what_it_sets_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = old_memory(tmp_path)
+    text = shown(capsys, commands.Rebuild(folder))
+    assert "moved a value of version 1 without an entry to quarantine: 6bff" in text
 
 
 def test_rebuild(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,12 +71,50 @@ def test_values_without_an_entry_go_only_if_asked_and_if_their_name_is_proven(tm
     orphan = next(folder.rglob("6bff*"))
     fake = orphan.with_name(f"{orphan.name[:63]}{'0' if orphan.name[63] != '0' else '1'}.safetensors")
     fake.write_bytes(b"not what its name says")
-    found = maintenance.verify(folder)
-    assert set(found.orphans) == {orphan.stem, fake.stem} and not found.removed and orphan.exists()
-    assert len(found.strange) == 1 and found.strange[0].startswith("6b/.part-")
+    with pytest.raises(DamagedMemory, match="not in its database, such as 6bff"):
+        maintenance.verify(folder)
+    assert orphan.exists()
     found = maintenance.verify(folder, repair=True)
-    assert found.removed == (orphan.stem,) and not orphan.exists() and fake.exists()
+    assert set(found.orphans) == {orphan.stem, fake.stem} and found.set_aside == (orphan.stem,)
+    assert not orphan.exists() and fake.exists() and (folder / "quarantine" / orphan.name).exists()
     assert found.entries == 4 and not found.quarantined
+    found = maintenance.verify(folder)
+    assert found.orphans == (fake.stem,) and not found.set_aside and not found.clean and fake.exists()
+    assert len(found.strange) == 1 and found.strange[0].startswith("6b/.part-")
+    fake.unlink()
+    assert maintenance.verify(folder).clean
+
+
+@pytest.mark.parametrize("meanwhile", ["taken", "removed"])
+def test_what_gets_an_entry_meanwhile_is_not_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """--repair once decided and removed without the write lock, so that entries of other processes lost their value."""
+    source, folder = old_memory(tmp_path / "a"), tmp_path / "m"
+    merging.merge([source], folder)
+    with Store(folder) as store:
+        entry = get(store, 1)
+        data = file_of(store, 1).read_bytes()
+        store.delete([1])
+    path = folder / "values" / entry.sha256[:2] / f"{entry.sha256}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    with Store(folder) as other:
+        path.write_bytes(data)  # an orphan
+        real = Store.orphans
+
+        def late(self: Store) -> object:
+            found = real(self)
+            if meanwhile == "taken":
+                other.take(entry, data)
+            else:
+                other.db.execute("INSERT INTO removed VALUES (?)", (entry.sha256,))
+            return found
+
+        monkeypatch.setattr(Store, "orphans", late)
+        monkeypatch.setattr("ttom.memory.recovery.check_known", lambda *_, **__: None)
+        found = maintenance.verify(folder, repair=True)
+        assert found.orphans == (entry.sha256,) and not found.set_aside and path.exists()
+        assert meanwhile == "removed" or other.state(get(other, other.ids()[-1]))
 
 
 def test_pruning_evicts_the_least_used_and_keeps_what_it_must(tmp_path: Path) -> None:

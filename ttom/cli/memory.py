@@ -49,13 +49,13 @@ class ShowStats:
 class Verify:
     """Check the database and read every value; quarantine entries that are damaged or whose value is missing.
 
-    Ends with exit code 2 if something was quarantined, or if the database is damaged.
+    Ends with exit code 2 if something was quarantined, a value has no entry, or the database is damaged.
     """
 
     path: Folder
     """Folder of the memory."""
     repair: FlagCreatePairsOff[bool] = False
-    """Also remove values without an entry that a rebuild could not use."""
+    """Also move values of version 1 without an entry to quarantine."""
 
 
 @dataclass(frozen=True)

@@ -126,16 +126,17 @@ def _verify(command: Verify) -> None:
     for name in found.strange[:20]:
         print(f"foreign file, left alone: values/{output.printable(name)}")
     for sha256 in found.orphans:
-        state = "removed" if sha256 in found.removed else "found (`ttom memory verify --repair` removes it)"
-        print(f"value without an entry {state}: {sha256}")
+        state = "moved to quarantine" if sha256 in found.set_aside else "left alone, as it is not what its name says"
+        print(f"value without an entry, {state}: {sha256}")
     bad = found.quarantined or {}
     for id_, reason in bad.items():
         print(f"quarantined entry {id_}: {output.printable(reason)}")
-    if bad:
+    if not found.clean:
         raise UserError(
-            f"{output.counted(len(bad))} of the memory {command.path} had to be quarantined",
-            expected="an unchanged row and value for every entry",
-            remedy=f"inspect {command.path / 'quarantine'}; all other entries are intact",
+            f"{output.counted(len(bad))} of the memory {command.path} had to be quarantined, and "
+            f"{len(found.orphans)} of its files belong to no entry",
+            expected="an unchanged row and value for every entry, and an entry for every value",
+            remedy=f"inspect {command.path / 'quarantine'} and the files named above; all other entries are intact",
         )
     print(f"{output.counted(found.entries)} verified: every row and value is intact")
 
@@ -148,6 +149,8 @@ def _rebuild(command: Rebuild) -> None:
         print(f"quarantined entry {id_}: {output.printable(reason)}")
     for sha256 in done.damaged:
         print(f"moved a damaged value to quarantine: {sha256}")
+    for sha256 in done.set_aside:
+        print(f"moved a value of version 1 without an entry to quarantine: {sha256}")
     if done.upgraded:
         print(f"added records to {done.upgraded} values of version 1")
     print(f"{output.counted(done.entries)} in the new database, {done.recovered} of them recovered from their values")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,14 +43,14 @@ class Findings:
         entries: Number of entries whose row and value are unchanged.
         quarantined: {id: reason} of the entries that were quarantined.
         orphans: sha256 of values without an entry and without a record to restore one.
-        removed: The orphans that were removed.
+        set_aside: The orphans that were moved to quarantine.
         strange: Paths of foreign files in the folder of values; never touched.
     """
 
     entries: int = 0
     quarantined: dict[int, str] | None = None
     orphans: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
+    set_aside: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
 
     @property
@@ -110,13 +109,13 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
 
     Args:
         folder: The memory.
-        repair: Also remove orphans, which interrupted processes of version 1 could leave. Only files whose name is the
-            sha256 of their content are removed.
+        repair: Also move values of version 1 without an entry to quarantine. Interrupted processes of version 1 could
+            leave them, and so does a lost log. Only files whose name is the sha256 of their content are moved.
 
     Raises:
         DamagedMemory: The database is damaged or older than its values, and must be rebuilt.
     """
-    with disk_errors(folder), Store(folder) as store:
+    with disk_errors(folder), Store(folder, tolerant=repair) as store:
         check_integrity(store.db, folder)
         bad: dict[int, str] = {}
         wrong: DamagedMemory | None = None
@@ -137,20 +136,9 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
                 wrong = wrong or error
         if wrong is not None:
             raise wrong
-        listing = store.values.look_through()
-        orphans = sorted(listing.values - store.needed_values())
-        removed = [sha256 for sha256 in orphans if repair and _is_own(store, sha256)]
-        for sha256 in removed:
-            store.values.remove(sha256)
-        return Findings(sound, bad, tuple(orphans), tuple(removed), listing.other)
-
-
-def _is_own(store: Store, sha256: str) -> bool:
-    """Whether a file's name is the sha256 of its content."""
-    with suppress(CorruptValue):
-        store.values.read(sha256)
-        return True
-    return False
+        listing, orphans = store.orphans()
+        set_aside = [sha256 for sha256 in orphans if repair and store.set_aside(sha256)]
+        return Findings(sound, bad, tuple(orphans), tuple(set_aside), listing.other)
 
 
 # Changing
