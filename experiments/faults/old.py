@@ -89,10 +89,13 @@ def trial(memory: Path, wanted: dict[str, str]) -> Counter[str]:
         try:
             with Store(memory) as store:
                 first = next(store.entries())
-                state = {name: np.frombuffer(data, "<f4").reshape(shape) + number + 1 for name, (_, shape, data) in
-                         decode(store.values.read(first.sha256)).tensors.items()}  # fmt: skip
-                given = {"key": "new", "embedding": first.embedding, "signature": first.signature}
-                store.insert(state, prompt=f"new {number}", **given)
+                value = decode(store.values.read(first.sha256))
+                state = {
+                    name: np.frombuffer(data, "<f4").reshape(shape) + number + 1
+                    for name, (_, shape, data) in value.tensors.items()
+                }
+                prompt, vector, signature = f"new {number}", first.embedding, first.signature
+                store.insert(state, key="new", prompt=prompt, embedding=vector, signature=signature)
         except UserError:
             outcomes.add("writers stopped")
         except Exception as error:
