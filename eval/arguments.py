@@ -25,8 +25,9 @@ class Replay(Run):
     """
 
     suite: str
-    """Name of the suite: compbench, vbench, emojiworld (emojiworld-tune to choose settings by), prompts (a file of your
-    own), or what EmojiWorld's vocabulary covers: compbench-emojiworld, vbench-emojiworld."""
+    """Name of the suite: compbench, vbench, emojiworld or the harder emojiworld-compose (both with -tune to choose
+    settings by), prompts (a file of your own), or what EmojiWorld's vocabulary covers: compbench-emojiworld,
+    vbench-emojiworld."""
     out: Annotated[Path, arg(metavar="RUN")]
     """Folder of the run, new or to be continued."""
     data: Annotated[Path | None, arg(metavar="PATH")] = None
@@ -38,6 +39,8 @@ class Replay(Run):
     """The first cases of each category only. A later call with a higher limit continues the run."""
     samples: int | None = None
     """Videos of each prompt where the suite has several (VBench: 5)."""
+    layouts: Literal["suite", "planner"] = "suite"
+    """Whose layouts: the suite's true ones where it has them (emojiworld-compose), or the planner's for every case."""
     label: str | None = None
     """Name of the method in tables; by default the method, and "+ memory" with one."""
     devices: int | Literal["all"] | None = None

@@ -74,7 +74,8 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
     part, settings = command.part, run_settings(command)
     devices = Devices(command.devices, command.per_device, command.device)
     manifest.check_free(command.out)
-    suite = load_suite(command.suite, Options(command.data, command.category, command.limit, command.samples))
+    wanted = Options(command.data, command.category, command.limit, command.samples, command.layouts)
+    suite = load_suite(command.suite, wanted)
     hush_libraries()
     to_plan = {case.prompt for case in suite.cases if case.layout is None}
     with CaseProgress("layouts", len(to_plan), quiet=command.quiet) as progress:

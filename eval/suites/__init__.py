@@ -5,7 +5,8 @@ nothing else has to know of it. What a case is depends on the case alone: its se
 ids do not depend on which other cases were asked for, so a run can be resumed after the suite has grown.
 
 Suites of EmojiWorld's vocabulary give these facts, by noun names, each only where the prompt states it: "nouns"
-[name, ...], "directions" [[name, "left"], ...], "relation" [first, second, "above"], "counts" [[name, number], ...].
+[name, ...], "directions" [[name, "left"], ...], "relation" [first, second, "above"], "counts" [[name, number], ...];
+those of whole scenes give "subjects" and "relations" (`ttom.emojiworld.facts.Facts.as_json`).
 The official suites give the official metadata's fields as they are.
 """
 
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from eval.types import Case
 from ttom.errors import UserError
@@ -37,12 +39,14 @@ class Options:
         categories: Only these categories (VBench: dimensions); all if empty.
         limit: The first cases of each category; all if None.
         samples: Videos of each prompt, where a suite has several.
+        layouts: Whose layouts the cases get: the suite's, where it has true ones, or the planner's.
     """
 
     data: Path | None = None
     categories: tuple[str, ...] = ()
     limit: int | None = None
     samples: int | None = None
+    layouts: Literal["suite", "planner"] = "suite"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ def load_suite(name: str, options: Options) -> Suite:
             raise UserError(f"{field_name} is {least}", expected="a whole number of at least 1")
     built = _SUITES[name](options)
     _check(built)
+    if options.layouts == "planner":
+        plain = tuple(case.model_copy(update={"layout": None}) for case in built.cases)
+        built = replace(built, cases=plain, revision=f"{built.revision}-planned")
     cases = tuple(_chosen(built, options))
     if not cases:
         raise UserError(f"the suite {name} has no cases", expected="at least one case")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from itertools import permutations
 
@@ -74,3 +75,27 @@ def test_splits_are_fixed_forever() -> None:
     rows = [row for family in all_combinations().values() for row in family]
     text = "\n".join(f"{row} {split_of(*row)}" for row in rows)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "d625b44245b7daed"
+
+
+def test_facts_survive_json() -> None:
+    group = Subject(INDEX["cat"], 3, counted=True, color="red", size="big", path=("left", "up"))
+    other = Subject(INDEX["car"], path=("down",), zigzag=True, passage="enters")
+    facts = Facts((group, other), (Relation(0, "above", 1, loose=True),))
+    assert Facts.from_json(json.loads(json.dumps(facts.as_json()))) == facts
+    assert Facts((Subject(INDEX["cat"]),)).as_json() == {"subjects": [{"noun": "cat"}]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"subjects": 3},
+        {"subjects": [{"noun": "unicorn"}]},
+        {"subjects": [{"noun": "cat", "mood": "sad"}]},
+        {"subjects": ["cat"]},
+        {"subjects": [{"noun": "cat"}], "relations": [{"first": 0, "side": "left", "second": 1}]},
+    ],
+)
+def test_what_are_no_facts_says_so(value: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not the facts|not there"):
+        Facts.from_json(value)

@@ -8,10 +8,10 @@ import json
 import pytest
 
 from ttom.emojiworld.compose import NEVER_TRAINED
-from ttom.emojiworld.editions import SECOND
+from ttom.emojiworld.editions import EDITIONS, FIRST, SECOND
 from ttom.emojiworld.facts import Split, split_of
 from ttom.emojiworld.nouns import NOUNS
-from ttom.emojiworld.prompts import ALL_KINDS, Prompt, prompts, scene_prompts
+from ttom.emojiworld.prompts import ALL_KINDS, COMPOSE_KINDS, Prompt, can_say, prompts, scene_prompts
 from ttom.emojiworld.words import UNKNOWN_WORD
 
 
@@ -19,6 +19,27 @@ from ttom.emojiworld.words import UNKNOWN_WORD
 def test_the_prompts_of_edition_1_never_change(split: Split, known: str) -> None:
     made = [(p.id, p.text, p.nouns, p.directions, p.relation, p.counts) for p in prompts(split, 100)]
     assert hashlib.sha256(json.dumps(made).encode()).hexdigest()[:16] == known
+
+
+@pytest.mark.parametrize(
+    ("number", "split", "known"),
+    [
+        (1, "test", "4d404af7971d58cd"),
+        (1, "tune", "049dc5687ae3a8f1"),
+        (2, "test", "9d70822d154c2b33"),
+        (2, "tune", "add122922d1bf38e"),
+    ],
+)
+def test_the_prompts_of_compose_change_only_with_the_suites_revision(number: int, split: Split, known: str) -> None:
+    edition = EDITIONS[number]
+    made = scene_prompts(split, 40, [kind for kind in COMPOSE_KINDS if can_say(edition, kind)], edition)
+    rows = [(p.id, p.text, p.seed, p.facts.as_json(), [thing.path for thing in p.scene.things]) for p in made]
+    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == known
+
+
+def test_an_edition_without_the_words_refuses_a_kind() -> None:
+    with pytest.raises(ValueError, match="edition 1 has no words for 'turn'"):
+        scene_prompts("test", 1, ("turn",), FIRST)
 
 
 def combinations(prompt: Prompt) -> list[tuple]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from ttom.emojiworld.nouns import NOUNS
+from ttom.emojiworld.nouns import INDEX, NOUNS
 from ttom.types import Direction
 
 Side = Literal["left", "right", "above", "below", "between"]
@@ -99,6 +99,31 @@ class Facts:
         first = self.relations[0]
         return self.subjects[first.first].noun, self.subjects[first.second].noun, first.side
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON with nouns by name and without what is as usual, such as {"subjects": [{"noun": "cat"}]}."""
+        subjects = [_unusual(subject) | {"noun": NOUNS[subject.noun].name} for subject in self.subjects]
+        relations = [_unusual(relation) for relation in self.relations]
+        return {"subjects": subjects, **({"relations": relations} if relations else {})}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Facts:
+        """What `as_json` gave; `together`, which no judge needs, is not in it.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            subjects = tuple(
+                Subject(**{**row, "noun": INDEX[row["noun"]], "path": tuple(row.get("path", ()))})
+                for row in value["subjects"]
+            )
+            relations = tuple(Relation(**row) for row in value.get("relations", ()))
+            if not all(0 <= i < len(subjects) for each in relations for i in (each.first, each.second)):
+                raise ValueError("a relation of something that is not there")
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not the facts of a scene: {error}") from error
+        return cls(subjects, relations)
+
     def combinations(self) -> list[tuple]:
         """The combinations that a scene shows; all of them must be of one split for the scene to be of it."""
         return list(self._combinations())
@@ -116,6 +141,16 @@ class Facts:
             yield first, second, relation.side
         if self.together:
             yield "together", *sorted(NOUNS[subject.noun].name for subject in self.subjects)
+
+
+def _unusual(part: Subject | Relation) -> dict[str, Any]:
+    """The fields that differ from their defaults, tuples as lists."""
+    found = {}
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if value != field.default:
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+    return found
 
 
 def split_of(*combination: object) -> Split:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ttom.emojiworld.captions import full_caption
 from ttom.emojiworld.compose import NEVER_TRAINED
-from ttom.emojiworld.editions import FIRST, SECOND
+from ttom.emojiworld.editions import FIRST, SECOND, Edition
 from ttom.emojiworld.facts import Direction, Facts, Side, Split
 from ttom.emojiworld.layouts import scene_layout
 from ttom.emojiworld.sampling import paint, sample_composition, sample_scene
@@ -86,13 +86,13 @@ def _prompt(suite: Suite, number: int, scene: Scene, text: str) -> Prompt:
 
 @dataclass(frozen=True)
 class ScenePrompt:
-    """A caption of a held-out scene of edition 2, of any kind.
+    """A caption of a held-out scene, of any kind.
 
     Attributes:
-        id: "color_binding-000" ..., with the split in front unless it is "test".
+        id: "color_binding-000" ..., with the split in front unless it is "test", and before it "e1" in edition 1.
         kind: A kind that is trained with other combinations, or one that is never trained.
         text: The caption, every fact stated.
-        seed: Of the video's noise; it depends on kind and number alone.
+        seed: Of the video's noise; it depends on kind and number alone, with room for several tries.
         scene: What it describes.
     """
 
@@ -114,25 +114,65 @@ class ScenePrompt:
 
 
 ALL_KINDS: tuple[str, ...] = (*SECOND.kinds, *NEVER_TRAINED)
+CONTROLS = ("two_movers", "relation", "group", "turn")
+"""Kinds that edition 2 trains with other combinations, beside which the never trained ones are measured."""
+COMPOSE_KINDS: tuple[str, ...] = (*NEVER_TRAINED, *CONTROLS)
+"""Kinds of EmojiWorld-Compose."""
+SEEDS = 16
+"""Between the seeds of two prompts: the tries of a prompt share no noise with the next one."""
+PATIENCE = 500
+"""Scenes of a kind that are passed over because a prompt has their facts already."""
 
 
-def scene_prompts(split: Split, per_kind: int, kinds: Sequence[str] = tuple(NEVER_TRAINED)) -> list[ScenePrompt]:
-    """The first prompts of each kind of a split, no text twice; by default of the kinds that are never trained."""
-    chosen = []
+def can_say(edition: Edition, kind: str) -> bool:
+    """Whether the edition has the words that captions of the kind are made of ("zigzag" itself is in none)."""
+    words = edition.words
+    needed = {"color_binding": edition.color_rate, "turn": words.back, "passage": words.enters}
+    return bool(needed.get(kind, True))
+
+
+def scene_prompts(
+    split: Split, per_kind: int, kinds: Sequence[str] = tuple(NEVER_TRAINED), edition: Edition = SECOND
+) -> list[ScenePrompt]:
+    """The first prompts of each kind of a split, no text twice; by default of the kinds that are never trained.
+
+    No facts twice either, as long as others are found soon: a small kind has only some dozens of held-out ones.
+
+    Raises:
+        ValueError: The edition lacks the words of a kind, see `can_say`.
+    """
     for kind in kinds:
-        rng = random.Random(f"edition 2 {split} {kind}")
-        seen: set[str] = set()
-        while len(seen) < per_kind:
-            sampled = sample_composition(rng, split, kind) if kind in NEVER_TRAINED else None
-            scene = sampled or sample_scene(rng, split, kind, SECOND)
-            paint(rng, scene)
-            text = _sentence(full_caption(rng, scene, SECOND))
-            if text not in seen and UNKNOWN_WORD not in text:
-                name = f"{kind}-{len(seen):03d}"
-                seed = 1000 * ALL_KINDS.index(kind) + len(seen)
-                chosen.append(ScenePrompt(name if split == "test" else f"{split}-{name}", kind, text, seed, scene))
-                seen.add(text)
+        if not can_say(edition, kind):
+            raise ValueError(f"edition {edition.number} has no words for {kind!r}")
+    return [prompt for kind in kinds for prompt in _of_kind(edition, split, kind, per_kind)]
+
+
+def _of_kind(edition: Edition, split: Split, kind: str, count: int) -> list[ScenePrompt]:
+    rng = random.Random(f"edition {edition.number} {split} {kind}")
+    sample = sample_scene if kind in edition.kinds else sample_composition
+    chosen: list[ScenePrompt] = []
+    texts: set[str] = set()
+    facts: set[Facts] = set()
+    patience = PATIENCE
+    while len(chosen) < count:
+        scene = sample(rng, split, kind, edition)
+        if patience and scene.facts in facts:
+            patience -= 1
+            continue
+        paint(rng, scene)
+        text = _sentence(full_caption(rng, scene, edition))
+        if text not in texts and UNKNOWN_WORD not in text:
+            chosen.append(_scene_prompt(edition, split, len(chosen), scene, text))
+            texts.add(text)
+            facts.add(scene.facts)
     return chosen
+
+
+def _scene_prompt(edition: Edition, split: Split, number: int, scene: Scene, text: str) -> ScenePrompt:
+    name = f"{scene.kind}-{number:03d}"
+    name = name if split == "test" else f"{split}-{name}"
+    seed = SEEDS * (1000 * ALL_KINDS.index(scene.kind) + number)
+    return ScenePrompt(name if edition is SECOND else f"e{edition.number}-{name}", scene.kind, text, seed, scene)
 
 
 def _sentence(text: str) -> str:

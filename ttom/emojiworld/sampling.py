@@ -11,7 +11,7 @@ from ttom.emojiworld import colors
 from ttom.emojiworld.compose import NEVER_TRAINED
 from ttom.emojiworld.editions import CURRENT, SECOND, Edition
 from ttom.emojiworld.facts import Facts, Split, split_of
-from ttom.emojiworld.kinds import Kind
+from ttom.emojiworld.kinds import TRAINED_KINDS, Kind
 from ttom.emojiworld.scene import Scene, Thing
 from ttom.emojiworld.words import SCENERY
 
@@ -28,16 +28,21 @@ def sample_scene(rng: random.Random, split: Split, kind: str | None = None, edit
             return scene
 
 
-def sample_composition(rng: random.Random, split: Split, kind: str) -> Scene:
-    """A scene of a kind that models never see (compose.NEVER_TRAINED), with combinations of the split; not painted."""
+def sample_composition(rng: random.Random, split: Split, kind: str, edition: Edition = SECOND) -> Scene:
+    """A scene of a kind that models of the edition never see, with combinations of the split; not painted yet.
+
+    These are the kinds in compose.NEVER_TRAINED and, of edition 1, also those that edition 2 trains and it does not.
+    """
+    plain, drawn = replace(edition, color_rate=0.0, size_rate=0.0), {**TRAINED_KINDS, **NEVER_TRAINED}[kind]
     while True:
-        scene = _drawn(rng, split, kind, NEVER_TRAINED[kind], replace(SECOND, color_rate=0.0, size_rate=0.0))
+        scene = _drawn(rng, split, kind, drawn, plain)
         if scene is not None:
             return scene
 
 
 def _drawn(rng: random.Random, split: Split, name: str, kind: Kind, edition: Edition) -> Scene | None:
-    nouns = rng.sample(range(len(edition.nouns)), 2 if edition.number == 1 else 3)
+    few = edition.number == 1 and name in edition.kinds  # what edition 1 drew from the start stays the same
+    nouns = rng.sample(range(len(edition.nouns)), 2 if few else 3)
     facts = edition.decorate(rng, kind.draw(rng, nouns), kind.sized)
     if any(split_of(*combination) != split for combination in facts.combinations()):
         return None
