@@ -10,7 +10,7 @@ MEMORY := runs/memory/emojiworld
 DEVICES :=
 MODEL := emojiworld-wan
 OPTIONS :=
-# Of an embedded model a few cases that its vocabulary covers, which takes minutes without a GPU; else the whole suite.
+# With an embedded model, a few cases that its vocabulary covers, which takes minutes without a GPU; else the whole suite.
 EMBEDDED := $(filter emojiworld-%,$(MODEL))
 JUDGES := $(if $(EMBEDDED),emojiworld,grounding)
 QUICK := PROXY: a few prompts that a toy model knows, judged by its own detector; comparable with no published figure.
@@ -20,36 +20,36 @@ REAL := PROXY: the scores of stand-in judges are not the benchmark's; for those 
 .PHONY: help demo test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding env-compbench env-vbench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
 
-demo: $(VENV)/.installed ## install, turn one prompt into a video, say where it lies
+demo: $(VENV)/.installed ## install, then make a video of one prompt
 	@$(BIN)/ttom generate "$(DEMO_PROMPT)" --out $(DEMO_OUT)
 
-test: $(VENV)/.installed-dev ## install what tests need, run all that need no GPU
+test: $(VENV)/.installed-dev ## install what the tests need, then run all that need no GPU
 	@$(BIN)/python -m pytest -q -m "not gpu"
 
-lint: $(VENV)/.installed-dev ## ruff: rules and formatting
+lint: $(VENV)/.installed-dev ## check rules and formatting with ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev ## mypy on ttom
+types: $(VENV)/.installed-dev ## check types with mypy: all packages, and the helpers of the tests
 	@$(BIN)/mypy
 
-docs: $(VENV)/.installed-dev ## build the documentation into runs/site, strictly
+docs: $(VENV)/.installed-dev ## build the documentation into runs/site; warnings are errors
 	@$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "open runs/site/index.html"
 
-format: $(VENV)/.installed-dev ## let ruff mend what it can
+format: $(VENV)/.installed-dev ## apply ruff's fixes and formatting
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-emojiworld: $(VENV)/.installed-dev ## train and measure an embedded checkpoint anew (GPUs; about an hour of one for each family): OPTIONS="--family cogvideox"
+emojiworld: $(VENV)/.installed-dev ## retrain and measure an embedded checkpoint (about one GPU hour per family): OPTIONS="--family cogvideox"
 	@$(BIN)/python -m experiments.emojiworld.make_all $(OPTIONS)
 
-pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld (DEVICES=4: on four GPUs, or CPU processes)
+pseudo-train: $(VENV)/.installed-dev ## fill a memory from generated prompts, in runs/memory/emojiworld (DEVICES=4: on four GPUs or CPU processes)
 	@$(BIN)/python -m experiments.emojiworld.pseudo_train --memory $(MEMORY) $(if $(DEVICES),--devices $(DEVICES)) $(OPTIONS)
 
-probe: $(VENV)/.installed-dev ## which blocks attend to objects where they end up: MODEL=emojiworld-wan OPTIONS="--limit 20" (KEEP=1: as the embedded model's own)
+probe: $(VENV)/.installed-dev ## find the blocks whose attention predicts where objects end up: MODEL=emojiworld-wan OPTIONS="--limit 20" (KEEP=1: store it with the embedded model)
 	@$(BIN)/python -m probes.run --model $(MODEL) $(if $(DEVICES),--devices $(DEVICES)) $(OPTIONS)
 	@test -z "$(KEEP)" -o ! -d ttom/checkpoints/$(MODEL) || { mkdir -p probes/results/$(MODEL) && \
 		cp runs/probe/$(MODEL)/probe.* probes/results/$(MODEL)/ && cp runs/probe/$(MODEL)/probe.json ttom/checkpoints/$(MODEL)/; }
@@ -68,7 +68,7 @@ env-vbench: .venv-vbench/.installed ## build the environment of VBench's package
 
 env-compbench: .venv-llava/.installed .venv-compbench/.installed ## build T2V-CompBench's two environments from its clone: TOOLKIT=DIR (CUDA, several GB)
 
-clean: ## remove the environment and caches (what runs wrote stays)
+clean: ## remove the environment and caches, and keep runs/
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 
 # sam2 is built against the torch that is there; without isolation pip does not fetch another one for that.

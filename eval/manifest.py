@@ -71,7 +71,9 @@ class RunFolder:
                     for name, data in extra.items():
                         (stage / name).write_bytes(data)
             if video is not None:
-                self._place(video, target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # The toolkits read whole folders: an unfinished video lies elsewhere.
+                files.write_bytes(target, video, stage=self.path / _STAGING)
             else:
                 target.unlink(missing_ok=True)  # of an earlier version of the case
             self._append(row)
@@ -84,17 +86,6 @@ class RunFolder:
             self.rows[case.id] = row.model_copy(update={"case": case})
             with files.disk_errors(self.path):
                 self._append(self.rows[case.id])
-
-    def _place(self, video: bytes, target: Path) -> None:
-        """The toolkits read whole folders: an unfinished video lies elsewhere."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path / _STAGING / f"{os.getpid()}-{socket.gethostname()}.mp4"
-        with open(part, "wb") as file:
-            file.write(video)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-        files.sync_folder(target.parent)
 
     def _append(self, row: ManifestRow) -> None:
         line = row.model_dump_json().encode() + b"\n"

@@ -87,9 +87,7 @@ def answer(folder: Path, models: Models) -> None:
 
 
 def finish(folder: Path, fields: dict[str, Any]) -> None:
-    half = folder / "done.json.half"
-    half.write_text(json.dumps({"version": VERSION, **fields}), encoding="utf-8")
-    os.replace(half, folder / "done.json")
+    (folder / "done.json").write_text(json.dumps({"version": VERSION, **fields}), encoding="utf-8")
 
 
 def main() -> None:

@@ -12,11 +12,11 @@ and reads the path of a job's folder from each line of its standard input. The f
 and the worker puts into it
 
     masks.npz   "masks": bool (N, T, height, width), one per phrase; all False where nothing is found
-    done.json   {"version": 1, "weights": "..."}, or {"version": 1, "error": "..."}; written last and
-                renamed into place, so that it is complete as soon as it exists
+    done.json   {"version": 1, "weights": "..."}, or {"version": 1, "error": "..."}
 
-then writes one line, of any content, to standard output. Arrays are read without pickles. The worker exits when its
-input ends, at the latest when the probe ends. The last line of its standard error is shown if it dies.
+then writes one line, of any content, to standard output; nothing is read before. Arrays are read without pickles. The
+worker exits when its input ends, at the latest when the probe ends. The last line of its standard error is shown if it
+dies.
 """
 
 from __future__ import annotations

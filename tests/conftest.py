@@ -28,7 +28,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(tiny_folder: Path) -> WanBackbone:
     """A fresh backbone over the tiny folder, float32 on the CPU."""
-    return load_backbone(str(tiny_folder), device="cpu")
+    backbone = load_backbone(str(tiny_folder), device="cpu")
+    assert isinstance(backbone, WanBackbone)
+    return backbone
 
 
 @pytest.fixture

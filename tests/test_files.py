@@ -48,6 +48,29 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(
     assert [item.name for item in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_an_unfinished_file_may_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, stage = tmp_path / "place", tmp_path / "stage"
+    place.mkdir()
+    stage.mkdir()
+    seen: list[tuple[int, int]] = []
+    flush = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (seen.append((len([*place.iterdir()]), len([*stage.iterdir()]))), flush(fd))
+    )
+    files.write_bytes(place / "a.mp4", b"video", stage=stage)
+    assert seen[0] == (0, 1)
+    assert [path.read_bytes() for path in place.iterdir()] == [b"video"]
+    assert list(stage.iterdir()) == []
+
+
+def test_no_other_module_renames_files_into_place() -> None:
+    """The memory, whose folders other processes may swap under it, works on descriptors (ttom/memory/values.py)."""
+    root = Path(files.__file__).parents[1]
+    paths = [path for package in ("ttom", "eval", "probes", "experiments") for path in (root / package).rglob("*.py")]
+    users = {str(path.relative_to(root)) for path in paths if "os.replace(" in path.read_text()}
+    assert {user for user in users if not user.startswith("ttom/memory/")} == {"ttom/files.py"}
+
+
 def test_json_is_strict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         files.write_json(tmp_path / "a.json", float("nan"))

@@ -35,14 +35,19 @@ _GRACE_SECONDS = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: str | Path, data: bytes, stage: str | Path | None = None) -> None:
     """Write a file whole or not at all, flushed to the disk, with mode 0644.
+
+    Args:
+        path: The file.
+        data: What it holds.
+        stage: Folder of the temporary file, on the same disk; by default beside the file.
 
     Raises:
         OSError: If the folder does not exist or cannot be written; the old file, if any, is still there.
     """
     path = Path(path)
-    part = path.with_name(_temporary_name())
+    part = (path.parent if stage is None else Path(stage)) / _temporary_name()
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:

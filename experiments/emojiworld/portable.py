@@ -8,14 +8,15 @@ resumes without them warms up its learning rate again. Eight files hold a whole 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
+
+from ttom import files
 
 VERSION = 1
 INDEX = "carry.json"
@@ -37,12 +38,10 @@ def pack(runs: Path, carried: Path, results: dict[str, Path], finished: set[str]
         if not state.exists():
             continue
         parts = {result.stem: result} if name in finished else {p: runs / name / f"{p}.safetensors" for p in _PARTS}
-        files = {part: _write_shards(load_file(file), carried, f"{name}-{part}") for part, file in parts.items()}
+        shards = {part: _write_shards(load_file(file), carried, f"{name}-{part}") for part, file in parts.items()}
         notes = {file.name: json.loads(file.read_text()) for file in sorted((runs / name).glob("*.json"))}
-        index[name] = {"finished": name in finished, "files": files, "notes": notes}
-    part = carried / f"{INDEX}.part"
-    part.write_text(json.dumps({"version": VERSION, "trainings": index}, indent=1) + "\n")
-    os.replace(part, carried / INDEX)
+        index[name] = {"finished": name in finished, "files": shards, "notes": notes}
+    files.write_json(carried / INDEX, {"version": VERSION, "trainings": index}, indent=1)
     kept = {file for entry in index.values() for shards in entry["files"].values() for file in shards}
     for old in carried.glob("*.safetensors"):  # shards of an earlier call
         if old.name not in kept:
@@ -83,9 +82,7 @@ def _write_shards(tensors: dict[str, Tensor], folder: Path, stem: str) -> list[s
     names = []
     for number, shard in enumerate(_shards({name: _half(tensor) for name, tensor in tensors.items()}), start=1):
         names.append(f"{stem}-{number}.safetensors")
-        part = folder / f"{stem}-{number}.part"
-        save_file(shard, part)
-        os.replace(part, folder / names[-1])
+        files.write_bytes(folder / names[-1], save(shard))
     return names
 
 

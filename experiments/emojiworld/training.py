@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from experiments.emojiworld.muon import StackedMuon
+from ttom import files
 
 SAVE_SECONDS = 60.0
 """How much training a killed run can lose."""
@@ -196,13 +197,11 @@ class Run:
             for key, value in self.states[name][p].items():
                 moments[f"{name}:{key}"] = value
         weights = {**self.named, **self.buffers}
-        for stem, tensors in (("weights", weights), ("ema", self.average), ("optimizer", moments)):
-            part = self.folder / f"{stem}.part"
-            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part)
-            os.replace(part, self.folder / f"{stem}.safetensors")
-        part = self.folder / "state.part"
-        part.write_text(json.dumps({"step": self.step, "seconds": self._clock(), "wandb_id": self.wandb_id}))
-        os.replace(part, self.folder / "state.json")
+        state = {"step": self.step, "seconds": self._clock(), "wandb_id": self.wandb_id}
+        with files.staged(self.folder) as stage:
+            for stem, tensors in (("weights", weights), ("ema", self.average), ("optimizer", moments)):
+                save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, stage / f"{stem}.safetensors")
+            (stage / "state.json").write_text(json.dumps(state))
 
     def _resume(self) -> None:
         state = json.loads((self.folder / "state.json").read_text())

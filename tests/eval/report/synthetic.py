@@ -24,6 +24,7 @@ NOUNS = ("cat", "dog", "horse", "robot", "kite", "swan")
 
 def make_case(number: int, suite: str = "toy") -> Case:
     """A case of three categories in turn: motion with a direction, relation, count."""
+    facts: dict[str, Any]
     category = ("motion", "relation", "count")[number % 3]
     noun, other = NOUNS[number % 6], NOUNS[(number // 6 + 1) % 6]
     if category == "motion":
@@ -101,7 +102,7 @@ def write_run(
             row |= {"seconds": {"total": 10 + number % 7 + float(rng.random())}, "peak_bytes": 10**9 + number * 10**6}
             if videos:
                 row |= _files(folder, case, label, COLORS[number % 3], float(rng.normal(0, 0.2 * (1 - skill))))
-            said = {"suite": case.suite, "category": case.category, "proxy": proxy}
+            said: dict[str, Any] = {"suite": case.suite, "category": case.category, "proxy": proxy}
             yes = float(rng.random() < skill)
             scores.append(ScoreRow(run=label, case_id=case.id, metric="all_facts", value=yes, binary=True, **said))
             overlap = float(np.clip(rng.normal(skill, 0.15), 0, 1))

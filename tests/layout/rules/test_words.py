@@ -7,18 +7,19 @@ import pytest
 from ttom.layout import english
 from ttom.layout.rules import words
 
-_MOST = 1_930  # entries; a planner that needs another word is wrong, not short of words
+_FROZEN = 1_620  # entries; a planner that needs another word is wrong, not short of words
+_BUILT = {"DETERMINERS", "MOVING", "VERBS", "WARDS", "_FORMS", "_LISTED"}  # of other lists, by code
 
 
 def test_the_lists_do_not_grow() -> None:
-    derived = {"DETERMINERS", "MOVING", "VERBS", "WARDS", "FLYING", "PLACES", "OPENERS", "_FORMS", "_LISTED"}
+    """Counted are the members of each list of english.py and words.py that is written out, each list once."""
     lists = {
-        name: value
+        id(value): value
         for module in (english, words)
         for name, value in vars(module).items()
-        if isinstance(value, frozenset | dict) and not name.startswith("__") and name not in derived
+        if isinstance(value, frozenset | dict) and not name.startswith("__") and name not in _BUILT
     }
-    assert sum(map(len, lists.values())) <= _MOST
+    assert 1_500 < sum(map(len, lists.values())) <= _FROZEN
 
 
 def test_parts_are_parts() -> None:

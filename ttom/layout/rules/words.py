@@ -35,11 +35,10 @@ ADVERBS = frozenset(
     """very quite too so almost just not also still back fast high low hard together apart slow straight far close
     again once twice soon now here""".split()
 )
-LY_NOT_ADVERBS = frozenset(
-    """fly butterfly firefly dragonfly housefly gadfly mayfly family lily belly jelly bully ally assembly monopoly
-    elderly lovely friendly curly woolly ugly silly early lonely lively deadly holy jolly oily prickly wrinkly
-    wobbly smelly cuddly bubbly sparkly fly holly trolly doily burly surly cowardly ghostly princely stately
-    leisurely""".split()
+LY_NOT_ADVERBS = frozenset(  # words of five letters or more, for `is_adverb` takes no shorter one
+    """butterfly firefly dragonfly housefly gadfly mayfly family belly jelly bully assembly monopoly elderly lovely
+    friendly curly woolly silly early lonely lively deadly jolly prickly wrinkly wobbly smelly cuddly bubbly sparkly
+    holly trolly doily burly surly cowardly ghostly princely stately leisurely""".split()
 )
 
 FRAME_WORDS = frozenset("screen frame picture image scene view shot video camera canvas".split())
