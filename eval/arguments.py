@@ -58,7 +58,8 @@ class Replay(Run):
     """With --streaming: prompts under way at a time, by default the number of workers. A prompt learns from those that
     lie at least so many before it."""
     plugin: tuple[str, ...] = ()
-    """Modules to import first, here and in every worker: they may register suites and methods."""
+    """Modules of your own to import first, here and in every worker, found on PYTHONPATH: they may register suites,
+    methods and losses."""
     pictures: bool = True
     """Draw the attention maps of each case."""
 

@@ -26,6 +26,8 @@ from eval.judges.protocol import Judge
 from eval.progress import CaseProgress
 from eval.runs import load_runs
 from ttom.cli.exits import exit_code
+from ttom.cli.plugins import import_plugins
+from ttom.errors import UserError
 
 OPEN = 1
 """Exit code when questions are still open; a further call asks them again."""
@@ -37,9 +39,12 @@ class Ask:
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")]
     """Run folders, made by eval.replay."""
-    judge: Literal["emojiworld", "grounding", "depth", "tracks", "vlm"]
+    judge: Annotated[str, arg(metavar="{" + ",".join(JUDGES) + "}")]
     """emojiworld: the embedded world's own detector. grounding: GroundingDINO with SAM 2. depth: Depth-Anything.
     tracks: point tracks from files. vlm: a vision language model behind an OpenAI-compatible endpoint."""
+    plugin: tuple[str, ...] = ()
+    """Modules of your own to import first, found on PYTHONPATH: they may register metrics, and judges in
+    `eval.judges.JUDGES`."""
     answers: Annotated[Path, arg(metavar="DIR")] = Path("runs/answers")
     """Folder of all judges' answers."""
     shard: Annotated[str | None, arg(metavar="I/N")] = None
@@ -72,6 +77,7 @@ def run(command: Ask, judge: Judge | None = None) -> Tally:
     Raises:
         UserError: A run, the judge or the folder of answers cannot be used.
     """
+    import_plugins(command.plugin)
     runs, part, tally = load_runs(command.runs), command.part, Tally()
     judge = judge or make_judge(command.judge, replace(command.options, device=_device(command.options.device)))
     with AnswerCache(command.answers, judge.name, judge.version) as cache:
@@ -82,7 +88,9 @@ def run(command: Ask, judge: Judge | None = None) -> Tally:
 
 
 def make_judge(name: str, options: JudgeOptions) -> Judge:
-    """One of JUDGES. Raises UserError for what it lacks."""
+    """One of JUDGES. Raises UserError for another name, and for what the judge lacks."""
+    if name not in JUDGES:
+        raise UserError(f"judge is {name!r}", expected=f"one of {', '.join(JUDGES)}")
     module, _, function = JUDGES[name].partition(":")
     judge: Judge = getattr(importlib.import_module(module), function)(options)
     return judge

@@ -7,7 +7,6 @@ may be on other hosts, may die, and there may be any number of them: the videos 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from eval.worker import Job, Made, MakeVideos, NotMade, without_memory
 from ttom import files
 from ttom.cli.commands import hush_libraries
 from ttom.cli.exits import exit_code
+from ttom.cli.plugins import import_plugins
 from ttom.config import Settings
 from ttom.errors import SetupError, UserError
 from ttom.guidance.registry import find_method
@@ -69,8 +69,7 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
     Raises:
         UserError: For input, settings or an environment that cannot work; what was made until then is kept.
     """
-    for module in command.plugin:
-        import_plugin(module)
+    import_plugins(command.plugin)
     part, settings = command.part, run_settings(command)
     devices = Devices(command.devices, command.per_device, command.device)
     manifest.check_free(command.out)
@@ -218,16 +217,6 @@ class Replayer:
         identity = item.identity(self.folder.header.identity)
         self.folder.add(ManifestRow(identity=identity, case=item.case, status=status, layout_hash=layout, error=error))
         self.counts[status] += 1
-
-
-def import_plugin(name: str) -> None:
-    """Import a module that registers suites or methods. Raises SetupError if there is none."""
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # of what the module itself imports
-        raise SetupError(f"there is no module {name!r}", expected="a module that Python can import here") from None
 
 
 def _make_videos(command: Replay, settings: Settings) -> MakeVideos:

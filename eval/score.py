@@ -24,6 +24,7 @@ from eval.runs import Run, load_runs, write_scores
 from eval.summary import summarize, table
 from eval.types import ManifestRow, ScoreRow
 from ttom.cli.exits import exit_code
+from ttom.cli.plugins import import_plugins
 from ttom.errors import UserError
 
 
@@ -41,6 +42,8 @@ class Score:
     """parity keeps the quirks of T2V-CompBench's official code, fixed does what its description says."""
     agreement: tuple[str, str] | None = None
     """Two vision language models as JUDGE or JUDGE@VERSION: print how far they agree instead of scoring."""
+    plugin: tuple[str, ...] = ()
+    """Modules of your own to import first, found on PYTHONPATH: they may register metrics."""
     quiet: FlagCreatePairsOff[bool] = False
     """Print no table."""
 
@@ -64,6 +67,7 @@ def run(command: Score) -> str:
     Raises:
         UserError: A run cannot be read or written, or judges contradict each other and none was chosen.
     """
+    import_plugins(command.plugin)
     runs, caches = load_runs(command.runs), open_caches(command.answers)
     if command.agreement is not None:
         first, second = (_only(caches, name) for name in command.agreement)

@@ -50,8 +50,17 @@ class Variant:
 METHODS = (Variant("base", ("--method", "base")), Variant("ttom", ("--method", "ttom")))
 
 
-def run_study(out: Path, variants: Sequence[Variant], shared: Sequence[str], judges: Sequence[str]) -> int:
+def run_study(
+    out: Path, variants: Sequence[Variant], shared: Sequence[str], judges: Sequence[str], plugins: Sequence[str] = ()
+) -> int:
     """Make, judge, score and compare the variants; the first one is what the others are compared with.
+
+    Args:
+        out: Folder for the runs, the answers and the report.
+        variants: The runs.
+        shared: Options of eval.replay that all runs share.
+        judges: Who judges.
+        plugins: Modules that eval.replay, eval.judge and eval.score import first.
 
     Returns:
         The exit code: 0 done, 1 some videos or answers are missing, 2 bad input, 130 interrupted.
@@ -66,18 +75,20 @@ def run_study(out: Path, variants: Sequence[Variant], shared: Sequence[str], jud
     codes = []
     for variant, run in zip(variants, runs, strict=True):
         print(f"== {variant.label}", flush=True)
-        codes.append(replay.main([*shared, *variant.options, "--label", variant.label, "--out", str(run)]))
+        codes.append(
+            replay.main([*shared, *_plugin(plugins), *variant.options, "--label", variant.label, "--out", str(run)])
+        )
         if codes[-1] > replay.FAILED:
             return codes[-1]
-    return max(*codes, judge_and_compare(out, runs, judges))
+    return max(*codes, judge_and_compare(out, runs, judges, plugins))
 
 
-def judge_and_compare(out: Path, runs: Sequence[Path], judges: Sequence[str]) -> int:
+def judge_and_compare(out: Path, runs: Sequence[Path], judges: Sequence[str], plugins: Sequence[str] = ()) -> int:
     """Judge and score finished runs, and write the report. Returns the exit code."""
     from eval import judge, score
     from eval.report import __main__ as report
 
-    folders, answers = [str(run) for run in runs], ["--answers", str(out / "answers")]
+    folders, answers = [str(run) for run in runs], ["--answers", str(out / "answers"), *_plugin(plugins)]
     steps = [
         *((judge.main, [*folders, "--judge", name, *answers]) for name in judges),
         (score.main, [*folders, *answers, "--quiet"]),
@@ -89,6 +100,11 @@ def judge_and_compare(out: Path, runs: Sequence[Path], judges: Sequence[str]) ->
         if codes[-1] > 1:
             break
     return max(codes)
+
+
+def _plugin(modules: Sequence[str]) -> list[str]:
+    """The modules as options."""
+    return ["--plugin", *modules] if modules else []
 
 
 def split_arguments(argv: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -106,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the runs and the report")
     parser.add_argument("--variant", action="append", metavar="TEXT", help='"LABEL: OPTIONS"; by default base and ttom')
     parser.add_argument("--judge", action="append", help="who judges (see eval.judge); by default emojiworld")
+    parser.add_argument("--plugin", action="append", metavar="MODULE", help="a module of your own to import first")
     parser.add_argument("--say", metavar="TEXT", help="a line to print first")
     options = parser.parse_args(own)
     if options.say:
@@ -113,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         variants = [Variant.parse(text) for text in options.variant or ()] or METHODS
-        return run_study(options.out, variants, shared, options.judge or ["emojiworld"])
+        return run_study(options.out, variants, shared, options.judge or ["emojiworld"], options.plugin or ())
 
     return exit_code("eval.study", work)
 

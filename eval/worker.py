@@ -6,7 +6,6 @@ with its report.
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 import traceback
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.types import Case
 from ttom.cli.commands import hush_libraries
+from ttom.cli.plugins import import_plugins
 from ttom.config import RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout
@@ -125,8 +125,7 @@ class VideoWorker:
 
     def __init__(self, run: MakeVideos, device: str) -> None:
         hush_libraries()
-        for module in run.plugins:
-            importlib.import_module(module)
+        import_plugins(run.plugins)
         import torch
 
         from ttom.pipeline import TTOM
@@ -192,7 +191,7 @@ class VideoWorker:
         with tempfile.TemporaryDirectory(prefix="ttom-eval-") as name:
             path = Path(name)
             write_video(video, path / "video.mp4", fps)
-            if self._run.pictures and result.layout is not None:
+            if self._run.pictures and result.layout is not None and result.maps_before is not None:
                 draw_attention(result, path / "attention.png")
                 extra["attention.png"] = (path / "attention.png").read_bytes()
             encoded = (path / "video.mp4").read_bytes()

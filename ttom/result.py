@@ -253,7 +253,8 @@ class Result:
         report: What report.json holds.
         settings: The settings as resolved.
         masks: The layout on the token grid; None without a layout.
-        maps_before: Attention maps ``(N, F, H, W)`` of the object groups before the optimization, mean over blocks.
+        maps_before: Attention maps ``(N, F, H, W)`` of the object groups before the optimization, mean over blocks;
+            None if no part of the method read them.
         maps_after: The same after it; None for method base.
         adapter: The LoRA that was optimized or loaded, by tensor name; None for methods without one.
     """
@@ -271,7 +272,8 @@ class Result:
     def save(self, folder: str | Path) -> Path:
         """Write video.mp4, overlay.mp4, attention.png, layout.json and report.json; return the folder.
 
-        Without a layout (method base, and nothing to plan from the prompt) only the video and the report are written.
+        Without a layout (method base, and nothing to plan from the prompt) only the video and the report are written;
+        without attention maps, which a method of one's own need not read, no attention.png.
         The folder's files change together or not at all. If they cannot be written or encoded, latents.safetensors is
         what is kept.
 
@@ -315,7 +317,8 @@ class Result:
 
             write_video(draw_boxes(torch.from_numpy(enlarged), self.layout).numpy(), folder / "overlay.mp4", fps)
             save_layout(self.layout, folder / "layout.json")
-            draw_attention(self, folder / "attention.png")
+            if self.maps_before is not None:
+                draw_attention(self, folder / "attention.png")
         self.save_report(folder)
 
 

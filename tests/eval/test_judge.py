@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from eval.judge import Ask, main, run
+from eval.judges import JUDGES
 from eval.judges.asking import Tally, ask_all, missing
 from eval.judges.cache import AnswerCache
 from eval.judges.protocol import Reply, Video, refused
@@ -225,3 +226,22 @@ def test_a_video_path_that_leads_out_of_the_run(tmp_path: Path) -> None:
     line = json.loads((path / "manifest.jsonl").read_text())
     (path / "manifest.jsonl").write_text(json.dumps(line | {"video": "../../../etc/passwd"}) + "\n")
     assert run(command(tmp_path, path), ToyJudge()).answered == 0
+
+
+def test_a_judge_of_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ttom_test_judges.py").write_text(
+        "from eval.judges import JUDGES\nfrom tests.eval.judged import ToyJudge\n\n"
+        "JUDGES['toy'] = 'ttom_test_judges:make'\n\n\ndef make(options):\n    return ToyJudge()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(JUDGES, "toy", "")  # so that what the module registers is forgotten again
+    path = write_run(tmp_path / "run", cases(2), [clip(0), clip(1)])
+    options = [str(path), "--answers", str(tmp_path / "answers"), "--quiet", "--plugin", "ttom_test_judges"]
+    assert main([*options, "--judge", "toy"]) == 0
+    assert (tmp_path / "answers").is_dir()
+
+
+def test_an_unknown_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_run(tmp_path / "run", cases(1), [clip(0)])
+    assert main([str(path), "--judge", "oracle", "--quiet"]) == 2
+    assert "judge is 'oracle'" in capsys.readouterr().err

@@ -70,3 +70,8 @@ def test_a_label_becomes_a_folder() -> None:
     assert Variant("..").folder == "run"
     with pytest.raises(UserError, match="LABEL: OPTIONS"):
         Variant.parse("ttom")
+
+
+def test_modules_of_the_users_own_reach_all_who_import_them(calls: list, tmp_path: Path) -> None:
+    assert main(["--out", str(tmp_path), "--plugin", "mine", "--variant", "a:", "--", "--suite", "s"]) == 0
+    assert {name for name, options in calls if "mine" in options} == {"replay", "judge", "score"}

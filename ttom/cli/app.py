@@ -24,6 +24,7 @@ from ttom.cli.exits import BAD_INPUT, INTERRUPTED
 from ttom.cli.flags import with_flags
 from ttom.cli.memory import MemoryCommand
 from ttom.cli.models import Models
+from ttom.cli.plugins import import_plugins
 from ttom.cli.signals import stop_signals
 from ttom.config import PlannerConfig, Settings
 from ttom.errors import UserError
@@ -85,6 +86,8 @@ def _resolved(command: Command) -> Command:
 
 def _run(command: Command) -> None:
     # Imported late: --help and usage errors need neither torch nor diffusers.
+    if isinstance(command, Generate | Stream):
+        import_plugins(command.plugin)
     if isinstance(command, Memory):
         from ttom.cli.memory_commands import run
 

@@ -57,6 +57,8 @@ class Run:
     others; "off"; "grounding", or the Hub id or folder of a GroundingDINO."""
     tries: int = 1
     """Number of videos to make, with this seed and the following ones; the one that follows the plan best is kept."""
+    plugin: tuple[str, ...] = ()
+    """Modules of your own to import first, found on PYTHONPATH: they may register methods and losses."""
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
