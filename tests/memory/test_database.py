@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sqlite3
+import struct
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.memory.memories import new, old_memory, put
-from ttom.memory import copying, database
+from ttom.errors import UserError
+from ttom.memory import copying, database, maintenance, rebuild
+from ttom.memory import schema as schema_module
 from ttom.memory.files import DamagedMemory
+from ttom.memory.merging import merge
 from ttom.memory.store import Store
 
 
@@ -39,9 +46,9 @@ def test_an_interrupted_migration_is_done_again(tmp_path: Path, monkeypatch: pyt
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for target in ("ttom.memory.database._objects", "ttom.memory.store.write_meta"):
-        calls = {"ttom.memory.database._objects": 3}.get(target, 1)
-        real = database._objects if calls > 1 else crash
+    for target in ("ttom.memory.schema.objects", "ttom.memory.store.write_meta"):
+        calls = {"ttom.memory.schema.objects": 5}.get(target, 1)
+        real = schema_module.objects if calls > 1 else crash
 
         def late(*arguments: object, real: object = real) -> object:
             nonlocal calls
@@ -103,3 +110,70 @@ def test_a_database_that_is_far_too_large_is_not_copied(tmp_path: Path, monkeypa
     monkeypatch.undo()
     with pytest.raises(DamagedMemory, match="empty database"):
         Store(tmp_path / "m", read_only=True)
+
+
+@pytest.fixture
+def bounded() -> Iterator[None]:
+    """Ends the process if a test hangs, since SQLite does not let go of a FIFO for a signal."""
+    faulthandler.dump_traceback_later(60, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "link", "folder"])
+@pytest.mark.parametrize("end", ["-journal", "-wal", "-shm"])
+def test_what_lies_beside_the_database_must_be_a_file(tmp_path: Path, kind: str, end: str, bounded: None) -> None:
+    """A FIFO made writers wait for ever, and the target of a link was truncated."""
+    with new(tmp_path / "m") as store:
+        put(store)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine" * 1000)
+    path = tmp_path / "m" / f"entries.sqlite{end}"
+    path.unlink(missing_ok=True)
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(victim)
+    else:
+        path.mkdir()
+    acts = [Store, maintenance.verify, rebuild.rebuild]
+    if end != "-shm":  # never copied
+        acts += [lambda folder: Store(folder, read_only=True), lambda folder: merge([folder], tmp_path / "target")]
+    for act in acts:
+        with pytest.raises(UserError):
+            act(tmp_path / "m")
+    assert victim.read_bytes() == b"mine" * 1000 and os.path.lexists(path)
+    with pytest.raises(UserError, match="not a regular file"):
+        Store(tmp_path / "m")
+    with pytest.raises(UserError):
+        database.create(tmp_path / "m" / "entries.sqlite")
+
+
+def test_a_journal_that_names_another_file_does_not_remove_it(tmp_path: Path) -> None:
+    """SQLite deletes the super-journal that a journal names: merging such a memory deleted a foreign file."""
+    folder, victim = tmp_path / "m", tmp_path / "victim.txt"
+    with new(folder) as store:
+        for number in range(20):
+            put(store, number, prompt=f"{'x' * 3000} {number}")
+    child = os.fork()
+    if child == 0:
+        db = sqlite3.connect(folder / "entries.sqlite", isolation_level=None)
+        db.execute("PRAGMA cache_size = 2")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE entries SET prompt = upper(prompt)")
+        os._exit(1)
+    os.waitpid(child, 0)
+    journal = folder / "entries.sqlite-journal"
+    clean, name = journal.read_bytes(), os.fsencode(victim)
+    page, end = 0x40000000 // 4096 + 1, struct.pack(">II", len(name), sum(name)) + bytes.fromhex("d9d505f920a163d7")
+    evil = clean + struct.pack(">I", page) + name + end
+    victim.write_text("mine")
+    acts = [
+        lambda: merge([folder], tmp_path / "target"), lambda: Store(folder, read_only=True), lambda: Store(folder)
+    ]  # fmt: skip
+    for act in acts:
+        journal.write_bytes(evil)
+        with pytest.raises(DamagedMemory, match="names another file"):
+            act()
+        assert victim.exists()
+    assert rebuild.rebuild(folder).entries == 20 and victim.exists()

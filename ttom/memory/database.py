@@ -1,8 +1,4 @@
-"""The SQLite database of a memory: its schema, and connections for writing or for reading a copy.
-
-The schema of every database is compared literally with the one defined here, so that a foreign file cannot bring in
-triggers, views or generated columns.
-"""
+"""The SQLite database of a memory: connections for writing or for reading a copy, and databases made from scratch."""
 
 from __future__ import annotations
 
@@ -23,10 +19,13 @@ from ttom.files import sync_folder
 from ttom.memory.copying import copy, state
 from ttom.memory.entries import COLUMNS, MAX_DIMENSION, MAX_LAYOUT, MAX_TEXT
 from ttom.memory.files import DamagedMemory
+from ttom.memory.schema import SCHEMA, VERSION, check_integrity, check_schema, migrate, objects
 
 NAME = "entries.sqlite"
 JOURNALS = (f"{NAME}-journal", f"{NAME}-wal")
-"""Files beside it that belong to it, the second one of version 1 only."""
+"""Files beside it that SQLite applies to it, the second one of version 1 only."""
+BESIDE = (*JOURNALS, f"{NAME}-shm")
+"""All files beside it that SQLite opens."""
 REBUILT = "entries.rebuilt"
 """Name of a database that a rebuild has completed but not yet moved into place."""
 BUSY_SECONDS = 60.0
@@ -35,55 +34,21 @@ MAX_FIELD = 4 * (MAX_LAYOUT + MAX_TEXT + MAX_DIMENSION)
 """Maximum size of a row in bytes."""
 ALWAYS_CHECKED = 2**25
 """A database of up to this many bytes is checked whenever it is opened for writing and nobody else has it open."""
-
-_ENTRIES = """CREATE TABLE entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
-    embedding BLOB NOT NULL, layout TEXT, uses INTEGER NOT NULL, last_used REAL NOT NULL, created REAL NOT NULL,
-    loss_before REAL, loss_after REAL, signature TEXT NOT NULL, sha256 TEXT NOT NULL, bytes INTEGER NOT NULL"""
-_QUARANTINED = """CREATE TABLE quarantined (
-    id INTEGER PRIMARY KEY, reason TEXT NOT NULL, at REAL NOT NULL, entry TEXT NOT NULL)"""
-_INDEXES = {
-    "by_namespace": "CREATE INDEX by_namespace ON entries (namespace)",
-    "by_value": "CREATE INDEX by_value ON entries (sha256)",
-}
-_OLD = {
-    "entries": f"{_ENTRIES})",
-    "quarantined": _QUARANTINED,
-    **_INDEXES,
-    "by_use": "CREATE INDEX by_use ON entries (uses, last_used)",
-}
-SCHEMA = {
-    "entries": f"{_ENTRIES}, origin TEXT, turn INTEGER NOT NULL DEFAULT 0)",
-    "quarantined": _QUARANTINED,
-    # Values without a row whose files are still to be deleted.
-    "removed": "CREATE TABLE removed (sha256 TEXT PRIMARY KEY)",
-    **_INDEXES,
-    "by_use": "CREATE INDEX by_use ON entries (uses, turn)",
-    "by_turn": "CREATE INDEX by_turn ON entries (turn)",
-    "by_origin": "CREATE INDEX by_origin ON entries (origin)",
-}
-"""{name: statement} of version 2; `_OLD` is version 1."""
-VERSION = 2
-
-_MIGRATION = (
-    "ALTER TABLE entries ADD COLUMN origin TEXT",
-    "ALTER TABLE entries ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
-    "UPDATE entries SET turn = n FROM (SELECT id AS i, row_number() OVER (ORDER BY last_used, id) AS n FROM entries) "
-    "WHERE id = i",
-    "DROP INDEX IF EXISTS by_use",
-)
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""The end of a journal that belongs to a transaction over several databases."""
 
 
 def create(path: Path) -> None:
     """Create an empty database, or complete one whose creation was interrupted.
 
-    Raises DamagedMemory if it holds entries.
+    Raises DamagedMemory if it holds entries, UserError as `check_beside`.
     """
+    check_beside(path.parent)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         _make_durable(db)
         db.execute("BEGIN IMMEDIATE")
-        if not _objects(db):
+        if not objects(db):
             for statement in SCHEMA.values():
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {VERSION}")
@@ -119,10 +84,12 @@ def connect(folder: Path, *, alone: bool) -> sqlite3.Connection:
 
     Raises:
         DamagedMemory: The database is missing, damaged, or not one of a memory.
+        UserError: As for `check_beside`.
         OSError, sqlite3.DatabaseError: The disk or SQLite refuses.
     """
     path = folder / NAME
     _check_file(folder, path)
+    check_beside(folder)
     unclean = any(_size(folder / name) for name in JOURNALS)
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -173,32 +140,10 @@ def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
         time.sleep(0.05)  # another process wrote in the meantime
     else:
         raise UserError(f"{folder} is being written to all the time", remedy="open it again later")
+    check_beside(target, folder)
     db = sqlite3.connect(target / NAME, isolation_level=None)
     _harden(db)
     return db
-
-
-def check_schema(db: sqlite3.Connection, folder: Path) -> int:
-    """The version of the schema. Raises DamagedMemory if it differs in anything from ours."""
-    found = _objects(db)
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    known = {name: " ".join(text.split()) for name, text in (SCHEMA if version == VERSION else _OLD).items()}
-    if "entries" not in found:
-        raise DamagedMemory(folder, "has an empty database")
-    odd = sorted(name for name, text in found.items() if known.get(name) != text)
-    missing = known.keys() - found.keys() if version == VERSION else ()
-    if version not in (0, VERSION) or odd or missing:
-        raise DamagedMemory(folder, f"has a database with a foreign schema ({[*odd, *missing, version][0]!r:.100})")
-    return version or 1
-
-
-def entry_columns(db: sqlite3.Connection) -> tuple[str, ...]:
-    """Columns of the table of entries, whatever else the database holds. Raises sqlite3.DatabaseError without one."""
-    text = _objects(db).get("entries")
-    for schema, columns in ((SCHEMA, COLUMNS), (_OLD, COLUMNS[:-2])):
-        if text == " ".join(schema["entries"].split()):
-            return columns
-    raise sqlite3.DatabaseError("no table of entries")
 
 
 def build(
@@ -233,32 +178,6 @@ def build(
         part.unlink(missing_ok=True)
 
 
-def check_integrity(db: sqlite3.Connection, folder: Path) -> None:
-    """Raise DamagedMemory if SQLite finds the database damaged."""
-    problems = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
-    if problems != ["ok"]:
-        raise DamagedMemory(folder, f"has a damaged database ({' '.join(str(problems[0]).split())[:150]})")
-
-
-def migrate(db: sqlite3.Connection) -> None:
-    """Migrate version 1 to the current version, within the caller's transaction."""
-    for statement in _MIGRATION:
-        db.execute(statement)
-    present = _objects(db)
-    for name, statement in SCHEMA.items():
-        if name not in present:
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _objects(db: sqlite3.Connection) -> dict[str, str]:
-    """{name: statement} of the schema without SQLite's internal objects, with whitespace normalized."""
-    rows = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
-    own = {"sqlite_sequence", "sqlite_autoindex_removed_1"}
-    texts = {str(name): " ".join(str(sql).split()) for name, sql in rows if name not in own}
-    return {name: text.replace(" IF NOT EXISTS", "") for name, text in texts.items()}
-
-
 def _make_durable(db: sqlite3.Connection) -> None:
     """A commit is on the disk when it returns, also if the power fails.
 
@@ -285,14 +204,47 @@ def _harden(db: sqlite3.Connection) -> None:
     db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
 
 
+def check_beside(folder: Path, memory: Path | None = None) -> None:
+    """Check the files beside a database that SQLite would open.
+
+    SQLite would block on a FIFO, and truncate the target of a link. It would delete the file that a journal names as
+    the super-journal of a transaction over several databases. Memories have no such transactions.
+
+    Args:
+        folder: Where they are.
+        memory: The memory that they were copied from.
+
+    Raises:
+        UserError: One of them is not a regular file.
+        DamagedMemory: The journal names another file.
+    """
+    for name in BESIDE:
+        with suppress(FileNotFoundError):
+            _check_regular(folder / name)
+            if name == JOURNALS[0] and _end_of(folder / name) == _SUPER_JOURNAL:
+                raise DamagedMemory(memory or folder, "has a journal that names another file")
+
+
+def _end_of(path: Path) -> bytes:
+    """The last 8 bytes of a journal; fewer if it is shorter."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
+        return file.read(8)
+
+
+def _check_regular(path: Path) -> os.stat_result:
+    info = os.lstat(path)
+    if not stat.S_ISREG(info.st_mode):
+        raise UserError(f"{path} is not a regular file", expected="a regular file", remedy="put the file itself there")
+    return info
+
+
 def _check_file(folder: Path, path: Path) -> None:
     if os.path.lexists(folder / REBUILT):
         raise DamagedMemory(folder, "has an unfinished rebuild")
     try:
-        info = os.lstat(path)
+        info = _check_regular(path)
     except FileNotFoundError:
         raise DamagedMemory(folder, "has lost its database") from None
-    if not stat.S_ISREG(info.st_mode):
-        raise UserError(f"{path} is not a regular file", expected="a regular file", remedy="put the file itself there")
     if info.st_size == 0:
         raise DamagedMemory(folder, "has an empty database")

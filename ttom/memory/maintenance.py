@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ttom.errors import UserError
-from ttom.memory.database import check_integrity
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import DamagedMemory, disk_errors
+from ttom.memory.schema import check_integrity
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 

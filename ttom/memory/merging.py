@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ttom.errors import UserError
-from ttom.memory.database import check_integrity
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import NAME, DamagedMemory, disk_errors
+from ttom.memory.schema import check_integrity
 from ttom.memory.store import UNFINISHED, Store
 from ttom.memory.value_format import MAX_HEADER, check, shapes_in
 

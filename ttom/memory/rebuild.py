@@ -25,9 +25,11 @@ from ttom.files import sync_folder
 from ttom.memory import database
 from ttom.memory.copying import copy
 from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
-from ttom.memory.files import NewerMemory, disk_errors, read_meta, write_meta
+from ttom.memory.files import DamagedMemory, NewerMemory, disk_errors, read_meta, write_meta
 from ttom.memory.locks import Presence, Scratch
 from ttom.memory.recovery import stored
+from ttom.memory.schema import VERSION as SCHEMA_VERSION
+from ttom.memory.schema import check_integrity, check_schema, entry_columns
 from ttom.memory.store import UNFINISHED
 from ttom.memory.value_format import check, decode, with_record
 from ttom.memory.values import Listing, ValueFolder
@@ -158,6 +160,8 @@ def _check_folder(folder: Path) -> None:
                 return
         raise
     database.check_writable(folder)
+    with suppress(DamagedMemory):  # no damaged journal is applied
+        database.check_beside(folder)
 
 
 @contextmanager
@@ -186,16 +190,16 @@ def _read_old(folder: Path) -> _Old:
         Scratch("ttom-memory-") as scratch,
         closing(database.open_copy(folder, scratch)) as db,
     ):
-        columns = database.entry_columns(db)
+        columns = entry_columns(db)
         missing = (None, 0)[: len(COLUMNS) - len(columns)]  # in version 1: origin and turn
         for row in db.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id"):
             with suppress(BadRow):
                 old.rows.append(as_entry((*row, *missing)))
-        version = database.check_schema(db, folder)
-        database.check_integrity(db, folder)
+        version = check_schema(db, folder)
+        check_integrity(db, folder)
         old.quarantined = db.execute("SELECT id, reason, at, entry FROM quarantined").fetchall()
         old.last_id = max([0, *(row[0] for row in db.execute("SELECT seq FROM sqlite_sequence"))])
-        if version == database.VERSION:
+        if version == SCHEMA_VERSION:
             old.removed = {row[0] for row in db.execute("SELECT sha256 FROM removed")}
         old.intact = True
     return old
@@ -318,7 +322,7 @@ def _put_in_place(folder: Path) -> None:
     """Move a rebuilt database into place. The old journal goes first, or SQLite would apply it to the new database."""
     if not os.path.lexists(folder / database.REBUILT):
         return
-    for name in (*database.JOURNALS, f"{database.NAME}-shm"):
+    for name in database.BESIDE:
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
     os.replace(folder / database.REBUILT, folder / database.NAME)

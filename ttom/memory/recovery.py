@@ -35,7 +35,7 @@ def check_new(folder: Path) -> None:
         filled = FOLDER in names and (values.is_symlink() or not values.is_dir() or any(values.iterdir()))
     if filled and database.NAME in names:
         raise DamagedMemory(folder, f"has lost its {NAME}")
-    ours = {PRESENCE, FOLDER, database.NAME, *database.JOURNALS, f"{database.NAME}-shm"}
+    ours = {PRESENCE, FOLDER, database.NAME, *database.BESIDE}
     strange = {name for name in names - ours if not name.startswith(".ttom-")}
     begun = PRESENCE in names or names <= {FOLDER}  # creation starts with the lock
     if strange or filled or not begun:
