@@ -159,3 +159,15 @@ def test_only_our_own_old_temporaries_are_removed(tmp_path: Path) -> None:
     assert files.remove_stale(folder) == []
     assert len(list(folder.iterdir())) == 5
     assert (elsewhere / "kept").exists()
+
+
+def test_a_scratch_folder_goes_with_its_owner(tmp_path: Path) -> None:
+    with files.Scratch(tmp_path) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_text("x")
+        assert folder.parent == tmp_path and (folder.stat().st_mode & 0o777) == 0o700
+        other = files.Scratch(tmp_path)
+        assert folder.exists()
+    assert not folder.exists() and other.path.exists()
+    del other
+    assert not list(tmp_path.iterdir())

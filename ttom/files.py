@@ -13,7 +13,9 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,7 +53,7 @@ def write_bytes(path: str | Path, data: bytes, stage: str | Path | None = None) 
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _lock(file.fileno())
+            try_lock(file.fileno())
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -107,6 +109,44 @@ def disk_errors(path: str | Path, remedy: str = "name another folder") -> Iterat
         raise SetupError(f"cannot write to {path}: {reason}", remedy=remedy) from error
 
 
+class Scratch:
+    """A private temporary folder, removed when closed, garbage-collected, or when the interpreter exits.
+
+    Those of killed processes in the same place are removed first (`remove_stale`).
+
+    Args:
+        place: Its parent folder; the system's temporary folder if None.
+
+    Raises:
+        OSError: The place cannot be written.
+    """
+
+    def __init__(self, place: Path | None = None) -> None:
+        place = Path(tempfile.gettempdir()) if place is None else place
+        remove_stale(place)
+        self.path = place / _temporary_name()
+        self.path.mkdir(mode=0o700)
+        descriptor = os.open(self.path, os.O_RDONLY) if fcntl is not None else None
+        if descriptor is not None:
+            try_lock(descriptor)
+        self._end = weakref.finalize(self, _remove, self.path, descriptor)
+
+    def close(self) -> None:
+        self._end()
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _remove(folder: Path, descriptor: int | None) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """A temporary folder whose files move into ``folder`` when the block ends well and vanish when it does not.
@@ -116,13 +156,7 @@ def staged(folder: Path) -> Iterator[Path]:
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder)
-        stage = folder / _temporary_name()
-        stage.mkdir(mode=0o700)
-        descriptor = os.open(stage, os.O_RDONLY) if fcntl is not None else None
-        try:
-            if descriptor is not None:
-                _lock(descriptor)
+        with Scratch(folder) as stage:
             yield stage
             made = sorted(stage.iterdir())
             for path in made:
@@ -130,10 +164,6 @@ def staged(folder: Path) -> Iterator[Path]:
             for path in made:
                 os.replace(path, folder / path.name)
             sync_folder(folder)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-            if descriptor is not None:
-                os.close(descriptor)
 
 
 @contextmanager
@@ -229,16 +259,17 @@ def _is_abandoned(item: os.DirEntry[str]) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError:
-        return False
+        return try_lock(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
-    """Say that the owner lives; file systems without locks do without."""
-    if fcntl is not None:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed; False if another process holds it, or there are no locks here."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,7 +1,8 @@
-"""Locks end with their holder; temporary folders of killed processes go, those of living ones stay."""
+"""Locks end with their holder, and a memory is not written without them."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -16,7 +17,10 @@ import pytest
 from tests.memory.memories import new, put
 from ttom.errors import SetupError
 from ttom.memory import locks
-from ttom.memory.locks import Presence, Scratch
+from ttom.memory.locks import Presence
+from ttom.memory.maintenance import verify
+from ttom.memory.merging import merge
+from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -40,7 +44,7 @@ def kill(child: subprocess.Popen[str]) -> None:
 def test_copies_of_a_killed_reader_go_with_the_next_and_those_of_a_living_one_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """$TMPDIR/ttom-memory-* held copies of entries, prompts included, after SIGKILL."""
+    """Copies of entries, prompts included, stayed in $TMPDIR after SIGKILL."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -55,8 +59,9 @@ def test_copies_of_a_killed_reader_go_with_the_next_and_those_of_a_living_one_st
     foreign = temporary / "ttom-memory-abcdefgh"
     foreign.mkdir()
     (foreign / "mine").write_text("mine")
-    link = temporary / "ttom-memory-hgfedcba"
+    link = temporary / ".ttom-0123456789abcdef"
     link.symlink_to(tmp_path)
+    os.utime(temporary / copies[0], (0, 0))
     Store(tmp_path / "m", read_only=True).close()
     assert len(copies) == 1 and (temporary / copies[0]).exists()
     kill(child)
@@ -64,18 +69,6 @@ def test_copies_of_a_killed_reader_go_with_the_next_and_those_of_a_living_one_st
     Store(tmp_path / "m", read_only=True).close()
     assert {path.name for path in temporary.iterdir()} == {foreign.name, link.name}
     assert (foreign / "mine").exists() and (tmp_path / "m").exists()
-
-
-def test_a_scratch_folder_goes_with_its_owner(tmp_path: Path) -> None:
-    with Scratch("x-", tmp_path) as folder:
-        (folder / "sub").mkdir()
-        (folder / "sub" / "file").write_text("x")
-        assert folder.parent == tmp_path and (folder.stat().st_mode & 0o777) == 0o700
-        other = Scratch("x-", tmp_path)
-        assert folder.exists()
-    assert not folder.exists() and other.path.exists()
-    del other
-    assert not list(tmp_path.iterdir())
 
 
 def test_one_process_is_alone_until_it_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,13 +129,27 @@ def test_a_file_that_is_found_before_it_is_locked_is_made_again(
     os.close(folder)
 
 
-def test_file_systems_without_locks_take_nothing_for_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks_are_refused_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def unsupported(*_: object) -> None:
-        raise OSError(38, "Function not implemented")
+    """A new memory was said to be none, and an existing one was written without protection."""
+    with new(tmp_path / "m") as store:
+        put(store)
 
-    with new(tmp_path / "m") as store, store.values.placing(b"half") as part:
-        monkeypatch.setattr("ttom.memory.locks.fcntl.flock", unsupported)
-        Store(tmp_path / "m").close()
-        assert [name for _, name in store.values.look_through().parts] == [part.name]
+    def unsupported(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("ttom.memory.locks.fcntl.flock", unsupported)
+    acts = (
+        Store, verify, rebuild, lambda _: new(tmp_path / "n"), lambda folder: merge([folder], tmp_path / "o")
+    )  # fmt: skip
+    for act in acts:
+        with pytest.raises(SetupError, match="has no locks") as caught:
+            act(tmp_path / "m")
+        assert "memory.mode=read" in str(caught.value)
+    with Store(tmp_path / "m", read_only=True) as store:
+        assert len(store) == 1
+    monkeypatch.undo()
+    for name in ("m", "n", "o"):
+        new(tmp_path / name).close()

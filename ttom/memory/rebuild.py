@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from ttom.errors import SetupError, UserError
-from ttom.files import sync_folder
+from ttom.files import Scratch, sync_folder
 from ttom.memory import database
 from ttom.memory.copying import copy
 from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
 from ttom.memory.files import DamagedMemory, NewerMemory, disk_errors, read_meta, write_meta
-from ttom.memory.locks import Presence, Scratch
+from ttom.memory.locks import Presence
 from ttom.memory.recovery import stored
 from ttom.memory.schema import VERSION as SCHEMA_VERSION
 from ttom.memory.schema import check_integrity, check_schema, entry_columns
@@ -187,7 +187,7 @@ def _read_old(folder: Path) -> _Old:
     old = _Old()
     with (
         suppress(sqlite3.DatabaseError, UnicodeDecodeError, OSError, UserError),
-        Scratch("ttom-memory-") as scratch,
+        Scratch() as scratch,
         closing(database.open_copy(folder, scratch)) as db,
     ):
         columns = entry_columns(db)

@@ -7,10 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 from ttom.errors import UserError
+from ttom.files import Scratch
 from ttom.memory import database
 from ttom.memory.entries import CorruptValue
 from ttom.memory.files import NAME, DamagedMemory, disk_errors
-from ttom.memory.locks import PRESENCE, Scratch
+from ttom.memory.locks import PRESENCE
 from ttom.memory.rows import Rows
 from ttom.memory.value_format import Stored, Value, decode
 from ttom.memory.values import FOLDER, Listing, ValueFolder
@@ -49,7 +50,7 @@ def check_old(folder: Path, values: ValueFolder) -> None:
     record. So this is asked before the database is migrated, of a copy: the log may still be found.
     """
     listing = values.look_through()
-    with Scratch("ttom-memory-") as scratch, closing(database.connect_to_copy(folder, scratch)) as db:
+    with Scratch() as scratch, closing(database.connect_to_copy(folder, scratch)) as db:
         rows = Rows()
         rows.db = db
         check_known(rows, values, listing)

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ttom.errors import UserError
-from ttom.files import check_folder
+from ttom.files import Scratch, check_folder
 from ttom.memory import copying, database
 from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, Entry, as_row
 from ttom.memory.files import MAX_BYTES, NAME, disk_errors, write_meta
-from ttom.memory.locks import Scratch
 from ttom.memory.merging import checked_entries, common_shapes, open_foreign
 from ttom.memory.store import UNFINISHED, Store
 from ttom.memory.value_format import with_record
@@ -45,7 +44,7 @@ def push(folder: Path, repo_id: str, *, private: bool = True) -> str:
     """
     from huggingface_hub import HfApi
 
-    with disk_errors(folder), Scratch("ttom-push-") as stage:
+    with disk_errors(folder), Scratch() as stage:
         _snapshot(folder, stage)
         with _hub(f"the memory {folder} cannot be pushed to {repo_id!r}"):
             api = HfApi()
@@ -85,7 +84,7 @@ def pull(repo_id: str, folder: Path) -> int:
     check_folder(place)
     with disk_errors(folder):
         place.mkdir(parents=True, exist_ok=True)
-        with Scratch(".ttom-pull-", place) as scratch:
+        with Scratch(place) as scratch:
             stage, made = scratch / "downloaded", scratch / "memory"
             with _hub(f"the memory cannot be pulled from {repo_id!r}"):
                 api = HfApi()

@@ -28,7 +28,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ttom.errors import SetupError, UserError
-from ttom.files import remove_stale
+from ttom.files import Scratch, remove_stale
 from ttom.memory import database
 from ttom.memory.copying import WRITERS
 from ttom.memory.entries import (
@@ -42,7 +42,7 @@ from ttom.memory.entries import (
     first_problem,
 )
 from ttom.memory.files import NAME, VERSION, DamagedMemory, DiskFull, disk_errors, read_meta, write_meta
-from ttom.memory.locks import Presence, Scratch
+from ttom.memory.locks import Presence
 from ttom.memory.recovery import check_new, check_old, recover, stored
 from ttom.memory.rows import Keys, Rows
 from ttom.memory.signature import Signature
@@ -82,7 +82,7 @@ class Store(Rows):
         try:
             with disk_errors(self.folder):
                 if read_only:
-                    self._scratch = Scratch("ttom-memory-")
+                    self._scratch = Scratch()
                     self.db = database.connect_to_copy(self.folder, self._scratch.path)
                     self._check_keys()  # memory.json was read before the rows
                 else:

@@ -22,8 +22,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttom.files import try_lock
 from ttom.memory.entries import MAX_VALUE_BYTES, SHA256, CorruptValue
-from ttom.memory.locks import create_locked, try_lock
+from ttom.memory.locks import create_locked
 
 FOLDER = "values"
 QUARANTINE = "quarantine"
