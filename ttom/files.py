@@ -34,7 +34,8 @@ LOCK = ".ttom-lock"
 """Name of the file in a folder that its only writer holds."""
 _GRACE_SECONDS = 60.0
 """A younger temporary may belong to a process that is just about to lock it."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that is full, or of a file that may not grow."""
 
 
 def write_bytes(path: str | Path, data: bytes, stage: str | Path | None = None) -> None:
@@ -57,11 +58,10 @@ def write_bytes(path: str | Path, data: bytes, stage: str | Path | None = None) 
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(part, path)
+            replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -77,6 +77,16 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> None:
         ValueError: If the value holds a number that JSON cannot express.
     """
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def replace(source: str | Path, target: str | Path) -> None:
+    """Rename a file or folder, in place of what is at the target, durably.
+
+    Raises:
+        OSError: The target cannot be replaced; both are as they were.
+    """
+    os.replace(source, target)
+    sync_folder(Path(target).parent)
 
 
 def sync_folder(folder: str | Path) -> None:
@@ -104,7 +114,7 @@ def disk_errors(path: str | Path, remedy: str = "name another folder") -> Iterat
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise SetupError(f"disk full: cannot write to {path}: {reason}", remedy="free space there") from error
         raise SetupError(f"cannot write to {path}: {reason}", remedy=remedy) from error
 

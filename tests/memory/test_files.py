@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ttom.errors import SetupError, UserError
-from ttom.memory.files import DamagedMemory, disk_errors, read_meta, write_meta
+from ttom.memory.files import DamagedMemory, memory_errors, read_meta, write_meta
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from ttom.memory.files import DamagedMemory, disk_errors, read_meta, write_meta
      (errno.EIO, "cannot be used")],
 )  # fmt: skip
 def test_errors_of_the_disk(number: int, words: str) -> None:
-    with pytest.raises(SetupError, match=words) as caught, disk_errors(Path("m")):
+    with pytest.raises(SetupError, match=words) as caught, memory_errors(Path("m")):
         raise OSError(number, os.strerror(number))
     assert "the memory m" in str(caught.value)
 
@@ -29,19 +29,19 @@ def test_errors_of_the_disk(number: int, words: str) -> None:
 def test_errors_of_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "db"
     path.write_bytes(b"no database" * 1000)
-    with closing(sqlite3.connect(path)) as db, pytest.raises(DamagedMemory, match="rebuild"), disk_errors(tmp_path):
+    with closing(sqlite3.connect(path)) as db, pytest.raises(DamagedMemory, match="rebuild"), memory_errors(tmp_path):
         db.execute("SELECT * FROM sqlite_master").fetchall()
     path.unlink()
     with closing(sqlite3.connect(path, timeout=0)) as one, closing(sqlite3.connect(path, timeout=0)) as other:
         one.execute("CREATE TABLE t (x)")
         one.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SetupError, match="locked by another process"), disk_errors(tmp_path):
+        with pytest.raises(SetupError, match="locked by another process"), memory_errors(tmp_path):
             other.execute("BEGIN IMMEDIATE")
         one.execute("ROLLBACK")
         one.execute("PRAGMA max_page_count = 2")
-        with pytest.raises(SetupError, match="disk full"), disk_errors(tmp_path):
+        with pytest.raises(SetupError, match="disk full"), memory_errors(tmp_path):
             one.execute("INSERT INTO t VALUES (zeroblob(100000))")
-    with pytest.raises(UserError, match="mine"), disk_errors(tmp_path):
+    with pytest.raises(UserError, match="mine"), memory_errors(tmp_path):
         raise UserError("mine")
 
 

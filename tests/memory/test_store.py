@@ -663,3 +663,23 @@ def test_a_damaged_log_of_a_real_old_memory_stops_writers(tmp_path: Path, damage
     assert 1 <= len(done.set_aside) <= 2 and done.entries + len(done.set_aside) in (3, 4)  # two entries had one value
     assert old.on_disk(lost) == set(wanted.values()) and (lost / "quarantine" / "entries-1.sqlite").exists()
     Store(lost).close()
+
+
+def test_a_store_that_is_open_for_reading_writes_nothing(tmp_path: Path) -> None:
+    """The guards were asserts, which `python -O` leaves out."""
+    with new(tmp_path / "m") as store:
+        put(store)
+        with pytest.raises(ValueError, match="open for writing"):
+            store.refresh()
+        with pytest.raises(ValueError, match="an embedding of shape"):
+            put(store, embedding=np.eye(1, 5, dtype=np.float32)[0])
+    before = contents(tmp_path / "m")
+    with Store(tmp_path / "m", read_only=True) as store:
+        entry = get(store, 1)
+        for write in (
+            lambda: put(store), lambda: store.delete([1]), lambda: store.used([1]), lambda: store.quarantine(entry, ""),
+            lambda: store.replace(1, state(2), loss_after=0.0),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match="open for reading"):
+                write()
+    assert contents(tmp_path / "m") == before

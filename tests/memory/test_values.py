@@ -97,3 +97,11 @@ def test_only_regular_files_within_their_limit_are_read(tmp_path: Path) -> None:
     for device in ("/dev/zero", "/dev/null"):
         with pytest.raises(OSError):
             read_regular(Path(device), 5)
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", SHA256[:-1], SHA256.upper(), SHA256 + "\n"])
+def test_only_a_sha256_becomes_part_of_a_path(values: ValueFolder, name: str) -> None:
+    """The guards were asserts, which `python -O` leaves out."""
+    for act in (values.path, values.read, values.remove, values.quarantine, values.exists):
+        with pytest.raises(ValueError, match="not a sha256"):
+            act(name)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ttom.errors import SetupError, UserError
-from ttom.files import sync_folder
+from ttom.files import replace
 from ttom.memory.copying import copy, state
 from ttom.memory.entries import COLUMNS, MAX_DIMENSION, MAX_LAYOUT, MAX_TEXT
 from ttom.memory.files import DamagedMemory
@@ -172,8 +172,7 @@ def build(
             db.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (last,))
             db.execute(f"PRAGMA user_version = {VERSION}")
             db.execute("COMMIT")
-        os.replace(part, folder / REBUILT)
-        sync_folder(folder)
+        replace(part, folder / REBUILT)
     finally:
         part.unlink(missing_ok=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ttom.errors import SetupError, UserError
-from ttom.files import write_bytes
+from ttom.files import FULL, write_bytes
 from ttom.memory.entries import MAX_DIMENSION, MAX_NAME
 from ttom.memory.values import read_regular
 
@@ -21,7 +20,6 @@ VERSION = 2
 FORMAT = "ttom-memory"
 MAX_BYTES = 65_536
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG)
 
 
@@ -87,12 +85,12 @@ def write_meta(folder: Path, embedder: str, dimension: int) -> dict[str, Any]:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Convert disk and SQLite errors to SetupError, since they would affect the next prompt too."""
+def memory_errors(folder: Path) -> Iterator[None]:
+    """Convert errors of the disk and of SQLite to SetupError, since they would affect the next prompt too."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise DiskFull(folder) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {error.strerror or error}"[:500],
@@ -108,7 +106,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise DamagedMemory(folder, f"has a damaged database ({str(error)[:200]})") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise SetupError(
-                f"the memory {folder} has been locked by another process for a minute", remedy="try again"
+                f"the memory {folder} has been locked by another process for a minute",
+                remedy="wait until it has finished",
             ) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {str(error)[:200]}",

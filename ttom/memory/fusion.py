@@ -13,10 +13,9 @@ from torch import Tensor
 
 from ttom.config import Fusion
 from ttom.errors import UserError
+from ttom.memory.value_format import A, B, modules_of
 
 State = dict[str, Tensor]
-
-_A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
 def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) -> State:
@@ -97,8 +96,8 @@ def _weights(similarities: Sequence[float]) -> list[float]:
 def _svd(states: Sequence[State], modules: Sequence[str]) -> State:
     fused: State = {}
     for module in modules:
-        a, b = truncated_mean([s[module + _A] for s in states], [s[module + _B] for s in states])
-        fused[module + _A], fused[module + _B] = a, b
+        a, b = truncated_mean([s[module + A] for s in states], [s[module + B] for s in states])
+        fused[module + A], fused[module + B] = a, b
     return {name: fused[name] for name in states[0]}  # in the order that they came in
 
 
@@ -132,18 +131,14 @@ def _check(states: Sequence[State]) -> list[str]:
     """The module names. Raises UserError if a state is not made of LoRA pairs, or not all are alike and finite."""
     first = states[0]
     shapes = {name: tuple(tensor.shape) for name, tensor in first.items()}
-    modules = [name.removesuffix(_A) for name in first if name.endswith(_A)]
-    if set(first) != {module + end for module in modules for end in (_A, _B)} or not modules:
-        odd = sorted(name for name in first if _partner(name) not in first)
+    try:
+        modules = modules_of(shapes)
+    except ValueError as error:
         raise UserError(
-            f"the adapter values are not pairs of LoRA tensors: {', '.join(odd[:3]) or 'there are none'}",
-            expected=f"<module>{_A} and <module>{_B} for each module",
-            remedy="save them with ttom's adapter",
-        )
-    for module in modules:
-        a, b = shapes[module + _A], shapes[module + _B]
-        if len(a) != 2 or len(b) != 2 or a[0] != b[1]:
-            raise UserError(f"{module}: A {a} and B {b} cannot be multiplied", expected="A (r, in) and B (out, r)")
+            f"these adapters cannot be combined: {error}",
+            expected=f"<module>{A} (r, inputs) and <module>{B} (outputs, r) for each module",
+            remedy="use adapters that ttom has saved",
+        ) from None
     for state in states:
         other = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if other != shapes:
@@ -160,10 +155,3 @@ def _check(states: Sequence[State]) -> list[str]:
                     f"the adapter value {name} is not finite", remedy="delete this memory; its optimization went wrong"
                 )
     return modules
-
-
-def _partner(name: str) -> str | None:
-    for end, other in ((_A, _B), (_B, _A)):
-        if name.endswith(end):
-            return name.removesuffix(end) + other
-    return None

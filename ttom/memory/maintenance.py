@@ -11,7 +11,7 @@ import numpy as np
 
 from ttom.errors import UserError
 from ttom.memory.entries import BadRow, CorruptValue, Entry
-from ttom.memory.files import DamagedMemory, disk_errors
+from ttom.memory.files import DamagedMemory, memory_errors
 from ttom.memory.schema import check_integrity
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
@@ -63,7 +63,7 @@ class Findings:
 
 def find(store: Store, id_: int) -> Entry:
     """The entry with this id. Raises UserError if it does not exist, was quarantined, or has a damaged row."""
-    with disk_errors(store.folder):
+    with memory_errors(store.folder):
         found = next(store.rows([id_]), None) if abs(id_) < 2**63 else None  # more than SQLite can ask for
         if found is not None and isinstance(found[1], Entry):
             return found[1]
@@ -83,13 +83,13 @@ def newest(store: Store, *, namespace: str | None = None, limit: int = 20) -> li
     if limit < 1:
         raise UserError(f"`limit` is {limit}", expected="a whole number of at least 1")
     check_namespace(namespace)
-    with disk_errors(store.folder):
+    with memory_errors(store.folder):
         return list(store.rows(store.newest(limit, namespace)))
 
 
 def stats(store: Store) -> Stats:
     """Statistics of the memory."""
-    with disk_errors(store.folder):
+    with memory_errors(store.folder):
         oldest, last = store.made_between()
         return Stats(
             entries=len(store),
@@ -115,7 +115,7 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
     Raises:
         DamagedMemory: The database is damaged or older than its values, and must be rebuilt.
     """
-    with disk_errors(folder), Store(folder, tolerant=repair) as store:
+    with memory_errors(folder), Store(folder, tolerant=repair) as store:
         check_integrity(store.db, folder)
         bad: dict[int, str] = {}
         wrong: DamagedMemory | None = None
@@ -129,8 +129,7 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
                 store.checked(found, store.values.read(found.sha256))
                 sound += 1
             except CorruptValue as error:
-                assert isinstance(found, Entry)
-                if store.quarantine(found, str(error)):
+                if isinstance(found, Entry) and store.quarantine(found, str(error)):
                     bad[id_] = str(error)
             except DamagedMemory as error:
                 wrong = wrong or error
@@ -211,7 +210,7 @@ def reindex(folder: Path, embedder: TextEmbedder) -> int:
 
     Also repairs a memory whose reindexing was interrupted, which cannot be used until then.
     """
-    with disk_errors(folder), Store(folder) as store:
+    with memory_errors(folder), Store(folder) as store:
         known: dict[str, np.ndarray] = {}
 
         def embed(key: str) -> np.ndarray:

@@ -16,7 +16,7 @@ from ttom.layout.model import Layout
 from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
 from ttom.memory.entries import CorruptValue, Entry
-from ttom.memory.files import NAME, disk_errors
+from ttom.memory.files import NAME, memory_errors
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
 from ttom.memory.maintenance import check_namespace, prune
@@ -115,7 +115,7 @@ class Memory:
                 match its own entry when it is repeated. Usually the same as `origin`.
         """
         key = abstract(prompt, layout)
-        with disk_errors(self.store.folder):
+        with memory_errors(self.store.folder):
             return Lookup(self, prompt, layout, key, self.recall(key, exclude_origin=exclude_origin), origin)
 
     def match(self, key: str, *, exclude_origin: str | None = None) -> list[Match]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ttom.errors import UserError
 from ttom.memory.entries import BadRow, CorruptValue, Entry
-from ttom.memory.files import NAME, DamagedMemory, disk_errors
+from ttom.memory.files import NAME, DamagedMemory, memory_errors
 from ttom.memory.schema import check_integrity
 from ttom.memory.store import UNFINISHED, Store
 from ttom.memory.value_format import MAX_HEADER, check, shapes_in
@@ -45,7 +45,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
     sources = [source for source in sources if not _same(source, into)]
     if not sources:
         raise UserError("there is nothing to merge", expected="a memory other than `into`")
-    with ExitStack() as open_stores, disk_errors(into):
+    with ExitStack() as open_stores, memory_errors(into):
         opened = [open_stores.enter_context(open_foreign(source)) for source in sources]
         exists = (into / NAME).exists()
         target = open_stores.enter_context(Store(into)) if exists else None
@@ -73,7 +73,7 @@ def open_foreign(folder: Path) -> Store:
     """Open a memory read-only and check its database and schema. Raises UserError."""
     store = Store(folder, read_only=True)
     try:
-        with disk_errors(folder):
+        with memory_errors(folder):
             check_integrity(store.db, folder)
     except BaseException:
         store.close()
@@ -89,7 +89,7 @@ def checked_entries(store: Store, shapes: Shapes | None) -> Iterator[tuple[int, 
         shapes: Required tensor shapes; see `common_shapes`.
     """
     for id_ in store.ids():
-        with disk_errors(store.folder):
+        with memory_errors(store.folder):
             found = next(store.rows([id_]))[1]
         try:
             if isinstance(found, BadRow):

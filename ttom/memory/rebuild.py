@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from ttom.errors import SetupError, UserError
-from ttom.files import Scratch, sync_folder
+from ttom.files import Scratch, replace, sync_folder
 from ttom.memory import database
 from ttom.memory.copying import copy
 from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
-from ttom.memory.files import DamagedMemory, NewerMemory, disk_errors, read_meta, write_meta
+from ttom.memory.files import DamagedMemory, NewerMemory, memory_errors, read_meta, write_meta
 from ttom.memory.locks import Presence
 from ttom.memory.recovery import stored
 from ttom.memory.schema import VERSION as SCHEMA_VERSION
@@ -107,7 +107,7 @@ def rebuild(folder: Path) -> Rebuilt:
             processes have it open for writing.
     """
     folder = Path(folder)
-    with disk_errors(folder):
+    with memory_errors(folder):
         _check_folder(folder)
         with _alone(folder):
             _put_in_place(folder)  # if an interrupted rebuild had got that far
@@ -325,5 +325,4 @@ def _put_in_place(folder: Path) -> None:
     for name in database.BESIDE:
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
-    os.replace(folder / database.REBUILT, folder / database.NAME)
-    sync_folder(folder)
+    replace(folder / database.REBUILT, folder / database.NAME)

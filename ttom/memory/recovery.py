@@ -10,7 +10,7 @@ from ttom.errors import UserError
 from ttom.files import Scratch
 from ttom.memory import database
 from ttom.memory.entries import CorruptValue
-from ttom.memory.files import NAME, DamagedMemory, disk_errors
+from ttom.memory.files import NAME, DamagedMemory, memory_errors
 from ttom.memory.locks import PRESENCE
 from ttom.memory.rows import Rows
 from ttom.memory.value_format import Stored, Value, decode
@@ -28,7 +28,7 @@ def check_new(folder: Path) -> None:
     )
     if not folder.is_dir():
         raise refused
-    with disk_errors(folder):
+    with memory_errors(folder):
         names = set(os.listdir(folder))
         if NAME in names:
             return  # another process has just created it
@@ -51,9 +51,7 @@ def check_old(folder: Path, values: ValueFolder) -> None:
     """
     listing = values.look_through()
     with Scratch() as scratch, closing(database.connect_to_copy(folder, scratch)) as db:
-        rows = Rows()
-        rows.db = db
-        check_known(rows, values, listing)
+        check_known(Rows(db), values, listing)
 
 
 def check_known(rows: Rows, values: ValueFolder, listing: Listing, *, tolerant: bool = False) -> None:

@@ -38,16 +38,12 @@ class Keys:
 class Rows:
     """Entries as the database stores them, without their values.
 
-    Attributes:
+    Args:
         db: A connection to a database of the current version.
     """
 
-    db: sqlite3.Connection
-
-    @property
-    def dimension(self) -> int:
-        """Dimension of the embeddings."""
-        raise NotImplementedError
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
 
     def __len__(self) -> int:
         return self.db.execute("SELECT count(*) FROM entries").fetchone()[0]
@@ -73,15 +69,15 @@ class Rows:
             except sqlite3.DataError:  # a field beyond the connection's length limit
                 yield id_, BadRow("a field of megabytes")
 
-    def keys(self, *, after: int = 0) -> Keys:
-        """Keys of the entries with an id above `after`."""
+    def keys_of(self, dimension: int, *, after: int = 0) -> Keys:
+        """Keys of the entries with an id above `after`, and embeddings of this dimension."""
         rows = self.db.execute(
             "SELECT id, namespace, origin, iif(typeof(embedding) = 'blob' AND length(embedding) = ?, embedding, NULL) "
             "FROM entries WHERE id > ? ORDER BY id",
-            (4 * self.dimension, after),
+            (4 * dimension, after),
         ).fetchall()
         whole = [row for row in rows if row[3] is not None]
-        vectors = np.frombuffer(b"".join(row[3] for row in whole), np.float32).reshape(len(whole), self.dimension)
+        vectors = np.frombuffer(b"".join(row[3] for row in whole), np.float32).reshape(len(whole), dimension)
         good = is_unit(vectors)
         kept = [row for row, is_good in zip(whole, good.tolist(), strict=True) if is_good]
         ids = np.array([row[0] for row in kept], np.int64)

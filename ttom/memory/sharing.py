@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ttom.errors import UserError
-from ttom.files import Scratch, check_folder
+from ttom.files import Scratch, check_folder, replace
 from ttom.memory import copying, database
 from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, Entry, as_row
-from ttom.memory.files import MAX_BYTES, NAME, disk_errors, write_meta
+from ttom.memory.files import MAX_BYTES, NAME, memory_errors, write_meta
 from ttom.memory.merging import checked_entries, common_shapes, open_foreign
 from ttom.memory.store import UNFINISHED, Store
 from ttom.memory.value_format import with_record
@@ -44,7 +44,7 @@ def push(folder: Path, repo_id: str, *, private: bool = True) -> str:
     """
     from huggingface_hub import HfApi
 
-    with disk_errors(folder), Scratch() as stage:
+    with memory_errors(folder), Scratch() as stage:
         _snapshot(folder, stage)
         with _hub(f"the memory {folder} cannot be pushed to {repo_id!r}"):
             api = HfApi()
@@ -82,7 +82,7 @@ def pull(repo_id: str, folder: Path) -> int:
         raise UserError(f"{folder} is not empty", expected="a new or empty folder", remedy="another folder")
     place = folder.absolute().parent
     check_folder(place)
-    with disk_errors(folder):
+    with memory_errors(folder):
         place.mkdir(parents=True, exist_ok=True)
         with Scratch(place) as scratch:
             stage, made = scratch / "downloaded", scratch / "memory"
@@ -93,7 +93,7 @@ def pull(repo_id: str, folder: Path) -> int:
                 api.snapshot_download(repo_id, revision=info.sha, local_dir=stage, allow_patterns=_PUSHED)
             (stage / FOLDER).mkdir(exist_ok=True)  # git does not store the empty folder of an empty memory
             count = _adopt(stage, made, repo_id)
-            made.replace(folder)
+            replace(made, folder)
     return count
 
 
@@ -132,7 +132,7 @@ def _adopt(stage: Path, made: Path, repo_id: str) -> int:
                     raise BadRow(f"entry {id_}: {found}")
                 rows.append(_adopt_entry(*found, store, ValueFolder(made)))
             database.build(made, rows, [], [], 0)
-            os.replace(made / database.REBUILT, made / database.NAME)
+            replace(made / database.REBUILT, made / database.NAME)
             write_meta(made, store.embedder, store.dimension)
             return len(rows)
     except (BadRow, CorruptValue, UserError) as error:

@@ -41,7 +41,7 @@ from ttom.memory.entries import (
     as_row,
     first_problem,
 )
-from ttom.memory.files import NAME, VERSION, DamagedMemory, DiskFull, disk_errors, read_meta, write_meta
+from ttom.memory.files import NAME, VERSION, DamagedMemory, DiskFull, memory_errors, read_meta, write_meta
 from ttom.memory.locks import Presence
 from ttom.memory.recovery import check_new, check_old, recover, stored
 from ttom.memory.rows import Keys, Rows
@@ -80,7 +80,7 @@ class Store(Rows):
         self._file: tuple[int, int] | None = None
         self.db: sqlite3.Connection
         try:
-            with disk_errors(self.folder):
+            with memory_errors(self.folder):
                 if read_only:
                     self._scratch = Scratch()
                     self.db = database.connect_to_copy(self.folder, self._scratch.path)
@@ -102,7 +102,7 @@ class Store(Rows):
         """
         folder = Path(folder)
         check_new(folder)
-        with disk_errors(folder):
+        with memory_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             presence = Presence(folder)
             try:
@@ -142,8 +142,9 @@ class Store(Rows):
 
     def refresh(self) -> None:
         """Read the current state again; for a store that is open read-only."""
-        assert self.read_only and self._scratch is not None
-        with disk_errors(self.folder):
+        if self._scratch is None:
+            raise ValueError("the memory is open for writing")
+        with memory_errors(self.folder):
             self.db.close()
             self.meta = read_meta(self.folder)
             self.db = database.connect_to_copy(self.folder, self._scratch.path)
@@ -152,7 +153,8 @@ class Store(Rows):
     # Reading
 
     def keys(self, *, after: int = 0) -> Keys:
-        found = super().keys(after=after)
+        """Keys of the entries with an id above `after`."""
+        found = self.keys_of(self.dimension, after=after)
         if not self.read_only:
             self._check_keys()
         return found
@@ -222,7 +224,8 @@ class Store(Rows):
             namespace=namespace, key=key, prompt=prompt, layout=layout, embedding=embedding, signature=signature,
             loss_before=losses[0], loss_after=losses[1], created=now, origin=origin,
         )  # fmt: skip
-        assert record.embedding.shape == (self.dimension,), "an embedding of another dimension"
+        if record.embedding.shape != (self.dimension,):
+            raise ValueError(f"an embedding of shape {record.embedding.shape}, not ({self.dimension},)")
         data = self._encoded(state, record)
         with self._placing(data) as placed:
             with self._writing():
@@ -463,8 +466,9 @@ class Store(Rows):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """A transaction that holds the write lock."""
-        assert not self.read_only, "the memory is open for reading"
-        with disk_errors(self.folder):
+        if self.read_only:
+            raise ValueError("the memory is open for reading")
+        with memory_errors(self.folder):
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -479,8 +483,9 @@ class Store(Rows):
     @contextmanager
     def _placing(self, data: bytes) -> Iterator[Placement]:
         """Write a value's file; however this ends, the file stays if a row needs it."""
-        assert not self.read_only, "the memory is open for reading"
-        with disk_errors(self.folder), self.values.placing(data) as placed:
+        if self.read_only:
+            raise ValueError("the memory is open for reading")
+        with memory_errors(self.folder), self.values.placing(data) as placed:
             try:
                 yield placed
             finally:

@@ -162,9 +162,10 @@ def check(value: Value, signature: Signature, shapes: Mapping[str, tuple[int, ..
             f"its value does not fit the model: {odd[0][:100]!r} is {value.shapes.get(odd[0], 'missing')}, "
             f"not {expected.get(odd[0], 'there')} ({len(odd)} tensors differ)"
         )
-    modules = [name.removesuffix(A) for name in value.tensors if name.endswith(A)]
-    if value.tensors.keys() != {module + end for module in modules for end in (A, B)} or not modules:
-        raise CorruptValue("its value does not consist of pairs of LoRA tensors")
+    try:
+        modules = modules_of(value.shapes)
+    except ValueError as error:
+        raise CorruptValue(f"its value is not an adapter: {error}") from None
     if len(modules) != signature.layers:
         raise CorruptValue(f"its value has {len(modules)} layers, its signature {signature.layers}")
     for module in modules:
@@ -174,10 +175,30 @@ def check(value: Value, signature: Signature, shapes: Mapping[str, tuple[int, ..
             raise CorruptValue(f"its value is not finite: {name[:100]!r} {shape} has NaN or infinite numbers")
 
 
+def modules_of(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Names of the modules to which an adapter's tensors belong.
+
+    Args:
+        shapes: For each module A ``(r, inputs)`` and B ``(outputs, r)``.
+
+    Raises:
+        ValueError: They are not whole pairs of LoRA tensors, or a pair cannot be multiplied.
+    """
+    modules = [name.removesuffix(A) for name in shapes if name.endswith(A)]
+    odd = sorted(shapes.keys() ^ {module + end for module in modules for end in (A, B)})
+    if odd or not modules:
+        raise ValueError(f"not pairs of LoRA tensors: {', '.join(odd[:3])[:200] or 'there are none'}")
+    for module in modules:
+        a, b = shapes[module + A], shapes[module + B]
+        if len(a) != 2 or len(b) != 2 or a[0] != b[1] or 0 in (*a, *b):
+            raise ValueError(f"{module[:100]!r}: A {a} and B {b} cannot be multiplied")
+    return modules
+
+
 def _check_module(module: str, value: Value, signature: Signature) -> None:
-    a, b = value.shapes[module + A], value.shapes[module + B]
-    if len(a) != 2 or len(b) != 2 or not a[0] == b[1] == signature.rank or 0 in (*a, *b):
-        raise CorruptValue(f"its value has {module[:100]!r} of shapes {a} and {b} for rank {signature.rank}")
+    rank = value.shapes[module + A][0]
+    if rank != signature.rank:
+        raise CorruptValue(f"its value has rank {rank} in {module[:100]!r}, its signature {signature.rank}")
     parts = module.split(".")
     block = int(parts[1]) if len(parts) > 2 and parts[1].isascii() and parts[1].isdigit() else -1
     if not signature.first <= block <= signature.last or not module.endswith(tuple(signature.projections)):

@@ -82,8 +82,8 @@ class ValueFolder:
         self.memory = memory
 
     def path(self, sha256: str) -> Path:
-        """Path of a value, to show or to copy it."""
-        assert SHA256.fullmatch(sha256)
+        """Path of a value, to show or to copy it. Raises ValueError for anything but a sha256."""
+        _check_name(sha256)
         return self.memory / FOLDER / sha256[:2] / f"{sha256}{_SUFFIX}"
 
     def read(self, sha256: str) -> bytes:
@@ -243,7 +243,7 @@ class ValueFolder:
 
     @contextmanager
     def _subfolder(self, sha256: str, *, create: bool = False) -> Iterator[int]:
-        assert SHA256.fullmatch(sha256)
+        _check_name(sha256)
         with self._open() as top:
             if create:
                 with suppress(FileExistsError):
@@ -254,6 +254,12 @@ class ValueFolder:
             yield handle
         finally:
             os.close(handle)
+
+
+def _check_name(sha256: str) -> None:
+    """Raise ValueError for anything that may not be part of a path."""
+    if not SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256!r:.100} is not a sha256 in 64 hexadecimal digits")
 
 
 def _numbered(sha256: str) -> Iterator[str]:
