@@ -37,9 +37,9 @@ def new(folder: Path, **changes: Any) -> Store:
     return Store.create(folder, **{"embedder": "e", "dimension": 4, **changes})
 
 
-def put(store: Store, value: float = 1.0, **changes: Any) -> int:
+def put(store: Store, value: float = 1.0, *, inputs: int = 6, **changes: Any) -> int:
     given = {"key": "<object A> moves", "prompt": "a cat moves", "embedding": VECTOR, "signature": SIGNATURE}
-    return store.insert(state(value), **{**given, **changes})
+    return store.insert(state(value, inputs), **{**given, **changes})
 
 
 def get(store: Store, id_: int) -> Entry:

@@ -12,8 +12,8 @@ import pytest
 from tests.memory.memories import OTHER, SIGNATURE, contents, file_of, get, new, old_memory, put
 from tests.memory.test_memory import Embedder, ask, learn, make
 from ttom.errors import UserError
-from ttom.memory import maintenance, merging, sharing
-from ttom.memory.entries import BadRow
+from ttom.memory import maintenance, merging, rebuild, sharing
+from ttom.memory.entries import BadRow, Entry
 from ttom.memory.files import DamagedMemory
 from ttom.memory.store import UNFINISHED, Store
 
@@ -130,6 +130,42 @@ def test_pruning_evicts_the_least_used_and_keeps_what_it_must(tmp_path: Path) ->
             with pytest.raises(UserError, match="does not exist"):
                 maintenance.delete(store, [ids[1], id_])
         assert store.ids() == [ids[1]] and maintenance.delete(store, ids[1:2]) == ids[1:2]
+
+
+DAMAGE = [
+    "bytes = 4611686018427387904", "bytes = -9223372036854775808", "bytes = 'many'", "bytes = 1e300",
+    "bytes = bytes + 1048576", "turn = 9223372036854775807", "turn = 4611686018427387904", "turn = 'never'",
+    "turn = -1", "uses = 9223372036854775807", "uses = -5", "uses = x'00'", "sha256 = '../../victim'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_a_damaged_number_does_not_widen_what_is_deleted(tmp_path: Path, change: str) -> None:
+    """A bit flipped in a number of bytes made prune delete every entry, one in a turn made all later rows invalid."""
+    with new(tmp_path / "m") as store:
+        ids = [put(store, i) for i in range(6)]
+        size = get(store, ids[0]).bytes
+        store.db.execute(f"UPDATE entries SET {change} WHERE id = ?", (ids[5],))
+        assert maintenance.stats(store).bytes < 2**31 and maintenance.stats(store).entries == 6
+        counted = len(store.least_used())  # one less if the row is damaged
+        assert maintenance.prune(store, max_bytes=counted * size) == []
+        assert maintenance.prune(store, max_items=counted) == []
+        ids.append(put(store, 7))
+        assert isinstance(dict(store.rows())[ids[6]], Entry)
+        store.used(ids[:3])
+        assert maintenance.prune(store, max_bytes=(counted - 1) * size) == ids[3:5]
+        assert {ids[0], ids[1], ids[2], ids[5], ids[6]} == set(store.ids())
+        assert all(isinstance(row, Entry) for id_, row in store.rows() if id_ != ids[5])
+
+
+def test_a_wrong_number_of_bytes_is_found(tmp_path: Path) -> None:
+    with new(tmp_path / "m") as store:
+        put(store)
+        store.db.execute("UPDATE entries SET bytes = bytes + 1")
+    with pytest.raises(DamagedMemory, match="the bytes of entry 1"):
+        maintenance.verify(tmp_path / "m")
+    rebuild.rebuild(tmp_path / "m")
+    assert maintenance.verify(tmp_path / "m").clean
 
 
 @pytest.mark.parametrize("namespace", ["", " ", "\n", "a\x1b[31m"])

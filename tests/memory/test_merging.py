@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from experiments.faults import old, poison, small
-from tests.memory.memories import OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put, state
+from tests.memory.memories import MODULE, OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put, state
 from ttom.errors import UserError
 from ttom.memory import maintenance
-from ttom.memory.merging import merge
+from ttom.memory.merging import common_shapes, merge
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
+from ttom.memory.values import ValueFolder
 
 
 def test_merging_keeps_everything_though_ids_collide(tmp_path: Path) -> None:
@@ -187,3 +188,18 @@ def test_one_wrong_value_first_does_not_make_the_others_wrong(tmp_path: Path) ->
     done = merge([tmp_path / "a"], tmp_path / "c")
     assert done.copied == 3 and [id_ for _, id_, _ in done.damaged] == [1]
     assert "does not fit the model" in done.damaged[0][2]
+
+
+def test_only_headers_are_read_for_the_common_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each value up to 75 MB were read, whatever its header said."""
+    with new(tmp_path / "m") as store:
+        for i in range(3):
+            put(store, i, inputs=50_000)
+        read: list[int] = []
+        real = ValueFolder.head
+        monkeypatch.setattr(
+            ValueFolder, "head", lambda self, sha256, size: (read.append(size), real(self, sha256, size))[1]
+        )
+        shapes = common_shapes([store])
+        assert shapes is not None and shapes[f"{MODULE}.lora_A.weight"] == (2, 50_000)
+        assert len(read) == 6 and sum(read) < 3 * 5_000

@@ -176,14 +176,19 @@ def least_needed(
     namespace: str | None = None,
     keep: Iterable[int] = (),
 ) -> list[int]:
-    """The ids that `prune` would evict."""
+    """The ids that `prune` would evict.
+
+    Damaged rows are neither counted nor evicted. Sizes are those of the files, so that a damaged number in a row does
+    not widen what is evicted.
+    """
     for name, limit in (("`max_items`", max_items), ("`max_bytes`", max_bytes)):
         if limit is not None and limit < 1:
             raise UserError(f"{name} is {limit}", expected="a whole number of at least 1")
     check_namespace(namespace)
     order, kept = store.least_used(namespace), set(keep)
-    items, size, gone = len(order), sum(size for _, size in order), []
-    for id_, entry_bytes in order:
+    sizes = [store.values.size(sha256) if max_bytes is not None else 0 for _, sha256 in order]
+    items, size, gone = len(order), sum(sizes), []
+    for (id_, _), entry_bytes in zip(order, sizes, strict=True):
         if (max_items is None or items <= max_items) and (max_bytes is None or size <= max_bytes):
             break
         if id_ not in kept:

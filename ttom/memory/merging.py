@@ -17,7 +17,8 @@ from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import NAME, DamagedMemory, memory_errors
 from ttom.memory.schema import check_integrity
 from ttom.memory.store import UNFINISHED, Store
-from ttom.memory.value_format import MAX_HEADER, check, shapes_in
+from ttom.memory.value_format import check, header_bytes, shapes_in
+from ttom.memory.values import ValueFolder
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -97,8 +98,6 @@ def checked_entries(store: Store, shapes: Shapes | None) -> Iterator[tuple[int, 
             if len(found.embedding) != store.dimension:
                 raise BadRow(f"embedding: {len(found.embedding)} numbers, not {store.dimension}")
             data = store.values.read(found.sha256)
-            if len(data) != found.bytes:
-                raise BadRow(f"bytes: {found.bytes}, but its value has {len(data)}")
             check(store.checked(found, data), found.signature, shapes)
             yield id_, (found, data)
         except (BadRow, CorruptValue) as error:
@@ -113,8 +112,14 @@ def common_shapes(stores: Sequence[Store]) -> Shapes | None:
     for store in stores:
         for entry in store.entries():
             with suppress(CorruptValue):
-                counted[tuple(sorted(shapes_in(store.values.head(entry.sha256, 8 + MAX_HEADER)).items()))] += 1
+                counted[tuple(sorted(_shapes(store.values, entry.sha256).items()))] += 1
     return dict(counted.most_common(1)[0][0]) if counted else None
+
+
+def _shapes(values: ValueFolder, sha256: str) -> Shapes:
+    """The shapes of a value's tensors. No more than its header is read. Raises CorruptValue."""
+    size = 8 + header_bytes(values.head(sha256, 8))
+    return shapes_in(values.head(sha256, size))
 
 
 def _same(one: Path, other: Path) -> bool:

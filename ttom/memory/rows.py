@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ttom.memory.entries import COLUMNS, SHA256, BadRow, Entry, Record, as_entry, is_unit
+from ttom.memory.entries import COLUMNS, MAX_COUNT, MAX_VALUE_BYTES, SHA256, BadRow, Entry, Record, as_entry, is_unit
 from ttom.memory.signature import Signature
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"
+_SOUND = f"""typeof(uses) = 'integer' AND uses BETWEEN 0 AND {MAX_COUNT}
+    AND typeof(turn) = 'integer' AND turn BETWEEN 0 AND {MAX_COUNT}
+    AND typeof(sha256) = 'text' AND length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'"""
+"""Condition for a row whose place in the order of eviction and whose value are known."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,15 @@ class Rows:
         return found
 
     def total_bytes(self) -> int:
-        """Bytes of all values; a value that two entries share counts once."""
-        query = "SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, bytes FROM entries)"
+        """Bytes of all values; a value that two entries share counts once, and a damaged number counts 0."""
+        sound = f"typeof(bytes) = 'integer' AND bytes BETWEEN 0 AND {MAX_VALUE_BYTES}"
+        query = f"SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT sha256, bytes FROM entries WHERE {sound})"
         return self.db.execute(query).fetchone()[0]
 
-    def least_used(self, namespace: str | None = None) -> list[tuple[int, int]]:
-        """Ids and sizes in bytes in eviction order: fewest uses first, then least recently used."""
-        where, what = ("WHERE namespace = ?", (namespace,)) if namespace is not None else ("", ())
-        size = "iif(typeof(bytes) = 'integer', bytes, 0)"
-        query = f"SELECT id, {size} FROM entries {where} ORDER BY uses, turn, id"
+    def least_used(self, namespace: str | None = None) -> list[tuple[int, str]]:
+        """Ids and sha256 in eviction order: fewest uses first, then least recently used; no rows with damaged ones."""
+        where, what = ("AND namespace = ?", (namespace,)) if namespace is not None else ("", ())
+        query = f"SELECT id, sha256 FROM entries WHERE {_SOUND} {where} ORDER BY uses, turn, id"
         return self.db.execute(query, what).fetchall()
 
     def quarantined(self) -> dict[int, str]:
@@ -155,8 +159,9 @@ class Rows:
         return self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
     def _turn(self) -> int:
-        """The next turn: a logical clock, since the system's clock may go back."""
-        return self.db.execute("SELECT coalesce(max(turn), 0) + 1 FROM entries").fetchone()[0]
+        """The next turn: a logical clock, since the system's clock may go back. Damaged ones do not advance it."""
+        query = f"SELECT coalesce(max(turn), 0) + 1 FROM entries WHERE turn < {MAX_COUNT} AND typeof(turn) = 'integer'"
+        return self.db.execute(query).fetchone()[0]
 
     def _take_out(self, id_: int, reason: str, entry: str) -> None:
         row = (id_, reason, time.time(), entry)

@@ -32,6 +32,7 @@ from ttom.files import Scratch, remove_stale
 from ttom.memory import database
 from ttom.memory.copying import WRITERS
 from ttom.memory.entries import (
+    MAX_COUNT,
     MAX_NAME,
     MAX_VALUE_BYTES,
     SHA256,
@@ -185,15 +186,16 @@ class Store(Rows):
         """Decode and check the bytes of an entry's file. Raises the same errors as `state`."""
         value = decode(data)
         check(value, signature or entry.signature)
-        if value.stored is not None:
+        field = "bytes" if len(data) != entry.bytes else None
+        if field is None and value.stored is not None:
             # Reindexing changes the embeddings in the rows and leaves the values as they are.
             same = value.stored.embedder == self.embedder and not self.embedder.startswith(UNFINISHED)
             field = value.stored.record.differs(entry, embedding=same)
-            if field is not None:
-                self._check_keys()  # another process may have reindexed since the row was read
-                raise DamagedMemory(
-                    self.folder, f"has a damaged row: the {field} of entry {entry.id} differs from its value's record"
-                )
+        if field is not None:
+            self._check_keys()  # another process may have reindexed since the row was read
+            raise DamagedMemory(
+                self.folder, f"has a damaged row: the {field} of entry {entry.id} differs from its value's"
+            )
         return value
 
     # Writing
@@ -294,7 +296,7 @@ class Store(Rows):
         with self._writing():
             turn = self._turn()
             self.db.executemany(
-                "UPDATE entries SET uses = uses + 1, last_used = ?, turn = ? WHERE id = ?",
+                f"UPDATE entries SET uses = min(uses + 1, {MAX_COUNT}), last_used = ?, turn = ? WHERE id = ?",
                 [(time.time(), turn, id_) for id_ in ids],
             )
 

@@ -212,9 +212,17 @@ def _finite(dtype: str, data: memoryview) -> bool:
     return bool(np.isfinite(np.frombuffer(data, f"<f{_DTYPES[dtype]}")).all())
 
 
-def _header(data: bytes) -> dict[str, Any]:
+def header_bytes(data: bytes) -> int:
+    """Size of a file's header, which follows these first 8 bytes. Raises CorruptValue."""
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 10 or not 2 <= length <= min(MAX_HEADER, len(data) - 8):
+    if len(data) < 8 or not 2 <= length <= MAX_HEADER:
+        raise CorruptValue("its value is not a safetensors file")
+    return length
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    length = header_bytes(data)
+    if length > len(data) - 8:
         raise CorruptValue("its value is not a safetensors file")
     try:
         header = json.loads(data[8 : 8 + length], object_pairs_hook=_each_once)

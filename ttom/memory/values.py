@@ -93,6 +93,13 @@ class ValueFolder:
             raise CorruptValue(f"its value was changed (sha256 differs, {len(data)} bytes)")
         return data
 
+    def size(self, sha256: str) -> int:
+        """Size of a value in bytes; 0 if it is missing."""
+        try:
+            return os.stat(self.path(sha256), follow_symlinks=False).st_size
+        except OSError:
+            return 0
+
     def head(self, sha256: str, size: int) -> bytes:
         """The first `size` bytes of a value, unchecked. Raises CorruptValue."""
         return self._read(sha256, size)
