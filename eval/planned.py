@@ -14,6 +14,7 @@ from ttom.errors import SetupError, UserError
 from ttom.identity import layout_digest
 from ttom.layout.model import Layout
 from ttom.layout.planning import Planned, plan_prompts
+from ttom.layout.report import PlannerReport
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class PlannedCase:
     case: Case
     prompt: str
     layout: Layout | None
-    planner: dict[str, Any] | None = None
+    planner: PlannerReport | None = None
     problem: str | None = None
 
     def identity(self, run: str) -> str:
@@ -63,6 +64,6 @@ def _planned(case: Case, outcome: Planned | UserError | None) -> PlannedCase:
         raise outcome
     if isinstance(outcome, UserError):
         return PlannedCase(case, case.prompt, None, problem=str(outcome))
-    enriched = outcome.report.get("video_text") == "enriched"
+    enriched = outcome.report.video_text == "enriched"
     prompt = outcome.layout.prompt if enriched else case.prompt
     return PlannedCase(case, prompt, outcome.layout, outcome.report)

@@ -33,7 +33,7 @@ from ttom.guidance.registry import find_method
 from ttom.identity import layout_digest
 from ttom.memory.memory import Lookup
 from ttom.parallel import Devices, Lost, MakeWorker, Workers, open_workers
-from ttom.result import MemoryReport, PlannerReport, Report
+from ttom.report import MemoryReport, Report
 
 FAILED = 1
 """Exit code when some cases failed; a further call tries them again."""
@@ -180,7 +180,7 @@ class Replayer:
         sha256 = hashlib.sha256(made.video).hexdigest()
         report = made.report.model_copy(
             update={
-                "planner": PlannerReport.model_validate(item.planner) if item.planner is not None else None,
+                "planner": item.planner,
                 "left_out": item.layout.left_out if item.layout is not None and item.planner is not None else (),
                 "memory": memory,
                 "video_sha256": sha256,

@@ -19,7 +19,8 @@ from ttom.cli.plugins import import_plugins
 from ttom.config import RuntimeConfig, Settings
 from ttom.errors import SetupError, UserError
 from ttom.layout.model import Layout
-from ttom.result import Report, Result
+from ttom.report import Report
+from ttom.result import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,7 +184,6 @@ class VideoWorker:
         return Optimized(recollection.kept, recollection.losses)
 
     def _packed(self, result: Result, recollection: _Carried, wants_adapter: bool) -> Made:
-        from ttom.figure import draw_attention
         from ttom.video import enlarge, write_video
 
         extra: dict[str, bytes] = {}
@@ -191,8 +191,7 @@ class VideoWorker:
         with tempfile.TemporaryDirectory(prefix="ttom-eval-") as name:
             path = Path(name)
             write_video(video, path / "video.mp4", fps)
-            if self._run.pictures and result.layout is not None and result.maps_before is not None:
-                draw_attention(result, path / "attention.png")
+            if self._run.pictures and result.draw_attention(path / "attention.png"):
                 extra["attention.png"] = (path / "attention.png").read_bytes()
             encoded = (path / "video.mp4").read_bytes()
         frames, height, width = video.shape[:3]

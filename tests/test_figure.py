@@ -12,7 +12,7 @@ from PIL import Image
 
 from ttom import TTOM
 from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
-from ttom.figure import draw_attention, soft_iou
+from ttom.figure import soft_iou
 from ttom.result import Result
 
 SETTINGS = Settings(
@@ -30,7 +30,7 @@ def results(tiny_folder: Path) -> dict[str, Result]:
 
 
 def picture(result: Result, path: Path) -> np.ndarray:
-    draw_attention(result, path)
+    assert result.draw_attention(path)
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 

@@ -21,7 +21,8 @@ from ttom.errors import SetupError
 from ttom.pipeline import MemoryUpdateError
 from ttom.prepare import check_words
 from ttom.presets import preset_for
-from ttom.result import FILES, Report, Result
+from ttom.report import Report
+from ttom.result import FILES, Result
 
 PROMPT = "A red balloon moves from left to right above a blue house"
 SETTINGS = Settings(

@@ -15,7 +15,8 @@ from tests.guidance.test_bias import PROMPT, SETTINGS
 from ttom import TTOM, UserError, pipeline
 from ttom.check.finders import Found
 from ttom.config import MemoryConfig
-from ttom.result import Report, Result
+from ttom.report import Report
+from ttom.result import Result
 
 
 class Eye:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import textwrap
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ttom.report import Report
 from ttom.video import enlarge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ttom.result import Result
 
 _COLUMNS = 4  # frames shown
 _OBJECTS = 10  # object groups shown at most
@@ -35,26 +35,37 @@ def soft_iou(maps: Float[np.ndarray, "F H W"], masks: Float[np.ndarray, "F H W"]
     return float(shares.mean())
 
 
-def draw_attention(result: Result, path: Path) -> None:
+def draw_attention(
+    path: Path,
+    report: Report,
+    names: Sequence[str],
+    video: np.ndarray,
+    masks: Float[np.ndarray, "N F H W"],
+    maps: Mapping[str, Float[np.ndarray, "N F H W"]],
+) -> None:
     """Write the picture: for each object group a row of frames with its map, before and after the optimization.
 
     The mask is outlined; loss and IoU of map and mask stand beside, and a scale for the map's values, which are shares
     of a video token's attention. Without an optimization there is one row an object.
+
+    Args:
+        path: The file.
+        report: What the caption says of the run.
+        names: Of the object groups.
+        video: uint8 ``(T, height, width, 3)``.
+        masks: The layout on the token grid.
+        maps: By stage, "before" and "after" the optimization.
     """
     from matplotlib.figure import Figure
 
-    assert result.layout is not None and result.masks is not None and result.maps_before is not None
-    stages = {"before": result.maps_before, "after": result.maps_after}
-    maps = {name: array.float().cpu().numpy() for name, array in stages.items() if array is not None}
-    masks = result.masks.masks.float().cpu().numpy()
-    names = [group.phrase for group in result.layout.groups()][:_OBJECTS]
+    names = names[:_OBJECTS]
     latent = sorted({round(k) for k in np.linspace(0, masks.shape[1] - 1, min(_COLUMNS, masks.shape[1]))})
-    frames = _frames(result.video, latent, masks.shape[1])
+    frames = _frames(video, latent, masks.shape[1])
 
     width = _HEIGHT * frames[0].shape[1] / frames[0].shape[0]
     size = (len(latent) * width + 2.9, len(names) * len(maps) * (_HEIGHT + 0.06) + 0.8)
     figure = Figure(figsize=(max(size[0], 6.0), size[1]), layout="constrained")
-    figure.suptitle(_caption(result, figure.get_figwidth()), fontsize=10, parse_math=False)
+    figure.suptitle(_caption(report, figure.get_figwidth()), fontsize=10, parse_math=False)
     grid: Any = figure.subplots(len(names) * len(maps), len(latent), squeeze=False)
     for index, name in enumerate(names):
         rows = grid[index * len(maps) : (index + 1) * len(maps)]
@@ -66,7 +77,7 @@ def draw_attention(result: Result, path: Path) -> None:
             for axes, k, frame in zip(row, latent, frames, strict=True):
                 image = _overlay(axes, frame, array[index, k], masks[index, k], top)
                 if axes in grid[0]:
-                    axes.set_title(f"frame {_picture(k, masks.shape[1], len(result.video))}", fontsize=8)
+                    axes.set_title(f"frame {_picture(k, masks.shape[1], len(video))}", fontsize=8)
         bar = figure.colorbar(image, ax=rows.ravel().tolist(), fraction=0.03, pad=0.01)
         bar.ax.tick_params(labelsize=7)
         bar.set_label("share of attention", fontsize=7)
@@ -101,8 +112,7 @@ def _picture(latent: int, count: int, pictures: int) -> int:
     return round(latent * (pictures - 1) / max(count - 1, 1))
 
 
-def _caption(result: Result, inches: float) -> str:
-    report = result.report
+def _caption(report: Report, inches: float) -> str:
     prompt = textwrap.shorten(report.prompt, max(40, round(9 * inches)), placeholder=" ...")
     what = f"{report.method}, seed {report.seed}"
     if report.tto is not None:

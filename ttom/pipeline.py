@@ -6,54 +6,38 @@ the files, update the memory.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ttom import provenance
-from ttom.check.finders import find_finder
+from ttom.check.finders import Finder, find_finder
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import MemoryConfig, RuntimeConfig, Settings
-from ttom.errors import SetupError, UserError
-from ttom.guidance.registry import DEFAULT_METHOD, Inputs, Method, find_method, import_parts
+from ttom.errors import UserError
+from ttom.guidance.registry import DEFAULT_METHOD, Method, find_method, import_parts
 from ttom.identity import identity
 from ttom.layout.model import Layout
 from ttom.prepare import LayoutPlanner, Plans, Request, check_model, plan, prepare
 from ttom.presets import DEFAULT_MODEL, find_preset, preset_for
-from ttom.result import Report, Result, Stopwatch, save_latents
-from ttom.run import Model, Run
+from ttom.report import Report
+from ttom.result import Result, Stopwatch
+from ttom.run import MemoryUpdateError, Model, Run
 from ttom.types import Progress, Recollection, no_progress
 
 if TYPE_CHECKING:
-    import numpy as np
     from diffusers import DiffusionPipeline
 
     from ttom.backbones.protocol import Backbone
-    from ttom.check.report import Try
     from ttom.memory.memory import Lookup, Memory
     from ttom.memory.signature import Signature
-    from ttom.prepare import Prepared
-    from ttom.sampler import Sampled
+
+__all__ = ["TTOM", "MemoryUpdateError", "pipeline_name"]
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
-
-
-_log = logging.getLogger(__name__)
-
-
-class MemoryUpdateError(SetupError):
-    """The video was made, but the memory could not take its adapter in.
-
-    Attributes:
-        result: What `TTOM.generate` would have returned.
-    """
-
-    result: Result
 
 
 class TTOM:
@@ -230,16 +214,15 @@ class TTOM:
             remedy = "`memory.path=DIR`, or leave `memory.use` out"
             raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
         finder = find_finder(check, self.model, (request.size.height, request.size.width))
-        run = self._start(request, found, progress)
-        run.finder = finder
+        run = self._start(request, found, progress, finder)
         lookup = recollection or self._look_up(run, origin)
-        sampled, video = self._best(run, lookup, logger, out)
+        sampled, video = run.best_video(lookup, logger, out)
         result = run.result(sampled, video)
         if out is not None:
             result.save(out)
         if save_lora is not None:
             run.save_lora(sampled, save_lora)
-        return self._remember(run, lookup, sampled, result, out)
+        return run.remember(lookup, sampled, result, out)
 
     def optimize(
         self,
@@ -268,7 +251,7 @@ class TTOM:
         run = self._start(request, found, progress)
         lookup = recollection or self._look_up(run)
         assert lookup is not None
-        sampled = self._denoise(run, lookup, finish=False)
+        sampled = run.denoise(lookup, finish=False)
         run.keep(lookup, sampled)
         return run.report(sampled)
 
@@ -279,7 +262,9 @@ class TTOM:
         resolved = resolve_blocks(method.settings(settings or self.settings), self.model)
         return Request(prompt, seed, method.name, layout, resolved)
 
-    def _start(self, request: Request, method: Method, progress: Progress | None) -> Run:
+    def _start(
+        self, request: Request, method: Method, progress: Progress | None, finder: tuple[str, Finder] | None = None
+    ) -> Run:
         """Check, plan, load and prepare; what can be refused without the model's weights is refused first."""
         watch, tell = Stopwatch(), progress or no_progress
         with watch("plan"):
@@ -296,7 +281,7 @@ class TTOM:
             provenance.reset_peak(backbone.device)
             tell("load", 1, 1, None)
         model = Model(self.model, self.model_digest, self.preset, self.settings, self.dtype, self.runtime)
-        return Run(model, request, method, planned, prepare(request, planned, backbone), watch, tell)
+        return Run(model, request, method, planned, prepare(request, planned, backbone), watch, tell, finder)
 
     def _look_up(self, run: Run, origin: str | None = None) -> Lookup | None:
         """What the memory of these settings, opened once, holds for the prompt; None without a memory.
@@ -320,72 +305,7 @@ class TTOM:
         run.found(lookup)
         return lookup
 
-    def _denoise(self, run: Run, lookup: Recollection | None, logger: Any = None, finish: bool = True) -> Sampled:
-        """All steps, or with finish off those in which the method optimizes."""
-        from ttom.sampler import Sampler
-
-        prepared = run.prepared
-        adapter = lookup.state if lookup is not None else None
-        parts = run.method.parts(Inputs(prepared, adapter, logger))
-        sampler = Sampler(prepared.backbone, prepared.text, prepared.settings.sampler, prepared.seed)
-        sampled = sampler.run(prepared.latents, parts, progress=run.progress, finish=finish)
-        run.watch.add("optimize", sampled.seconds_optimize)
-        if finish:
-            run.watch.add("sample", sampled.seconds_sample)
-        return sampled
-
-    def _best(
-        self, run: Run, lookup: Recollection | None, logger: Any, out: str | Path | None
-    ) -> tuple[Sampled, np.ndarray]:
-        """The video, or of several the one that follows the plan best; the run then has its seed and its check."""
-        tries: list[Try] = []
-        best: tuple[Prepared, Sampled, np.ndarray] | None = None
-        for prepared in run.attempts():
-            sampled = self._denoise(run, lookup, logger)
-            with _latents_kept(sampled, out), run.stage("decode"):
-                video = prepared.backbone.decode(sampled.latents).numpy()
-            check = run.compare(video)
-            tries += [check.as_try()] if check is not None else []
-            if best is None or run.check is None or (check is not None and check.score > run.check.score):
-                best, run.check = (prepared, sampled, video), check
-        assert best is not None
-        if run.check is not None and len(tries) > 1:
-            run.check = run.check.model_copy(update={"tries": tuple(tries)})
-        run.prepared, sampled, video = best
-        return sampled, video
-
-    def _remember(
-        self, run: Run, lookup: Recollection | None, sampled: Sampled, result: Result, out: str | Path | None
-    ) -> Result:
-        """Put the adapter into the memory; the result's report, written before, then tells of it."""
-        if lookup is None or sampled.outcome.adapter is None:
-            return result
-        try:
-            run.keep(lookup, sampled)
-        except UserError as error:
-            problem = f"the video was made, but the memory was not updated: {error.problem}"
-            failed = MemoryUpdateError(problem, expected=error.expected, remedy=error.remedy)
-            failed.result = result
-            raise failed from error
-        report = result.report.model_copy(update={"memory": run.memory, "seconds": run.watch.report()})
-        result = replace(result, report=report)
-        if out is not None:
-            result.save_report(out)
-        return result
-
 
 def pipeline_name(pipe: Any) -> str:
     """What a loaded pipeline is called in messages and reports: where it was loaded from, or its class."""
     return getattr(pipe, "name_or_path", None) or type(pipe).__name__
-
-
-@contextmanager
-def _latents_kept(sampled: Sampled, out: str | Path | None) -> Iterator[None]:
-    """If the block fails, the minutes of sampling are not lost: the final latents are written."""
-    try:
-        yield
-    except Exception:
-        if out is not None:
-            with suppress(UserError):  # the disk may be what failed
-                _log.warning("warning: the final latents are kept in %s", save_latents(sampled.latents, Path(out)))
-        raise

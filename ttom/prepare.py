@@ -20,6 +20,7 @@ from ttom.layout.english import find_phrase
 from ttom.layout.limits import check_prompt
 from ttom.layout.model import Layout, ObjectGroup, check_layout
 from ttom.layout.planning import Outcome, Planned, plan_prompts
+from ttom.layout.report import PlannerReport
 from ttom.layout.rules.words import KNOWN_NOUNS
 from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
 
@@ -90,7 +91,7 @@ class Plan:
 
     text: str
     layout: Layout | None
-    report: dict[str, Any] | None
+    report: PlannerReport | None
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ class Plans:
         """The plan of a prompt, made ahead or now. Raises UserError if it holds nothing to lay out."""
         if self._planner is not None:
             name = getattr(self._planner, "__name__", type(self._planner).__name__)
-            return Planned(self._planner(prompt, aspect), {"planner": name})
+            return Planned(self._planner(prompt, aspect), PlannerReport(planner=name))
         key = (prompt, aspect, config)
         outcome = self._known[key] if key in self._known else plan_prompts([prompt], aspect, config)[0]
         if isinstance(outcome, UserError):
@@ -149,7 +150,7 @@ def plan(request: Request, plans: Plans, *, needs_layout: bool) -> Plan:
         if needs_layout or isinstance(error, SetupError) or not own_text:
             raise
         return Plan(request.prompt, None, None)
-    enriched = planned.report.get("video_text") == "enriched"
+    enriched = planned.report.video_text == "enriched"
     return Plan(planned.layout.prompt if enriched else request.prompt, planned.layout, planned.report)
 
 

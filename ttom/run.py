@@ -1,38 +1,45 @@
-"""A call of `TTOM.generate` on its way through the rooms, and what it hands back."""
+"""A call of `TTOM.generate` on its way through the rooms: it denoises, decodes, keeps the best video, and reports."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ttom import provenance
 from ttom.check.finders import Finder
 from ttom.check.report import CheckReport
 from ttom.config import RuntimeConfig, Settings
-from ttom.errors import UserError
-from ttom.guidance.registry import Method
+from ttom.errors import SetupError, UserError
+from ttom.guidance.registry import Inputs, Method
 from ttom.identity import identity, layout_digest, settings_hash
 from ttom.prepare import Plan, Prepared, Request
-from ttom.result import (
-    MemoryMatch,
-    MemoryReport,
-    PlannerReport,
-    Provenance,
-    Report,
-    Result,
-    Stopwatch,
-    TTOReport,
-)
+from ttom.report import MemoryMatch, MemoryReport, Provenance, Report, TTOReport
+from ttom.result import Result, Stopwatch, save_latents
 from ttom.types import Progress, Recollection, Stage
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ttom.check.report import Try
     from ttom.memory.memory import Lookup
     from ttom.sampler import Sampled
+
+
+_log = logging.getLogger(__name__)
+
+
+class MemoryUpdateError(SetupError):
+    """The video was made, but the memory could not take its adapter in.
+
+    Attributes:
+        result: What `TTOM.generate` would have returned.
+    """
+
+    result: Result
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,40 @@ class Run:
             self.prepared = first.with_seed(first.seed + number) if number else first
             yield self.prepared
 
+    def denoise(self, lookup: Recollection | None, logger: Any = None, finish: bool = True) -> Sampled:
+        """All steps of what is prepared, or with finish off those in which the method optimizes."""
+        from ttom.sampler import Sampler
+
+        prepared = self.prepared
+        adapter = lookup.state if lookup is not None else None
+        parts = self.method.parts(Inputs(prepared, adapter, logger))
+        sampler = Sampler(prepared.backbone, prepared.text, prepared.settings.sampler, prepared.seed)
+        sampled = sampler.run(prepared.latents, parts, progress=self.progress, finish=finish)
+        self.watch.add("optimize", sampled.seconds_optimize)
+        if finish:
+            self.watch.add("sample", sampled.seconds_sample)
+        return sampled
+
+    def best_video(
+        self, lookup: Recollection | None, logger: Any, out: str | Path | None
+    ) -> tuple[Sampled, np.ndarray]:
+        """The video, or of several the one that follows the plan best; the run then has its seed and its check."""
+        tries: list[Try] = []
+        best: tuple[Prepared, Sampled, np.ndarray] | None = None
+        for prepared in self.attempts():
+            sampled = self.denoise(lookup, logger)
+            with _latents_kept(sampled, out), self.stage("decode"):
+                video = prepared.backbone.decode(sampled.latents).numpy()
+            check = self.compare(video)
+            tries += [check.as_try()] if check is not None else []
+            if best is None or self.check is None or (check is not None and check.score > self.check.score):
+                best, self.check = (prepared, sampled, video), check
+        assert best is not None
+        if self.check is not None and len(tries) > 1:
+            self.check = self.check.model_copy(update={"tries": tuple(tries)})
+        self.prepared, sampled, video = best
+        return sampled, video
+
     def compare(self, video: np.ndarray) -> CheckReport | None:
         """The video of what is prepared with its plan; None without a plan or a detector."""
         if self.finder is None or self.prepared.layout is None:
@@ -148,7 +189,7 @@ class Run:
             left_out=self.plan.left_out,
             unknown_words=tuple(words.unknown_words(prepared.prompt)),
             cut_off=words.cut_off(prepared.prompt, settings.sampler.max_sequence_length),
-            planner=PlannerReport.model_validate(self.plan.report) if self.plan.report is not None else None,
+            planner=self.plan.report,
             sampler=settings.sampler,
             tto=TTOReport.of(settings.tto.targets, sampled.outcome.losses),
             memory=self.memory,
@@ -186,3 +227,32 @@ class Run:
         assert adapter is not None
         kept = lookup.keep(adapter, (losses[0][0], losses[-1][-1]))
         self.memory = MemoryReport.model_validate(kept) if kept is not None else None
+
+    def remember(self, lookup: Recollection | None, sampled: Sampled, result: Result, out: str | Path | None) -> Result:
+        """Put the adapter into the memory; the result's report, written before, then tells of it."""
+        if lookup is None or sampled.outcome.adapter is None:
+            return result
+        try:
+            self.keep(lookup, sampled)
+        except UserError as error:
+            problem = f"the video was made, but the memory was not updated: {error.problem}"
+            failed = MemoryUpdateError(problem, expected=error.expected, remedy=error.remedy)
+            failed.result = result
+            raise failed from error
+        report = result.report.model_copy(update={"memory": self.memory, "seconds": self.watch.report()})
+        result = replace(result, report=report)
+        if out is not None:
+            result.save_report(out)
+        return result
+
+
+@contextmanager
+def _latents_kept(sampled: Sampled, out: str | Path | None) -> Iterator[None]:
+    """If the block fails, the minutes of sampling are not lost: the final latents are written."""
+    try:
+        yield
+    except Exception:
+        if out is not None:
+            with suppress(UserError):  # the disk may be what failed
+                _log.warning("warning: the final latents are kept in %s", save_latents(sampled.latents, Path(out)))
+        raise

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pydantic import BaseModel, ConfigDict
+
 from ttom.errors import UserError
 
 if TYPE_CHECKING:  # the command line's --help reads these types without paying for torch
@@ -29,6 +31,12 @@ Progress = Callable[[Stage, int, int, float | None], None]
 
 def no_progress(stage: Stage, done: int, total: int, loss: float | None) -> None:
     """A `Progress` that shows nothing."""
+
+
+class ReportPart(BaseModel):
+    """What every part of a report is: frozen, of known fields alone, without infinite numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class Recollection(Protocol):

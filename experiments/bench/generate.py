@@ -37,7 +37,7 @@ def generate(prompt: str, method: str, out: Path) -> dict[str, Any]:
     started = time.perf_counter()
     subprocess.run([*command, "--device", "cpu", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - started
-    from ttom.result import Report
+    from ttom.report import Report
 
     report = Report.load(out / "report.json")
     seconds = report.seconds.model_dump(exclude_none=True)

@@ -33,7 +33,7 @@ from eval.types import Question
 from eval.worker import Job, Made
 from ttom import files, provenance
 from ttom.config import RuntimeConfig, SamplerConfig, Settings
-from ttom.result import Provenance, Report, Seconds, SettingsReport
+from ttom.report import Provenance, Report, Seconds, SettingsReport
 
 SIZES = (2_500, 5_000, 10_000)
 ALLOWED = 1.5

@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, str]] = {
 
 def run(environment: dict[str, str], steps: int) -> dict[str, float]:
     """Seconds of one run: wall, and of the stages that compute."""
-    from ttom.result import Report
+    from ttom.report import Report
 
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "ttom", "generate", PROMPT, "--device", "cpu", "--quiet", "--out", out]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eval.manifest import CASES, last_rows
-from ttom.result import Report
+from ttom.report import Report
 from ttom.statistics import bootstrap_interval
 
 LEVELS = (0.1, 0.03, 0.01)

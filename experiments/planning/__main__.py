@@ -82,9 +82,8 @@ def _imported(rows: list[ImportedPrompt]) -> Planner:
     found: dict[str, Outcome] = {}
     for row in rows:
         checked = row.checked
-        boxes = {"boxes": checked.boxes, "boxes_out_of_bounds": checked.out_of_bounds}
         failed = UserError("; ".join(checked.problems))
-        found[row.prompt.strip()] = failed if checked.layout is None else Planned(checked.layout, boxes)
+        found[row.prompt.strip()] = failed if checked.layout is None else Planned(checked.layout, row.report)
     return lambda prompts: [found.get(prompt.strip()) for prompt in prompts]
 
 
@@ -93,8 +92,7 @@ def import_report(rows: list[ImportedPrompt], file: str) -> dict[str, Any]:
     layouts = LayoutMeasures()
     for row in rows:
         if row.checked.layout is not None:
-            boxes = {"boxes": row.checked.boxes, "boxes_out_of_bounds": row.checked.out_of_bounds}
-            layouts.add(row.checked.layout, boxes)
+            layouts.add(row.checked.layout, row.report)
     imported = sum(row.checked.layout is not None for row in rows)
     return {
         "file": file,

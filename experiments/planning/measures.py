@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from ttom.layout.model import Box, Layout
+from ttom.layout.report import PlannerReport
 
 TIMES = tuple(k / 5 for k in range(6))
 """Moments of the video at which layouts are measured: the key frames of a foreign plan."""
@@ -57,23 +58,23 @@ class LayoutMeasures:
         self._roughness: list[float] = []
         self._costs: list[float | None] = []
 
-    def add(self, layout: Layout, report: dict[str, Any]) -> None:
+    def add(self, layout: Layout, report: PlannerReport) -> None:
         """Count a layout; the report of a foreign plan says how many boxes left the picture before the checks."""
         drawn = [frame.box for item in layout.objects for frame in item.key_frames]
         outside = sum(min(b.x0, b.y0) < 0 or max(b.x1, b.y1) > 1 for b in drawn)
         self._layouts += 1
         self._drawn += len(drawn)
         self._after += outside
-        self._boxes += report.get("boxes", len(drawn))
-        self._before += report.get("boxes_out_of_bounds", outside)
+        self._boxes += len(drawn) if report.boxes is None else report.boxes
+        self._before += outside if report.boxes_out_of_bounds is None else report.boxes_out_of_bounds
         shared = overlap(layout)
         self._overlaps += [] if shared is None else [shared]
         self._roughness.append(roughness(layout))
         self.add_cost(report)
 
-    def add_cost(self, report: dict[str, Any]) -> None:
+    def add_cost(self, report: PlannerReport) -> None:
         """Count what a plan cost, also one that failed; unknown where a language model's prices are."""
-        self._costs.append(report.get("cost_usd", 0.0 if report.get("planner") != "llm" else None))
+        self._costs.append(report.cost_usd if report.planner == "llm" else 0.0)
 
     def report(self) -> dict[str, Any]:
         """Shares, means, and seconds and dollars a layout; None where there is nothing to divide by."""

@@ -23,7 +23,8 @@ from ttom.cli import main
 from ttom.cli.commands import unknown_note
 from ttom.cli.progress import ProgressDisplay
 from ttom.layout.model import load_layout
-from ttom.result import FILES, Report
+from ttom.report import Report
+from ttom.result import FILES
 
 
 def frames_of(path: Path) -> np.ndarray:

@@ -14,7 +14,7 @@ from ttom.cli.plugins import import_plugins
 from ttom.errors import SetupError
 from ttom.guidance import METHODS
 from ttom.losses import LOSSES
-from ttom.result import Report
+from ttom.report import Report
 
 PLUGIN = """
 from ttom.guidance import Method, register_method

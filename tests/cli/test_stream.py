@@ -23,7 +23,8 @@ from ttom.cli.arguments import Stream
 from ttom.errors import SetupError
 from ttom.presets import released
 from ttom.prompts import StreamPrompt, read_prompts
-from ttom.result import FILES, Report
+from ttom.report import Report
+from ttom.result import FILES
 
 ROOT = Path(ttom.__file__).parents[1]
 OTHER = "A dog moves up"

@@ -19,7 +19,7 @@ from eval.worker import Job, Made, MemoryTerms, NotMade
 from ttom.config import RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import SetupError
 from ttom.memory.signature import Signature
-from ttom.result import Provenance, Report, Seconds, SettingsReport
+from ttom.report import Provenance, Report, Seconds, SettingsReport
 
 NOUNS = "cat dog horse sheep robot rabbit turtle elephant cow frog panda bear penguin camel".split()
 WAYS = "left right upward downward".split()

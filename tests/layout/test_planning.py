@@ -23,8 +23,8 @@ def test_outcomes_are_in_order_and_errors_by_prompt() -> None:
     assert len(done) == 3, "once for a prompt that occurs twice"
     first = outcomes[0]
     assert isinstance(first, Planned)
-    assert first.report["planner"] == "rules"
-    assert list(first.report["notes"]) == list(first.layout.notes)
+    assert first.report.planner == "rules"
+    assert list(first.report.notes) == list(first.layout.notes)
 
 
 def test_one_prompt_raises_its_error() -> None:
@@ -46,11 +46,11 @@ def test_bad_prompts_cost_no_request(server: ChatServer, settings: Settings) -> 
 
 def test_offline_takes_the_cache_only(server: ChatServer, settings: Settings) -> None:
     prompt = "A red balloon moves left"
-    assert plan_prompt(prompt, 1.5, settings()).report["cached"] is False
+    assert plan_prompt(prompt, 1.5, settings()).report.cached is False
     server.requests.clear()
     found, missing = plan_prompts([prompt, "A red balloon moves right"], 1.5, settings(offline=True))
     assert isinstance(found, Planned)
-    assert found.report["cached"] is True
+    assert found.report.cached is True
     assert isinstance(missing, UserError)
     assert "has no plan" in missing.problem
     assert server.requests == []
@@ -62,11 +62,11 @@ def test_a_failed_plan_falls_back_or_is_an_error(
     server.behave = lambda request, number: Reply({"error": {"message": "no"}}, 500)
     fallen = plan_prompt("Two dogs", 1.5, settings(retries=0))
     assert fallen.layout.source == "rules"
-    assert "500" in fallen.report["fallback"]
+    assert "500" in fallen.report.fallback
     assert "planned by the rules instead" in caplog.text
     with pytest.raises(FailedPlan) as error:
         plan_prompt("Two dogs", 1.5, settings(retries=0, strict=True))
-    assert error.value.report["requests"] == 1
+    assert error.value.report.requests == 1
     with pytest.raises(FailedPlan, match="The rules planner failed too"):
         plan_prompt("in a forest", 1.5, settings(retries=0))
 

@@ -6,19 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from ttom.layout.english import is_plural
-from ttom.types import Direction
+from ttom.types import Direction, ReportPart
 
 Problem = Literal["missing", "still", "direction", "moves", "elsewhere"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class ObjectCheck(_Part):
+class ObjectCheck(ReportPart):
     """How one planned object is shown.
 
     Attributes:
@@ -42,7 +36,7 @@ class ObjectCheck(_Part):
     problem: Problem | None = None
 
 
-class Try(_Part):
+class Try(ReportPart):
     """One of several videos of a prompt: how many objects follow the plan, less those too many, and their IoU."""
 
     seed: int
@@ -50,7 +44,7 @@ class Try(_Part):
     iou: float
 
 
-class CheckReport(_Part):
+class CheckReport(ReportPart):
     """A video compared with its plan.
 
     Attributes:

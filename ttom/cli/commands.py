@@ -18,7 +18,8 @@ from ttom.files import check_folder
 from ttom.guidance import find_method
 from ttom.layout.model import Layout, load_layout
 from ttom.pipeline import TTOM
-from ttom.result import FILES, Report, Result
+from ttom.report import Report
+from ttom.result import FILES, Result
 
 FILE_ENDINGS = frozenset(
     ".avi .bin .ckpt .csv .gif .jpg .json .jsonl .mkv .mov .mp4 .pdf .png .pt .pth .safetensors .txt .webm .zip".split()

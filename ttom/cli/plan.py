@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ttom.layout.drafts import Limits
 from ttom.layout.importers import import_file
 from ttom.layout.model import load_layout, save_layout
 from ttom.layout.planning import FailedPlan, Outcome, Planned, plan_prompt, plan_prompts
+from ttom.layout.report import PlannerReport
 from ttom.presets import DEFAULT_MODEL, find_preset, preset_for
 from ttom.prompts import StreamPrompt, read_prompts
 from ttom.types import VideoSize
@@ -30,10 +31,11 @@ _NAMED_REFUSALS = 5  # printed on standard error; the record has all
 
 @dataclass(frozen=True)
 class _Job:
-    """A prompt and its plan, or the error that it ended with."""
+    """A prompt and its plan, or the error that it ended with; and what else the record says of it."""
 
     prompt: StreamPrompt
     outcome: Outcome
+    about: dict[str, int] = field(default_factory=dict)
 
 
 def plan(command: Plan) -> None:
@@ -108,7 +110,7 @@ def _save_one(planned: Planned, command: Plan, size: VideoSize) -> None:
             print(f"picture: {path}", file=sys.stdout if command.out else sys.stderr)
     for note in (*layout.notes, *(f"not planned: {what}" for what in layout.left_out)):
         print(f"note: {note}", file=sys.stderr)
-    if planned.report["planner"] == "llm":
+    if planned.report.planner == "llm":
         print(f"note: {_spent([planned])}", file=sys.stderr)
 
 
@@ -129,7 +131,7 @@ def _planned(command: Plan, size: VideoSize) -> list[_Job]:
 
 def _own_layout(path: Path) -> Outcome:
     try:
-        return Planned(load_layout(path), {"planner": "file"})
+        return Planned(load_layout(path), PlannerReport(planner="file"))
     except UserError as error:
         return error
 
@@ -146,13 +148,11 @@ def _imported(command: Plan) -> list[_Job]:
     )
     jobs = []
     for number, row in enumerate(rows, start=1):
-        checked = row.checked
-        outcome: Outcome = UserError("; ".join(checked.problems))
-        if checked.layout is not None:
-            report = {"planner": "import", "answer": row.taken, "answers": row.answers, "changes": [*checked.changes]}
-            report |= {"boxes": checked.boxes, "boxes_out_of_bounds": checked.out_of_bounds}
-            outcome = Planned(checked.layout, report)
-        jobs.append(_Job(StreamPrompt(number, row.prompt), outcome))
+        outcome: Outcome = UserError("; ".join(row.checked.problems))
+        if row.checked.layout is not None:
+            outcome = Planned(row.checked.layout, row.report)
+        about = {"answer": row.taken, "answers": row.answers}
+        jobs.append(_Job(StreamPrompt(number, row.prompt), outcome, about))
     return jobs
 
 
@@ -165,13 +165,15 @@ def _save_all(jobs: list[_Job], command: Plan, size: VideoSize) -> None:
         for job in jobs:
             name = {"number": job.prompt.number, "id": job.prompt.id, "prompt": job.prompt.text}
             if isinstance(job.outcome, UserError):
-                record.append({**name, "status": "refused", "error": str(job.outcome), **_report(job.outcome)})
+                report = _report(job.outcome)
+                spent = report.as_record() if report is not None else {}
+                record.append({**name, "status": "refused", "error": str(job.outcome), **spent})
                 continue
             file, layout = f"{job.prompt.folder}.json", job.outcome.layout
             save_layout(layout, stage / file)
             planned.append(job)
-            status = "fallback" if job.outcome.report.get("fallback") else "planned"
-            record.append({**name, "status": status, "layout": file, **job.outcome.report})
+            status = "fallback" if job.outcome.report.fallback else "planned"
+            record.append({**name, "status": status, "layout": file, **job.about, **job.outcome.report.as_record()})
             row = {"prompt": layout.prompt, "id": job.prompt.id, "seed": job.prompt.seed, "layout": file}
             stream.append({key: value for key, value in row.items() if value is not None})
         _write_lines(stage / RECORD, record)
@@ -205,7 +207,7 @@ def _draw_all(jobs: list[_Job], folder: Path, sheet: Path, size: VideoSize) -> N
 def _say_done(jobs: list[_Job], command: Plan) -> None:
     refused = [(job, job.outcome) for job in jobs if isinstance(job.outcome, UserError)]
     planned = [job.outcome for job in jobs if isinstance(job.outcome, Planned)]
-    fallbacks = sum(bool(outcome.report.get("fallback")) for outcome in planned)
+    fallbacks = sum(bool(outcome.report.fallback) for outcome in planned)
     verb = "imported" if command.import_ is not None else "planned"
     rules = f", {fallbacks} of them by the rules planner instead of the LLM" if fallbacks else ""
     print(f"{len(planned)} of {len(jobs)} {verb}{rules}; record: {Path(command.out or '.') / RECORD}")
@@ -221,18 +223,18 @@ def _say_done(jobs: list[_Job], command: Plan) -> None:
         print(f"pictures: {command.draw}, and GIFs next to the layouts")
 
 
-def _report(outcome: Outcome) -> dict[str, Any]:
-    """The report on planning; empty for prompts that were refused before they cost anything."""
-    return outcome.report if isinstance(outcome, Planned | FailedPlan) else {}
+def _report(outcome: Outcome) -> PlannerReport | None:
+    """The report on planning; None for prompts that were refused before they cost anything."""
+    return outcome.report if isinstance(outcome, Planned | FailedPlan) else None
 
 
 def _spent(outcomes: Sequence[Outcome]) -> str:
     """What the LLM planner used, failed plans included: requests, tokens, and dollars if the prices are known."""
-    reports = [report for report in map(_report, outcomes) if report.get("planner") == "llm"]
-    requests, sent, received = (sum(report[name] for report in reports) for name in _SUMMED)
-    costs = [report["cost_usd"] for report in reports]
-    cost = "" if None in costs else f", {sum(costs):.4f} USD"
-    cached = sum(report["cached"] for report in reports)
+    reports = [report for report in map(_report, outcomes) if report is not None and report.planner == "llm"]
+    requests, sent, received = (sum(getattr(report, name) for report in reports) for name in _SUMMED)
+    costs = [report.cost_usd for report in reports if report.cost_usd is not None]
+    cost = "" if len(costs) < len(reports) else f", {sum(costs):.4f} USD"
+    cached = sum(report.cached for report in reports)
     kept = f"; {cached} from the cache" if cached else ""
     return f"{requests} requests, {sent} tokens sent, {received} received{cost}{kept}"
 

@@ -37,7 +37,8 @@ from ttom.guidance import find_method
 from ttom.layout.model import Layout
 from ttom.pipeline import TTOM, MemoryUpdateError
 from ttom.prompts import StreamPrompt, read_prompts
-from ttom.result import Report, sha256
+from ttom.report import Report
+from ttom.result import sha256
 
 RECORD = "stream.jsonl"
 Row = dict[str, Any]

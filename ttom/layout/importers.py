@@ -19,6 +19,7 @@ from ttom.errors import UserError
 from ttom.layout import english
 from ttom.layout.drafts import Checked, Draft, DraftObject, Limits, Rectangle, check_draft
 from ttom.layout.limits import parse_json, read_text
+from ttom.layout.report import PlannerReport
 
 TTOM_CANVAS = (720, 480)
 LVD_CANVAS = (512, 512)
@@ -57,6 +58,17 @@ class ImportedPrompt:
     checked: Checked
     answers: int
     taken: int
+
+    @property
+    def report(self) -> PlannerReport:
+        """What the record of the plan says."""
+        checked = self.checked
+        return PlannerReport(
+            planner="import",
+            changes=checked.changes,
+            boxes=checked.boxes,
+            boxes_out_of_bounds=checked.out_of_bounds,
+        )
 
 
 @dataclass(frozen=True)

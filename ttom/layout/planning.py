@@ -13,6 +13,7 @@ from ttom.config import PlannerConfig
 from ttom.errors import UserError
 from ttom.layout.limits import check_prompt
 from ttom.layout.model import Layout
+from ttom.layout.report import PlannerReport
 from ttom.layout.rules import planner as rules
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Planned:
     """A layout, whose prompt is the text to make the video from, and what the report says about planning it."""
 
     layout: Layout
-    report: dict[str, Any]
+    report: PlannerReport
 
 
 class FailedPlan(UserError):
@@ -37,7 +38,7 @@ class FailedPlan(UserError):
         report: As in `Planned`: what the failed attempt cost.
     """
 
-    report: dict[str, Any]
+    report: PlannerReport
 
 
 Outcome = Planned | UserError
@@ -81,7 +82,7 @@ def _by_rules(prompt: str, aspect: float, config: PlannerConfig) -> Outcome:
     try:
         check_prompt(prompt)
         layout = rules.plan(prompt, aspect=aspect, seed=config.seed)
-        return Planned(layout, {"planner": "rules", "notes": [*layout.notes]})
+        return Planned(layout, PlannerReport(planner="rules", notes=layout.notes))
     except UserError as error:
         return error
 
@@ -154,10 +155,8 @@ async def _plan_one(prompt: str, aspect: float, planner: LLMPlanner, chat: Chat)
 
     try:
         made = await planner.plan(prompt, chat)
-        if "cache_error" in made.report:
-            _log.warning(
-                "warning: the plan could not be kept in %s: %s", planner.cache.folder, made.report["cache_error"]
-            )
+        if made.report.cache_error is not None:
+            _log.warning("warning: the plan could not be kept in %s: %s", planner.cache.folder, made.report.cache_error)
         return Planned(made.layout, made.report)
     except PlanFailure as failure:
         return _fall_back(prompt, aspect, planner.config, failure)
@@ -173,7 +172,8 @@ def _fall_back(prompt: str, aspect: float, config: PlannerConfig, failure: PlanF
         outcome = _by_rules(prompt, aspect, config)
         if isinstance(outcome, Planned):
             _log.warning("warning: %s; planned by the rules instead", reason)
-            return Planned(outcome.layout, {**failure.report, "video_text": "original", "fallback": str(failure)})
+            fallen = {"video_text": "original", "fallback": str(failure)}
+            return Planned(outcome.layout, failure.report.model_copy(update=fallen))
         error = FailedPlan(f"{reason}\nThe rules planner failed too: {outcome.problem}", remedy=outcome.remedy)
     error.report = failure.report
     return error

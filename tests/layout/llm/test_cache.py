@@ -20,7 +20,7 @@ def test_a_plan_is_paid_for_once(server: ChatServer, settings: Settings) -> None
     again = plan(settings(base_url="http://127.0.0.1:9/v1"))
     assert again.layout == first.layout
     assert len(server.requests) == 4
-    assert (again.report["cached"], again.report["requests"], again.report["cost_usd"]) == (True, 0, 0.0)
+    assert (again.report.cached, again.report.requests, again.report.cost_usd) == (True, 0, 0.0)
     plan(settings(refresh=True))
     assert len(server.requests) == 8
 
@@ -35,7 +35,7 @@ def test_other_settings_are_other_plans(server: ChatServer, settings: Settings, 
     plan(settings(**change))
     assert len(server.requests) > before
     plan(settings(concurrency=1, timeout=5.0, strict=True, **change))
-    assert plan_prompt(PROMPT, 2.0, settings(**change)).report["cached"] is False
+    assert plan_prompt(PROMPT, 2.0, settings(**change)).report.cached is False
 
 
 def test_stage_texts_are_part_of_the_key(
@@ -54,7 +54,7 @@ def test_offline_uses_the_cache_alone(server: ChatServer, settings: Settings, mo
     plan(settings())
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
-    assert plan(settings(offline=True, base_url=None)).report["cached"] is True
+    assert plan(settings(offline=True, base_url=None)).report.cached is True
     assert len(server.requests) == 4
 
 

@@ -34,14 +34,14 @@ def test_refusals_fall_to_the_rules(server: ChatServer, settings: Settings) -> N
         server.behave = lambda request, number, reply=reply: Reply(reply)
         planned = plan(settings())
         assert planned.layout.source == "rules"
-        assert "refused" in planned.report["fallback"]
+        assert "refused" in planned.report.fallback
         assert len(server.requests) == 1
 
 
 def test_an_answer_cut_off_by_the_length_limit_is_asked_for_again(server: ChatServer, settings: Settings) -> None:
     text = json.dumps(one_call())
     server.behave = lambda request, number: Reply(completion(text[:-40], finish="length")) if number == 0 else None
-    assert plan(settings(stages=("one-call",))).report["repairs"] == 1
+    assert plan(settings(stages=("one-call",))).report.repairs == 1
 
 
 def test_429_waits_as_long_as_the_server_asks(server: ChatServer, settings: Settings) -> None:
@@ -49,7 +49,7 @@ def test_429_waits_as_long_as_the_server_asks(server: ChatServer, settings: Sett
     server.behave = lambda request, number: busy if number == 0 else None
     planned = plan(settings(stages=("one-call",)))
     assert planned.layout.source == "llm"
-    assert planned.report["seconds"] >= 0.3
+    assert planned.report.seconds >= 0.3
     assert len(server.requests) == 2
 
 
@@ -68,7 +68,7 @@ def test_a_server_that_goes_on_failing(server: ChatServer, settings: Settings, r
     server.behave = lambda request, number: reply
     planned = plan(settings(retries=2, timeout=0.2))
     assert planned.layout.source == "rules"
-    assert reason in planned.report["fallback"]
+    assert reason in planned.report.fallback
     assert len(server.requests) == 3
 
 
@@ -92,7 +92,7 @@ def test_servers_without_structured_outputs(server: ChatServer, settings: Settin
     forms = [request.form for request in server.requests]
     plain = {1: "json_object", 2: None}[len(refused)]
     assert forms == [*refused, *[plain] * 4], "the server is asked in its own way from then on"
-    assert planned.report["answer_form"] == {1: "json_object", 2: "text"}[len(refused)]
+    assert planned.report.answer_form == {1: "json_object", 2: "text"}[len(refused)]
     assert '"additionalProperties"' in server.requests[-1].body["messages"][0]["content"], "the schema is told instead"
 
 
@@ -101,14 +101,14 @@ def test_servers_that_ignore_the_form_and_talk_around_the_json(server: ChatServe
         return f"<think>{{hm}} a plan</think>Sure!\n```json\n{json.dumps(one_call())}\n```\nAnything else?"
 
     server.behave = talk
-    assert plan(settings(stages=("one-call",))).report["repairs"] == 0
+    assert plan(settings(stages=("one-call",))).report.repairs == 0
 
 
 def test_models_that_take_no_temperature(server: ChatServer, settings: Settings) -> None:
     refusal = Reply({"error": {"message": "Unsupported value: 'temperature' does not support 0.2"}}, 400)
     server.behave = lambda request, number: refusal if "temperature" in request.body else None
     planned = plan(settings())
-    assert (planned.layout.source, planned.report["answer_form"]) == ("llm", "json_schema")
+    assert (planned.layout.source, planned.report.answer_form) == ("llm", "json_schema")
     assert len(server.requests) == 5
     plan(settings(temperature=None, refresh=True))
     assert "temperature" not in server.requests[-1].body
@@ -119,7 +119,7 @@ def test_usage_may_be_missing(server: ChatServer, settings: Settings) -> None:
     del body["usage"]
     server.behave = lambda request, number: Reply(body)
     report = plan(settings(stages=("one-call",))).report
-    assert (report["input_tokens"], report["cost_usd"]) == (0, None)
+    assert (report.input_tokens, report.cost_usd) == (0, None)
 
 
 # -- bad set-up -------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_a_wrong_address(settings: Settings) -> None:
     for address in ("http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1"):
         planned = plan(settings(base_url=address, retries=0))
         assert planned.layout.source == "rules"
-        assert f"nothing answers at {address}" in planned.report["fallback"]
+        assert f"nothing answers at {address}" in planned.report.fallback
         with pytest.raises(FailedPlan, match=f"nothing answers at {address}"):
             plan(settings(base_url=address, retries=0, strict=True))
 
@@ -169,7 +169,7 @@ def test_a_dead_server_is_tried_once_for_many_prompts(
     prompts = [f"{number} dogs" for number in range(2, 7)]
     config = settings(base_url="http://127.0.0.1:9/v1", retries=0, concurrency=1)
     outcomes = plan_prompts(prompts, 1.5, config)
-    assert [outcome.report["planner"] for outcome in outcomes if isinstance(outcome, Planned)] == ["llm"] * 5
+    assert [outcome.report.planner for outcome in outcomes if isinstance(outcome, Planned)] == ["llm"] * 5
     assert len(tries) == 1
     assert caplog.text.count("planned by the rules instead") == 5
 
@@ -227,12 +227,12 @@ def test_the_key_is_nowhere(server: ChatServer, settings: Settings, tmp_path: Pa
         fallen, good = plan(settings(retries=0)), plan(settings())
     for text in (str(fallen), str(good), caplog.text, *(p.read_text() for p in tmp_path.rglob("*.json"))):
         assert "sk-secret" not in text
-    assert "[key]" in fallen.report["fallback"]
+    assert "[key]" in fallen.report.fallback
 
 
 def test_a_server_that_never_finishes(server: ChatServer, settings: Settings) -> None:
     server.behave = lambda request, number: Reply("{}" + " " * 100, drip=0.04)
-    assert "took more than 0.5 s" in plan(settings(retries=0, timeout=0.05)).report["fallback"]
+    assert "took more than 0.5 s" in plan(settings(retries=0, timeout=0.05)).report.fallback
 
 
 # -- too much ---------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_an_endless_body_is_read_up_to_the_bound(server: ChatServer, settings: S
     server.behave = lambda request, number: Reply(b'{"choices": [' + b" " * 50_000, status, endless=True)
     planned = plan(settings())
     assert planned.layout.source == "rules"
-    assert f"more than {MAX_BODY} bytes" in planned.report["fallback"]
+    assert f"more than {MAX_BODY} bytes" in planned.report.fallback
     assert len(server.requests) == 1
     assert server.sent < 5 * MAX_BODY, "what fits into the buffers of two sockets comes on top"
 
@@ -254,7 +254,7 @@ def test_a_compressed_answer_is_not_unpacked(
     bomb = gzip.compress(b" " * 50_000_000)
     monkeypatch.setattr("zlib.decompressobj", None)
     server.behave = lambda request, number: Reply(bomb, headers={"Content-Encoding": "gzip"})
-    assert "compressed (gzip)" in plan(settings()).report["fallback"]
+    assert "compressed (gzip)" in plan(settings()).report.fallback
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
@@ -272,7 +272,7 @@ def test_thoughts_that_never_end_are_dropped(server: ChatServer, settings: Setti
     text = "<think>" + "a < b, and so on; " * 75_000
     server.behave = lambda request, number: text
     planned = plan(settings(stages=("one-call",)))
-    assert "no complete JSON object" in planned.report["fallback"]
+    assert "no complete JSON object" in planned.report.fallback
     assert len(server.requests) == 3
     assert server.requests[-1].body["messages"][2]["content"] == "", "thoughts are not sent back"
 
@@ -310,7 +310,7 @@ def test_a_small_context_gets_a_lower_bound(server: ChatServer, settings: Settin
     assert plan(settings(stages=("one-call",))).layout.source == "llm"
     assert [tokens for _, tokens in _bounds(server)] == [16_384, 8_192, 4_096]
     server.behave = lambda request, number: small
-    assert "too large" in plan(settings(stages=("one-call",), refresh=True)).report["fallback"]
+    assert "too large" in plan(settings(stages=("one-call",), refresh=True)).report.fallback
 
 
 @pytest.mark.parametrize(
@@ -330,4 +330,4 @@ def test_other_shapes_of_answers_are_no_chat(server: ChatServer, settings: Setti
 def test_other_shapes_of_usage_count_nothing(server: ChatServer, settings: Settings, usage: Any) -> None:
     body = {"choices": [{"message": {"content": json.dumps(one_call())}}], "usage": usage}
     server.behave = lambda request, number: Reply(body)
-    assert plan(settings(stages=("one-call",))).report["input_tokens"] == 0
+    assert plan(settings(stages=("one-call",))).report.input_tokens == 0

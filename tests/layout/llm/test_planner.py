@@ -36,14 +36,14 @@ def test_stages_and_report(server: ChatServer, settings: Settings) -> None:
     assert (item.phrase, item.noun, layout.source, layout.prompt) == ("red balloon", "balloon", "llm", PROMPT)
     assert [round(frame.time, 6) for frame in item.key_frames] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert item.key_frames[5].box.center[0] - item.key_frames[0].box.center[0] == pytest.approx(0.5)
-    assert report["cost_usd"] == pytest.approx(4 * (100 * 2.5 + 10 * 10.0) / 1e6)
+    assert report.cost_usd == pytest.approx(4 * (100 * 2.5 + 10 * 10.0) / 1e6)
     wanted = {
         "planner": "llm", "model": "gpt-4o", "requests": 4, "repairs": 0, "input_tokens": 400, "output_tokens": 40,
         "cached": False, "fallback": None, "enriched_prompt": None, "answer_form": "json_schema", "boxes": 6,
         "boxes_out_of_bounds": 0, "video_text": "original", "stage_texts": "v1",
     }  # fmt: skip
-    assert wanted.items() <= report.items()
-    json.dumps(report, allow_nan=False)
+    assert wanted.items() <= report.as_record().items()
+    json.dumps(report.as_record(), allow_nan=False)
 
 
 def test_request_asks_for_structured_outputs_on_a_canvas_of_the_videos_proportions(
@@ -75,11 +75,11 @@ def test_enrichment_plans_from_both_texts_and_leaves_the_original_for_the_video(
     chosen = ("enrich", "metadata", "layout")
     original = plan(settings(stages=chosen))
     assert original.layout.prompt == PROMPT
-    assert original.report["enriched_prompt"] == f"{PROMPT}, in the golden light of a calm evening."
-    assert server.requests[1].data == {"prompt": PROMPT, "description": original.report["enriched_prompt"]}
+    assert original.report.enriched_prompt == f"{PROMPT}, in the golden light of a calm evening."
+    assert server.requests[1].data == {"prompt": PROMPT, "description": original.report.enriched_prompt}
     enriched = plan(settings(stages=chosen, video_text="enriched"))
-    assert enriched.layout.prompt == enriched.report["enriched_prompt"] == original.report["enriched_prompt"]
-    assert enriched.report["video_text"] == "enriched"
+    assert enriched.layout.prompt == enriched.report.enriched_prompt == original.report.enriched_prompt
+    assert enriched.report.video_text == "enriched"
 
 
 def test_prompts_of_a_stream_are_planned_together_but_not_all_at_once(server: ChatServer, settings: Settings) -> None:
@@ -129,7 +129,7 @@ def test_mistakes_are_told_to_the_model_which_mends_them(server: ChatServer, set
     answer, problem = BROKEN[name]
     server.behave = lambda request, number: answer if request.repair == 0 else None
     planned = plan(settings(stages=("one-call",)))
-    assert (planned.layout.source, planned.report["repairs"], planned.report["requests"]) == ("llm", 1, 2)
+    assert (planned.layout.source, planned.report.repairs, planned.report.requests) == ("llm", 1, 2)
     told = json.loads(server.requests[1].body["messages"][-1]["content"])["problems"]
     assert problem in " ".join(told)
     assert server.requests[1].body["messages"][2]["role"] == "assistant"
@@ -138,7 +138,7 @@ def test_mistakes_are_told_to_the_model_which_mends_them(server: ChatServer, set
 def test_a_jump_is_a_mistake(server: ChatServer, settings: Settings) -> None:
     rows = moved({"x": 0}, 0, 2)[:3] + moved({"x": 500}, 3, 5)[3:]
     server.behave = lambda request, number: one_call(frames=rows) if request.repair == 0 else None
-    assert plan(settings(stages=("one-call",))).report["repairs"] == 1
+    assert plan(settings(stages=("one-call",))).report.repairs == 1
     assert "jumps from frame 3 to 4 by 0.69" in server.requests[1].body["messages"][-1]["content"]
 
 
@@ -147,7 +147,7 @@ def test_a_wrong_count_is_a_mistake(server: ChatServer, settings: Settings) -> N
     server.behave = only("metadata", lambda request: metadata(server.objects[:2]) if request.repair == 0 else None)
     planned = plan(settings(), "Three red balloons rise")
     assert len(planned.layout.objects) == 3
-    assert planned.report["repairs"] == 1
+    assert planned.report.repairs == 1
     told = server.requests[1].body["messages"][-1]["content"]
     assert '\\"Three red balloons\\"' in told.replace("three", "Three") and "2 objects" in told
 
@@ -157,8 +157,8 @@ def test_boxes_beyond_the_canvas_are_mended_without_asking_again(server: ChatSer
     server.behave = lambda request, number: one_call(frames=rows, remark="ids as numbers, and a field of my own")
     planned = plan(settings(stages=("one-call",)))
     (item,) = planned.layout.objects
-    assert planned.report["requests"] == 1
-    assert planned.report["boxes_out_of_bounds"] == 6
+    assert planned.report.requests == 1
+    assert planned.report.boxes_out_of_bounds == 6
     assert item.visible == (0.0, 0.9), "the last box is outside: it has left halfway between the frames"
     assert len(item.key_frames) == 5
     assert item.key_frames[0].box.y1 == 1.0
@@ -172,8 +172,8 @@ def test_an_answer_that_stays_wrong_falls_to_the_rules_with_a_warning(
     with caplog.at_level(logging.WARNING):
         planned = plan(settings(repair_rounds=1))
     assert planned.layout.source == "rules"
-    assert "stage layout" in planned.report["fallback"]
-    assert (planned.report["requests"], planned.report["repairs"]) == (4, 1)
+    assert "stage layout" in planned.report.fallback
+    assert (planned.report.requests, planned.report.repairs) == (4, 1)
     assert "planned by the rules instead" in caplog.text
     server.requests.clear()
     plan(settings(repair_rounds=1))
@@ -185,7 +185,7 @@ def test_strict_makes_it_an_error(server: ChatServer, settings: Settings) -> Non
     with pytest.raises(UserError, match="failed for the prompt .*stage metadata") as error:
         plan(settings(strict=True, repair_rounds=0))
     assert isinstance(error.value, FailedPlan)
-    assert (error.value.report["requests"], error.value.report["input_tokens"]) == (1, 100)
+    assert (error.value.report.requests, error.value.report.input_tokens) == (1, 100)
     assert len(server.requests) == 1
 
 
@@ -269,7 +269,7 @@ def test_prompts_in_other_languages(
 
 def test_half_characters_in_an_answer(server: ChatServer, settings: Settings) -> None:
     server.behave = only("layout", lambda request: json.dumps({**frames(["1"], CANVAS), "object_motion": "\ud800"}))
-    assert "stage layout" in plan(settings(repair_rounds=1)).report["fallback"]
+    assert "stage layout" in plan(settings(repair_rounds=1)).report.fallback
     server.behave = lambda request, number: "\ud800" if request.repair == 0 else None
     assert plan(settings()).layout.source == "llm"
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from ttom.config import PlannerConfig, is_plain_address
 from ttom.errors import SetupError, cut_short
 from ttom.layout.llm.answers import response_schema
+from ttom.layout.report import PlannerReport
 
 if TYPE_CHECKING:
     import openai
@@ -45,7 +46,7 @@ class PlanFailure(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.report: dict[str, Any] = {}
+        self.report = PlannerReport(planner="llm")
 
 
 @dataclass

@@ -36,6 +36,7 @@ from ttom.layout.llm.answers import (
 from ttom.layout.llm.cache import PlanCache
 from ttom.layout.llm.chat import Chat, Message, PlanFailure, Usage
 from ttom.layout.model import Layout
+from ttom.layout.report import PlannerReport
 
 PROMPTS = "v1"
 """Folder of the stage texts; a change of meaning gets a new one. Reports and the cache name it."""
@@ -78,7 +79,7 @@ class LLMPlan:
     """A layout and what the report says about planning it."""
 
     layout: Layout
-    report: dict[str, Any]
+    report: PlannerReport
 
 
 class LLMPlanner:
@@ -113,7 +114,7 @@ class LLMPlanner:
         try:
             layout = Layout.model_validate(entry["layout"])
             spent = {"requests": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "seconds": 0.0}
-            return LLMPlan(layout, {**entry["report"], **spent, "cached": True})
+            return LLMPlan(layout, PlannerReport.model_validate({**entry["report"], **spent, "cached": True}))
         except (KeyError, TypeError, ValidationError):
             return None
 
@@ -142,11 +143,13 @@ class LLMPlanner:
         notes = tuple(run.notes) + checked.changes
         layout = checked.layout.model_copy(update={"notes": notes})
         report = self._report(run, time.perf_counter() - start)
-        report |= {"changes": list(notes), "boxes": checked.boxes, "boxes_out_of_bounds": checked.out_of_bounds}
+        made = {"changes": notes, "boxes": checked.boxes, "boxes_out_of_bounds": checked.out_of_bounds}
+        report = report.model_copy(update=made)
+        entry = {"layout": layout.model_dump(mode="json"), "report": report.as_record()}
         try:
-            self.cache.put(self.cache_key(prompt), {"layout": layout.model_dump(mode="json"), "report": report})
+            self.cache.put(self.cache_key(prompt), entry)
         except OSError as error:  # the plan is paid for: go on with it
-            report["cache_error"] = error.strerror or str(error)
+            report = report.model_copy(update={"cache_error": error.strerror or str(error)})
         return LLMPlan(layout, report)
 
     async def _stages(self, run: _Run) -> Checked:
@@ -246,24 +249,24 @@ class LLMPlanner:
             messages += [{"role": "assistant", "content": shown}, data_message({"problems": found})]
         raise PlanFailure(run.chat.redact(f"stage {stage}: {'; '.join(found)}"))
 
-    def _report(self, run: _Run, seconds: float) -> dict[str, Any]:
-        return {
-            "planner": "llm",
-            "model": self.config.model,
-            "stages": list(self.config.stages),
-            "stage_texts": PROMPTS,
-            "enriched_prompt": run.enriched,
-            "video_text": self.config.video_text if run.enriched is not None else "original",
-            "answer_form": run.chat.mode_name,
-            "requests": run.usage.requests,
-            "repairs": run.repairs,
-            "input_tokens": run.usage.input_tokens,
-            "output_tokens": run.usage.output_tokens,
-            "cost_usd": run.usage.cost(self.config),
-            "seconds": round(seconds, 3),
-            "cached": False,
-            "fallback": None,
-        }
+    def _report(self, run: _Run, seconds: float) -> PlannerReport:
+        return PlannerReport(
+            planner="llm",
+            model=self.config.model,
+            stages=self.config.stages,
+            stage_texts=PROMPTS,
+            enriched_prompt=run.enriched,
+            video_text=self.config.video_text if run.enriched is not None else "original",
+            answer_form=run.chat.mode_name,
+            requests=run.usage.requests,
+            repairs=run.repairs,
+            input_tokens=run.usage.input_tokens,
+            output_tokens=run.usage.output_tokens,
+            cost_usd=run.usage.cost(self.config),
+            seconds=round(seconds, 3),
+            cached=False,
+            fallback=None,
+        )
 
 
 def _enrich_problems(answer: EnrichAnswer) -> list[str]:
