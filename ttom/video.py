@@ -10,8 +10,12 @@ from ttom.errors import UserError
 
 VIEWING_HEIGHT = 480
 """Videos much lower than this many pixels are enlarged by a whole factor for viewing."""
-_X264 = {"crf": "16", "threads": "1"}
-"""Visually lossless (0 is exact, 51 the worst). Several threads encode other bytes, by their number: so one."""
+_X264 = {"crf": "18", "threads": "1", "mbtree": "0"}
+"""Visually lossless (0 is exact, 51 the worst), and the same bytes for the same frames.
+
+The bytes depend on the number of threads, hence one. With AVX-512, x264's macroblock tree (mbtree) reads memory that
+nothing has written to, unless the width is a multiple of 128 pixels; Wan's 832 is not.
+"""
 
 
 def enlarge(video: np.ndarray, height: int = VIEWING_HEIGHT) -> np.ndarray:
