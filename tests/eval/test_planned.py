@@ -12,6 +12,7 @@ from tests.eval.cases import case
 from ttom.config import PlannerConfig, Settings
 from ttom.errors import SetupError, UserError
 from ttom.layout.planning import Planned
+from ttom.layout.report import PlannerReport
 from ttom.layout.rules.planner import plan
 
 LAYOUT = plan("A cat moves left", aspect=1.5)
@@ -24,7 +25,7 @@ def test_layouts_are_planned_or_the_cases_own() -> None:
     made = plan_cases(cases, Settings(), lambda: done.append(None))
     assert [item.case for item in made] == cases and len(done) == 3
     assert made[1].layout is not None and made[1].layout.groups()[0].noun == "dog"
-    assert made[1].planner is not None and made[1].planner["planner"] == "rules"
+    assert made[1].planner is not None and made[1].planner.planner == "rules"
     assert made[2].layout is None and "no object" in str(made[2].problem)
     assert made[3].layout is own and made[3].planner is None
 
@@ -57,7 +58,7 @@ def test_an_enriched_prompt_is_the_text_of_the_video(monkeypatch: pytest.MonkeyP
     rich = LAYOUT.model_copy(update={"prompt": "A small cat moves left"})
 
     def plan_prompts(*_: object) -> list[Planned]:
-        return [Planned(rich, {"planner": "llm", "video_text": text}) for text in ("enriched", "original")]
+        return [Planned(rich, PlannerReport(planner="llm", video_text=text)) for text in ("enriched", "original")]
 
     monkeypatch.setattr(planned, "plan_prompts", plan_prompts)
     made = plan_cases([case(1), case(2)], replace(Settings(), planner=PlannerConfig(kind="llm")))
