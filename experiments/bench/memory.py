@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments.bench.generate import spread
 from ttom.memory import database
-from ttom.memory.entries import Record, as_row
+from ttom.memory.entries import Record, as_row, new_record
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 from ttom.memory.value_format import encode
@@ -58,7 +58,7 @@ def item(folder: Path, size: int, runs: int) -> dict[str, Any]:
     vector = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
     given: dict[str, Any] = {"key": "k", "prompt": "p", "embedding": vector, "signature": _signature(count, RANK)}
     with Store.create(folder, embedder="bench", dimension=DIMENSION) as store:
-        insert = timed(lambda i: store.insert(states[i], **given), runs)
+        insert = timed(lambda i: store.insert(states[i], new_record(**given)), runs)
         entries = list(store.entries())
         read = timed(lambda i: store.state(entries[i]), runs)
         raw = [store.values.read(entry.sha256) for entry in entries]

@@ -26,6 +26,7 @@ from ttom.config import MemoryConfig, RuntimeConfig, Settings
 from ttom.guidance.tto.adapter import LoraAdapter
 from ttom.guidance.tto.parts import TestTimeOptimization
 from ttom.losses import alignment_loss
+from ttom.memory.entries import new_record
 from ttom.memory.fusion import fuse
 from ttom.memory.store import Store
 from ttom.prepare import Prepared
@@ -212,13 +213,13 @@ def measure_memory(folder: Path) -> dict[str, Any]:
         entry = next(iter(store.entries()))
         state = store.state(entry)
         both = [{name: tensor.float() for name, tensor in state.items()}] * 2
-        given: dict[str, Any] = {"key": "k", "prompt": "p", "signature": entry.signature}
         vector = np.full(store.dimension, store.dimension**-0.5, np.float32)
+        record = new_record(key="k", prompt="p", embedding=vector, signature=entry.signature)
         changed = [{name: tensor + i for name, tensor in state.items()} for i in range(3)]
         return {
             "bytes": entry.bytes,
             "read_milliseconds": timed(lambda _: store.state(entry), 5),
-            "insert_milliseconds": timed(lambda i: store.insert(changed[i], embedding=vector, **given), 3),
+            "insert_milliseconds": timed(lambda i: store.insert(changed[i], record), 3),
             "average_milliseconds": timed(lambda _: fuse(both, [1.0, 1.0], "average"), 3),
             "svd_milliseconds": timed(lambda _: fuse(both, [1.0, 1.0], "svd"), 3),
         }

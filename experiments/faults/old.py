@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ttom.errors import UserError
-from ttom.memory.entries import CorruptValue
+from ttom.memory.entries import CorruptValue, new_record
 from ttom.memory.maintenance import verify
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
@@ -94,8 +94,8 @@ def trial(memory: Path, wanted: dict[str, str]) -> Counter[str]:
                     name: np.frombuffer(data, "<f4").reshape(shape) + number + 1
                     for name, (_, shape, data) in value.tensors.items()
                 }
-                prompt, vector, signature = f"new {number}", first.embedding, first.signature
-                store.insert(state, key="new", prompt=prompt, embedding=vector, signature=signature)
+                given = {"embedding": first.embedding, "signature": first.signature}
+                store.insert(state, new_record(key="new", prompt=f"new {number}", **given))
         except UserError:
             outcomes.add("writers stopped")
         except Exception as error:

@@ -55,7 +55,7 @@ ROWS = [
     "bytes = 5",
     "origin = ''",
     "signature = 'anything'",
-    "signature = replace(signature, 'rank 2', 'rank 3')",
+    "signature = replace(signature, '\"rank\": 2', '\"rank\": 3')",
 ]
 """Changes of one row."""
 

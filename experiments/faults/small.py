@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ttom.memory.entries import CorruptValue, Entry
+from ttom.memory.entries import CorruptValue, Entry, new_record
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 from ttom.memory.value_format import decode
@@ -45,9 +45,11 @@ def insert(store: Store, number: int, **changes: Any) -> int:
         "prompt": f"prompt {number}",
         "embedding": embedding(number),
         "layout": {"number": number},
-        "losses": (0.5, 0.25),
+        "signature": SIGNATURE,
+        "loss_before": 0.5,
+        "loss_after": 0.25,
     }
-    return store.insert(tensors(number), signature=SIGNATURE, **{**given, **changes})
+    return store.insert(tensors(number), new_record(**{**given, **changes}))
 
 
 def is_whole(store: Store, entry: Entry, number: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from ttom.cli import memory as commands
 from ttom.cli.memory import MemoryCommand
 from ttom.cli.memory_commands import run
 from ttom.errors import UserError
+from ttom.memory.entries import new_record
 from ttom.memory.signature import Signature, model_of
 from ttom.memory.store import Store
 
@@ -36,16 +38,17 @@ def folder(tmp_path: Path) -> Path:
                 "blocks.0.attn2.to_q.lora_A.weight": torch.full((2, 6), float(number)),
                 "blocks.0.attn2.to_q.lora_B.weight": torch.ones(6, 2),
             }
-            store.insert(
-                state,
+            record = new_record(
                 key=f"<object A> moves {number}",
                 prompt=f"a cat moves {number}\x1b[31m\nred",
                 embedding=np.eye(4, dtype=np.float32)[number],
-                signature=Signature.parse(SIGNATURE),
+                signature=Signature.from_text(SIGNATURE),
                 namespace=namespace,
                 layout={"version": 1, "objects": []},
-                losses=(0.5, None) if number == 3 else (0.5, 0.25),
+                loss_before=0.5,
+                loss_after=None if number == 3 else 0.25,
             )
+            store.insert(state, record)
         store.used([2])
         store.used([2])
     return tmp_path / "memory"
@@ -128,9 +131,9 @@ def test_reindex_with_the_text_encoder_of_a_model(
         run(commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
     assert contents(folder) == before
     with Store(folder) as store:
-        model = Signature.parse(SIGNATURE).model
-        query = "UPDATE entries SET signature = replace(signature, ?, ?)"
-        store.db.execute(query, (model, model_of(tiny.transformer)))
+        architecture, config = model_of(tiny.transformer).split()
+        signature = replace(Signature.from_text(SIGNATURE), architecture=architecture, config=config)
+        store.db.execute("UPDATE entries SET signature = ?", (signature.to_json(),))
     text = shown(capsys, commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
     assert text.startswith("3 entries reindexed with backbone:tiny-wan:") and "(dimension 16)" in text
     with Store(folder) as store:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.faults import old
-from ttom.memory.entries import Entry
+from ttom.memory.entries import Entry, new_record
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 
-SIGNATURE = Signature.parse("WanTransformer3DModel 0123456789ab, blocks 0-0 (1 layers), rank 2, alpha 4, to_q")
-OTHER = Signature.parse("CogVideoXTransformer3DModel 0123456789ab, blocks 0-0 (1 layers), rank 2, alpha 4, to_q")
+SIGNATURE = Signature.from_text("WanTransformer3DModel 0123456789ab, blocks 0-0 (1 layers), rank 2, alpha 4, to_q")
+OTHER = Signature.from_text("CogVideoXTransformer3DModel 0123456789ab, blocks 0-0 (1 layers), rank 2, alpha 4, to_q")
 VECTOR = np.array([1, 0, 0, 0], np.float32)
 MODULE = "blocks.0.attn2.to_q"
-OLD_SIGNATURE = Signature.parse("WanTransformer3DModel 0123456789ab, blocks 0-1 (2 layers), rank 2, alpha 4, to_q to_v")
+OLD_SIGNATURE = Signature.from_text(
+    "WanTransformer3DModel 0123456789ab, blocks 0-1 (2 layers), rank 2, alpha 4, to_q to_v"
+)
 
 
 def state(number: float = 1.0, inputs: int = 6) -> dict[str, np.ndarray]:
@@ -39,7 +42,7 @@ def new(folder: Path, **changes: Any) -> Store:
 
 def put(store: Store, value: float = 1.0, *, inputs: int = 6, **changes: Any) -> int:
     given = {"key": "<object A> moves", "prompt": "a cat moves", "embedding": VECTOR, "signature": SIGNATURE}
-    return store.insert(state(value, inputs), **{**given, **changes})
+    return store.insert(state(value, inputs), new_record(**{**given, **changes}))
 
 
 def get(store: Store, id_: int) -> Entry:
@@ -57,6 +60,13 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
         for f in sorted(folder.rglob("*"))
         if f.is_file()
     }
+
+
+def memory_of_version_2(folder: Path) -> Path:
+    """A memory that version 2 itself wrote: three entries, the second used once, the third replaced once."""
+    with zipfile.ZipFile(Path(__file__).with_name("memory-v2.zip")) as packed:
+        packed.extractall(folder)
+    return folder / "memory-v2"
 
 
 def old_memory(folder: Path, *, orphan: bool = True) -> Path:

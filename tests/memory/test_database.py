@@ -1,4 +1,4 @@
-"""The schema: version 1 becomes version 2 word for word, and nothing else is taken for either."""
+"""Opening a database: what lies in its place or beside it, and when it is checked."""
 
 from __future__ import annotations
 
@@ -12,54 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.memory.memories import new, old_memory, put
+from tests.memory.memories import new, put
 from ttom.errors import UserError
 from ttom.memory import copying, database, maintenance, rebuild
-from ttom.memory import schema as schema_module
 from ttom.memory.files import DamagedMemory
 from ttom.memory.merging import merge
 from ttom.memory.store import Store
-
-
-def schema(path: Path) -> dict[str, str]:
-    with closing(sqlite3.connect(path)) as db:
-        rows = db.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
-    return {name: " ".join(sql.split()).replace(" IF NOT EXISTS", "") for name, sql in rows}
-
-
-def test_migrated_rebuilt_and_new_databases_have_one_schema(tmp_path: Path) -> None:
-    with new(tmp_path / "new") as store:
-        put(store)
-    old = old_memory(tmp_path, orphan=False)
-    before = schema(old / "entries.sqlite")
-    Store(old).close()
-    database.build(tmp_path, [], [], [], 7)
-    wanted = schema(tmp_path / "new" / "entries.sqlite")
-    assert schema(old / "entries.sqlite") == schema(tmp_path / database.REBUILT) == wanted != before
-    with closing(sqlite3.connect(old / "entries.sqlite")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (database.VERSION,)
-
-
-def test_an_interrupted_migration_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = old_memory(tmp_path, orphan=False)
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for target in ("ttom.memory.schema.objects", "ttom.memory.store.write_meta"):
-        calls = {"ttom.memory.schema.objects": 5}.get(target, 1)
-        real = schema_module.objects if calls > 1 else crash
-
-        def late(*arguments: object, real: object = real) -> object:
-            nonlocal calls
-            calls -= 1
-            return real(*arguments) if calls else crash()  # type: ignore[operator]
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(target, late)
-            Store(folder)
-    with Store(folder) as store:
-        assert len(store) == 4 and store.meta["version"] == 2
 
 
 def test_an_unclean_end_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig
 from ttom.errors import UserError
 from ttom.guidance.tto.adapter import LoraAdapter
+from ttom.memory.entries import new_record
 from ttom.memory.export import export
 from ttom.memory.store import Store
 
@@ -30,7 +31,7 @@ def exported(backbone: Any, tmp_path: Path) -> tuple[Store, int, dict[str, torch
     state = {name: torch.randn(t.shape, generator=generator) * 0.3 for name, t in adapter.state_dict().items()}
     adapter.detach()
     store = new(tmp_path / "m")
-    id_ = store.insert(state, key="k", prompt="p", embedding=VECTOR, signature=adapter.signature)
+    id_ = store.insert(state, new_record(key="k", prompt="p", embedding=VECTOR, signature=adapter.signature))
     return store, id_, state, adapter
 
 

@@ -19,6 +19,7 @@ from ttom.config import MemoryConfig
 from ttom.errors import UserError
 from ttom.layout.model import Layout
 from ttom.layout.rules.planner import plan
+from ttom.memory.entries import new_record
 from ttom.memory.memory import Lookup, Memory
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
@@ -134,12 +135,9 @@ def test_frozen_nothing_changes_not_a_byte(tmp_path: Path) -> None:
 
 def test_a_damaged_value_is_quarantined_and_the_next_best_takes_its_place(tmp_path: Path) -> None:
     memory = make(tmp_path / "m", threshold=0.5)
-    memory.store.insert(
-        memory._packed(values(1.0)), key="left", prompt="p", embedding=NEAR.embed(["left"])[0], signature=SIGNATURE
-    )
-    memory.store.insert(
-        memory._packed(values(2.0)), key="right", prompt="p", embedding=NEAR.embed(["right"])[0], signature=SIGNATURE
-    )
+    for number, key in enumerate(("left", "right"), 1):
+        record = new_record(key=key, prompt="p", embedding=NEAR.embed([key])[0], signature=SIGNATURE)
+        memory.store.insert(memory._packed(values(float(number))), record)
     memory.store.values.path(next(memory.store.entries([1])).sha256).write_bytes(b"damaged")
     recalled = ask(memory, "left").recalled
     assert [m.entry.id for m in recalled.matches] == [2]
@@ -271,7 +269,7 @@ def poisoned(memory: Memory, direction: str, how: str) -> None:
     """An entry that matches best and whose value nobody can use, as from somebody who means harm."""
     good = values(1.0)
     embedding = NEAR.embed([direction])[0]
-    id_ = memory.store.insert(good, key=direction, prompt="p", embedding=embedding, signature=SIGNATURE)
+    id_ = memory.store.insert(good, new_record(key=direction, prompt="p", embedding=embedding, signature=SIGNATURE))
     if how not in ("layout", "embedding", "short embedding"):
         entry = next(memory.store.entries([id_]))
         states = {

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from experiments.faults import old, poison, small
-from tests.memory.memories import MODULE, OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put, state
+from tests.memory.memories import MODULE, OTHER, SIGNATURE, contents, file_of, get, new, number, old_memory, put
 from ttom.errors import UserError
 from ttom.memory import maintenance
 from ttom.memory.merging import common_shapes, merge
@@ -21,7 +20,7 @@ from ttom.memory.values import ValueFolder
 
 def test_merging_keeps_everything_though_ids_collide(tmp_path: Path) -> None:
     with new(tmp_path / "a") as a, new(tmp_path / "b") as b:
-        put(a, 1, prompt="p1", losses=(0.5, 0.1), origin="row 1")
+        put(a, 1, prompt="p1", loss_before=0.5, loss_after=0.1, origin="row 1")
         put(a, 2, prompt="p2", namespace="me")
         put(b, 3, prompt="p3")
         a.used([1])
@@ -183,8 +182,7 @@ def test_a_huge_description_is_not_read(tmp_path: Path) -> None:
 def test_one_wrong_value_first_does_not_make_the_others_wrong(tmp_path: Path) -> None:
     with new(tmp_path / "a") as a:
         for i in range(4):
-            a.insert(state(i, inputs=7 if i == 0 else 6), key="k", prompt=f"p{i}",
-                     embedding=np.eye(4, dtype=np.float32)[0], signature=SIGNATURE)  # fmt: skip
+            put(a, i, inputs=7 if i == 0 else 6, prompt=f"p{i}")
     done = merge([tmp_path / "a"], tmp_path / "c")
     assert done.copied == 3 and [id_ for _, id_, _ in done.damaged] == [1]
     assert "does not fit the model" in done.damaged[0][2]

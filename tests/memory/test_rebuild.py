@@ -14,6 +14,7 @@ from tests.memory.memories import contents, file_of, get, new, number, old_memor
 from tests.memory.test_memory import Embedder, ask, learn, make
 from ttom.errors import UserError
 from ttom.memory import database, maintenance, rebuild
+from ttom.memory.files import VERSION
 from ttom.memory.store import Store
 
 
@@ -213,7 +214,7 @@ def test_others_must_let_go_first_and_folders_that_are_none_stay(tmp_path: Path)
             rebuild.rebuild(folder)
     assert contents(tmp_path / "work") == before and not (tmp_path / "none").exists()
     meta = tmp_path / "m" / "memory.json"
-    meta.write_text(meta.read_text().replace('"version": 2', '"version": 3'))
+    meta.write_text(meta.read_text().replace(f'"version": {VERSION}', f'"version": {VERSION + 1}'))
     with pytest.raises(UserError, match="newer ttom"):
         rebuild.rebuild(tmp_path / "m")
 

@@ -22,7 +22,7 @@ from experiments.faults import old
 from tests.memory.memories import SIGNATURE, VECTOR, contents, file_of, get, new, number, old_memory, put, state
 from ttom.errors import SetupError, UserError
 from ttom.memory import files
-from ttom.memory.entries import BadRow, CorruptValue
+from ttom.memory.entries import BadRow, CorruptValue, new_record
 from ttom.memory.files import DamagedMemory
 from ttom.memory.maintenance import verify
 from ttom.memory.rebuild import rebuild
@@ -42,10 +42,11 @@ def test_what_is_inserted_reads_back(store: Store) -> None:
         "blocks.0.attn2.to_q.lora_B.weight": torch.randn(5, 2),
     }
     layout = {"version": 1, "objects": []}
-    id_ = store.insert(
-        tensors, key="k", prompt="p", embedding=VECTOR, signature=SIGNATURE, namespace="me", layout=layout,
-        losses=(0.5, 0.01), origin="row 7",
+    record = new_record(
+        key="k", prompt="p", embedding=VECTOR, signature=SIGNATURE, namespace="me", layout=layout, loss_before=0.5,
+        loss_after=0.01, origin="row 7",
     )  # fmt: skip
+    id_ = store.insert(tensors, record)
     with Store(store.folder) as again:
         entry = get(again, id_)
         assert (entry.namespace, entry.key, entry.prompt, entry.layout) == ("me", "k", "p", layout)
@@ -122,9 +123,9 @@ def test_fields_that_cannot_be_stored_are_refused_before_anything_is_written(sto
 @pytest.mark.parametrize("tensors", [{}, state(float("nan")), state(float("inf")), {"a": np.ones(3, np.float32)}])
 def test_tensors_that_could_not_be_read_again_are_refused(store: Store, tensors: dict[str, np.ndarray]) -> None:
     id_ = put(store)
-    given = {"key": "k", "prompt": "p", "embedding": VECTOR, "signature": SIGNATURE}
+    record = new_record(key="k", prompt="p", embedding=VECTOR, signature=SIGNATURE)
     with pytest.raises(UserError, match="cannot store this"):
-        store.insert(tensors, **given)
+        store.insert(tensors, record)
     with pytest.raises(UserError, match="cannot store this"):
         store.replace(id_, tensors, loss_after=None)
     assert store.ids() == [id_] and len(store.values.look_through().values) == 1

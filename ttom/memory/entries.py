@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import asdict
+import time
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from ttom.errors import UserError
 from ttom.memory.signature import Signature
 
 MAX_NAME = 1024
@@ -111,12 +112,11 @@ def is_unit(vectors: np.ndarray) -> np.ndarray:
     return np.abs(squares - 1) < 0.02  # false for NaN
 
 
-def _signature(value: Any) -> Any:
-    return Signature.parse(value) if isinstance(value, str) else value
-
-
-def _stable(signature: Signature) -> Signature:
-    return Signature.parse(str(signature))
+def _signature(value: Any) -> Signature:
+    """Validate a signature: JSON text, as stored in the database, its fields, or one without its shapes."""
+    if isinstance(value, str):
+        return Signature.from_json(value)
+    return Signature.from_fields(value.as_fields() if isinstance(value, Signature) else value)
 
 
 Name = Annotated[str, Field(max_length=MAX_NAME, strict=True), AfterValidator(_clean), AfterValidator(_not_blank)]
@@ -154,12 +154,7 @@ class Record(BaseModel):
         BeforeValidator(_vector),
         PlainSerializer(lambda vector: base64.b64encode(vector.tobytes()).decode()),
     ]
-    signature: Annotated[
-        Signature,
-        BeforeValidator(_signature),
-        AfterValidator(_stable),
-        PlainSerializer(lambda s: {name: value for name, value in asdict(s).items() if name != "shapes"}),
-    ]
+    signature: Annotated[Signature, BeforeValidator(_signature), PlainSerializer(Signature.as_fields)]
     loss_before: Number | None = None
     loss_after: Number | None = None
     created: Number
@@ -216,8 +211,23 @@ def as_row(record: Record, **counters: Any) -> dict[str, Any]:
     row = {name: getattr(record, name) for name in COLUMNS if name in type(record).model_fields} | counters
     row["embedding"] = record.embedding.tobytes()
     row["layout"] = json.dumps(record.layout) if record.layout is not None else None
-    row["signature"] = str(record.signature)
+    row["signature"] = record.signature.to_json()
     return row
+
+
+def new_record(**fields: Any) -> Record:
+    """Validate the record of a new entry; by default it is created now, in the namespace "default".
+
+    Args:
+        fields: Those of `Record`.
+
+    Raises:
+        UserError: A field is missing, too long or invalid.
+    """
+    try:
+        return Record.model_validate({"namespace": "default", "created": time.time()} | fields)
+    except ValidationError as error:
+        raise UserError(f"cannot store this entry: {first_problem(error)}") from None
 
 
 def first_problem(error: ValidationError) -> str:

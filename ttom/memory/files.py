@@ -15,8 +15,9 @@ from ttom.memory.entries import MAX_DIMENSION, MAX_NAME
 from ttom.memory.values import read_regular
 
 NAME = "memory.json"
-VERSION = 2
-"""Version of the format. 2 added records to the values, and origins, turns and removals to the database."""
+VERSION = 3
+"""Version of the format. 2 added records to the values, and origins, turns and removals to the database; 3 stores
+signatures in the database as JSON."""
 FORMAT = "ttom-memory"
 MAX_BYTES = 65_536
 
@@ -66,7 +67,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
         raise NewerMemory(
             f"{folder} is a memory of version {version}", expected=f"version {VERSION} or older", remedy="a newer ttom"
         )
-    if version not in (1, VERSION) or not known:
+    if version not in (1, 2, VERSION) or not known:
         raise UserError(f"{folder / NAME} does not describe a memory", remedy=f"{remedy}; or ttom memory rebuild")
     return meta
 

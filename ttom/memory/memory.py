@@ -15,7 +15,7 @@ from ttom.errors import SetupError
 from ttom.layout.model import Layout
 from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
-from ttom.memory.entries import CorruptValue, Entry
+from ttom.memory.entries import CorruptValue, Entry, new_record
 from ttom.memory.files import NAME, memory_errors
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
@@ -166,17 +166,18 @@ class Memory:
         """Store an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
         assert self.signature is not None
         key = lookup.key
-        id_ = self.store.insert(
-            self._packed(state),
+        record = new_record(
+            namespace=self.config.namespace,
             key=key,
             prompt=lookup.prompt,
+            layout=lookup.layout.model_dump(mode="json"),
             embedding=self.embedder.embed([key])[0],
             signature=self.signature,
-            namespace=self.config.namespace,
-            layout=lookup.layout.model_dump(mode="json"),
-            losses=losses,
+            loss_before=losses[0],
+            loss_after=losses[1],
             origin=lookup.origin,
         )
+        id_ = self.store.insert(self._packed(state), record)
         self._changed = True
         self.make_room(keep=[id_])
         return id_

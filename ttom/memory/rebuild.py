@@ -28,8 +28,7 @@ from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, 
 from ttom.memory.files import DamagedMemory, NewerMemory, memory_errors, read_meta, write_meta
 from ttom.memory.locks import Presence
 from ttom.memory.recovery import stored
-from ttom.memory.schema import VERSION as SCHEMA_VERSION
-from ttom.memory.schema import check_integrity, check_schema, entry_columns
+from ttom.memory.schema import check_integrity, check_schema, current_signature, entry_columns
 from ttom.memory.store import UNFINISHED
 from ttom.memory.value_format import check, decode, with_record
 from ttom.memory.values import Listing, ValueFolder
@@ -191,15 +190,16 @@ def _read_old(folder: Path) -> _Old:
         closing(database.open_copy(folder, scratch)) as db,
     ):
         columns = entry_columns(db)
+        place = columns.index("signature")
         missing = (None, 0)[: len(COLUMNS) - len(columns)]  # in version 1: origin and turn
         for row in db.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id"):
             with suppress(BadRow):
-                old.rows.append(as_entry((*row, *missing)))
+                old.rows.append(as_entry((*row[:place], current_signature(row[place]), *row[place + 1 :], *missing)))
         version = check_schema(db, folder)
         check_integrity(db, folder)
         old.quarantined = db.execute("SELECT id, reason, at, entry FROM quarantined").fetchall()
         old.last_id = max([0, *(row[0] for row in db.execute("SELECT seq FROM sqlite_sequence"))])
-        if version == SCHEMA_VERSION:
+        if version > 1:
             old.removed = {row[0] for row in db.execute("SELECT sha256 FROM removed")}
         old.intact = True
     return old

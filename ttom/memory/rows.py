@@ -98,7 +98,7 @@ class Rows:
         found = []
         for (text,) in self.db.execute("SELECT DISTINCT signature FROM entries ORDER BY signature"):
             with suppress(ValueError, TypeError):
-                found.append(Signature.parse(text))
+                found.append(Signature.from_json(text))
         return found
 
     def total_bytes(self) -> int:

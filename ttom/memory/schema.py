@@ -7,10 +7,13 @@ triggers, views or generated columns.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ttom.memory.entries import COLUMNS
 from ttom.memory.files import DamagedMemory
+from ttom.memory.signature import Signature
 
 _ENTRIES = """CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, key TEXT NOT NULL, prompt TEXT NOT NULL,
@@ -38,8 +41,9 @@ SCHEMA = {
     "by_turn": "CREATE INDEX by_turn ON entries (turn)",
     "by_origin": "CREATE INDEX by_origin ON entries (origin)",
 }
-"""{name: statement} of version 2; `_OLD` is version 1."""
-VERSION = 2
+"""{name: statement} of versions 2 and 3; `_OLD` is version 1."""
+VERSION = 3
+"""Version 3 stores signatures as JSON, earlier ones as text."""
 
 _MIGRATION = (
     "ALTER TABLE entries ADD COLUMN origin TEXT",
@@ -54,12 +58,12 @@ def check_schema(db: sqlite3.Connection, folder: Path) -> int:
     """The version of the schema. Raises DamagedMemory if it differs in anything from ours."""
     found = objects(db)
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    known = {name: " ".join(text.split()) for name, text in (SCHEMA if version == VERSION else _OLD).items()}
+    known = {name: " ".join(text.split()) for name, text in (SCHEMA if version in (2, VERSION) else _OLD).items()}
     if "entries" not in found:
         raise DamagedMemory(folder, "has an empty database")
     odd = sorted(name for name, text in found.items() if known.get(name) != text)
-    missing = known.keys() - found.keys() if version == VERSION else ()
-    if version not in (0, VERSION) or odd or missing:
+    missing = known.keys() - found.keys() if version in (2, VERSION) else ()
+    if version not in (0, 2, VERSION) or odd or missing:
         raise DamagedMemory(folder, f"has a database with a foreign schema ({[*odd, *missing, version][0]!r:.100})")
     return version or 1
 
@@ -81,14 +85,27 @@ def check_integrity(db: sqlite3.Connection, folder: Path) -> None:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Migrate version 1 to the current version, within the caller's transaction."""
-    for statement in _MIGRATION:
-        db.execute(statement)
-    present = objects(db)
-    for name, statement in SCHEMA.items():
-        if name not in present:
+    """Migrate an earlier version to the current one, within the caller's transaction."""
+    if db.execute("PRAGMA user_version").fetchone()[0] < 2:
+        for statement in _MIGRATION:
             db.execute(statement)
+        present = objects(db)
+        for name, statement in SCHEMA.items():
+            if name not in present:
+                db.execute(statement)
+    for (found,) in db.execute("SELECT DISTINCT signature FROM entries").fetchall():
+        signature = current_signature(found)
+        if signature != found:
+            db.execute("UPDATE entries SET signature = ? WHERE signature = ?", (signature, found))
     db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def current_signature(found: Any) -> Any:
+    """A signature in the form of the current version; anything that is none stays as it is."""
+    if isinstance(found, str):
+        with suppress(ValueError):
+            return Signature.from_text(found).to_json()
+    return found
 
 
 def objects(db: sqlite3.Connection) -> dict[str, str]:

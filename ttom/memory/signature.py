@@ -6,10 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 _FAMILIES = {"WanTransformer3DModel": "wan", "CogVideoXTransformer3DModel": "cogvideox"}
+MAX_JSON = 4096
+"""Maximum length of a signature as JSON."""
 _TEXT = re.compile(
     r"(?P<architecture>\w{1,100}) (?P<config>[0-9a-f]{12}), "
     r"blocks (?P<first>\d{1,4})-(?P<last>\d{1,4}) \((?P<layers>\d{1,5}) layers\), "
@@ -22,8 +26,8 @@ _TEXT = re.compile(
 class Signature:
     """Two adapters with equal signatures are interchangeable.
 
-    `str` returns the text that memories store and compare. It is stable across versions of this package, and `parse`
-    is its inverse.
+    Memories store its fields as JSON (`to_json`); versions 1 and 2 of their databases stored the text that `str`
+    returns, which people read.
 
     Attributes:
         architecture: Class name of the transformer.
@@ -36,14 +40,14 @@ class Signature:
         shapes: ``{tensor: shape}`` if the model is available, else None; ignored in comparisons.
     """
 
-    architecture: str
-    config: str
-    first: int
-    last: int
-    layers: int
-    rank: int
-    alpha: float
-    projections: tuple[str, ...]
+    architecture: Annotated[str, Field(pattern="^[A-Za-z0-9_]{1,100}$")]
+    config: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
+    first: Annotated[int, Field(ge=0, lt=10**4, strict=True)]
+    last: Annotated[int, Field(ge=0, lt=10**4, strict=True)]
+    layers: Annotated[int, Field(ge=0, lt=10**5, strict=True)]
+    rank: Annotated[int, Field(ge=0, lt=10**5, strict=True)]
+    alpha: Annotated[float, Field(allow_inf_nan=False, strict=True)]
+    projections: Annotated[tuple[Annotated[str, Field(pattern="^[A-Za-z0-9_.]{1,100}$")], ...], Field(min_length=1)]
     shapes: Mapping[str, tuple[int, ...]] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -65,21 +69,47 @@ class Signature:
             f"alpha {alpha}, {' '.join(self.projections)}"
         )
 
+    def as_fields(self) -> dict[str, Any]:
+        """The fields that take part in comparisons, as JSON types."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
+        return found | {"projections": list(self.projections)}
+
+    def to_json(self) -> str:
+        """The fields as JSON; equal signatures give equal texts."""
+        return json.dumps(self.as_fields(), sort_keys=True)
+
     @classmethod
-    def parse(cls, text: str) -> Signature:
-        """Parse a text written by `str`. Raises ValueError for any other text."""
+    def from_fields(cls, found: Any) -> Signature:
+        """Validate fields. Raises ValueError unless all are there, of the right type, and none besides."""
+        if not isinstance(found, dict) or found.keys() != {f.name for f in fields(cls) if f.compare}:
+            raise ValueError("these are not the fields of a signature")
+        return _ADAPTER.validate_python(found)
+
+    @classmethod
+    def from_json(cls, text: str) -> Signature:
+        """Read what `to_json` wrote. Raises ValueError for anything else."""
+        if len(text) > MAX_JSON:
+            raise ValueError("the signature is too long")
+        try:
+            return cls.from_fields(json.loads(text))
+        except RecursionError:
+            raise ValueError("the signature has too many levels") from None
+
+    @classmethod
+    def from_text(cls, text: str) -> Signature:
+        """Read the text of versions 1 and 2. Raises ValueError for any other text."""
         found = _TEXT.fullmatch(text)
         if found is None:
             raise ValueError("this is not the signature of an adapter")
-        made = cls(
-            architecture=found["architecture"],
-            config=found["config"],
-            first=int(found["first"]),
-            last=int(found["last"]),
-            layers=int(found["layers"]),
-            rank=int(found["rank"]),
-            alpha=float(found["alpha"]),
-            projections=tuple(found["projections"].split()),
+        numbers = {name: int(found[name]) for name in ("first", "last", "layers", "rank")}
+        made = cls.from_fields(
+            {
+                "architecture": found["architecture"],
+                "config": found["config"],
+                "alpha": float(found["alpha"]),
+                "projections": found["projections"].split(),
+            }
+            | numbers
         )
         if str(made) != text:  # for example rank 007
             raise ValueError("this is not the signature of an adapter")
@@ -107,6 +137,9 @@ class Signature:
         return cls(
             architecture, config, blocks[0], blocks[-1], len(layers), rank, float(alpha), tuple(projections), shapes
         )
+
+
+_ADAPTER = TypeAdapter(Signature)
 
 
 def model_of(transformer: Any) -> str:

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from ttom.errors import SetupError, UserError
 from ttom.files import Scratch, remove_stale
@@ -40,7 +39,6 @@ from ttom.memory.entries import (
     Entry,
     Record,
     as_row,
-    first_problem,
 )
 from ttom.memory.files import NAME, VERSION, DamagedMemory, DiskFull, memory_errors, read_meta, write_meta
 from ttom.memory.locks import Presence
@@ -200,39 +198,26 @@ class Store(Rows):
 
     # Writing
 
-    def insert(  # noqa: PLR0913  # an entry has so many fields
-        self,
-        state: Mapping[str, Tensor] | Mapping[str, np.ndarray],
-        *,
-        key: str,
-        prompt: str,
-        embedding: np.ndarray,
-        signature: Signature,
-        namespace: str = "default",
-        layout: dict[str, Any] | None = None,
-        losses: tuple[float | None, float | None] = (None, None),
-        origin: str | None = None,
-    ) -> int:
+    def insert(self, state: Mapping[str, Tensor] | Mapping[str, np.ndarray], record: Record) -> int:
         """Store a value and its entry and return the entry's id. Both are durable when this returns.
 
         An entry with the same namespace and origin is replaced, so that repeating a job leaves one entry, not two.
 
+        Args:
+            state: The tensors of the adapter.
+            record: Everything else about it (`new_record`); its embedding comes from this memory's embedder.
+
         Raises:
-            UserError: A field is too long or invalid, or the tensors are not finite or do not match the signature.
+            UserError: The tensors are not finite or do not match the signature.
             SetupError: The disk is full or cannot be written.
         """
-        now = time.time()
-        record = _record(
-            namespace=namespace, key=key, prompt=prompt, layout=layout, embedding=embedding, signature=signature,
-            loss_before=losses[0], loss_after=losses[1], created=now, origin=origin,
-        )  # fmt: skip
         if record.embedding.shape != (self.dimension,):
             raise ValueError(f"an embedding of shape {record.embedding.shape}, not ({self.dimension},)")
         data = self._encoded(state, record)
         with self._placing(data) as placed:
             with self._writing():
                 self._remove_rows(self._of_origin(record))
-                id_ = self._add(record, placed, uses=0, last_used=now)
+                id_ = self._add(record, placed, uses=0, last_used=record.created)
             self._place(placed)
         self._sweep()
         return id_
@@ -287,7 +272,7 @@ class Store(Rows):
         old = next(self.entries([id_]), None)
         if old is None:
             return False
-        record = _record(**{name: getattr(old, name) for name in Record.model_fields} | {"loss_after": loss_after})
+        record = Record(**{name: getattr(old, name) for name in Record.model_fields} | {"loss_after": loss_after})
         data = self._encoded(state, record)
         return self._change_value(id_, data, loss_after=loss_after)
 
@@ -357,8 +342,10 @@ class Store(Rows):
         database.check_writable(self.folder)
         self._presence = Presence(self.folder)
         self.meta = read_meta(self.folder)  # another process may just have upgraded it
-        if self.meta["version"] < VERSION and not tolerant:
+        if self.meta["version"] == 1 and not tolerant:
             check_old(self.folder, self.values)
+        if self.meta["version"] == 2:
+            self._check_upgradable()
         path = self.folder / database.NAME
         if path.exists():
             self._file = WRITERS.enter(path)
@@ -371,6 +358,16 @@ class Store(Rows):
             self._upgrade()
         remove_stale(self.folder)
         self._presence.share()
+
+    def _check_upgradable(self) -> None:
+        """Raise SetupError if a process of version 2 has the memory open: it could not read what this one writes."""
+        if self._presence is not None and not self._presence.alone:
+            raise SetupError(
+                f"the memory {self.folder} is of version 2 and open for writing in another process",
+                expected="no process of an older version",
+                remedy="wait until that process has finished; the memory is upgraded then",
+            )
+        self._describe(self.embedder, self.dimension)
 
     def _upgrade(self) -> None:
         """Give every value of version 1 a record, and then the memory the current version.
@@ -495,11 +492,3 @@ class Store(Rows):
                 placed.keep = True
                 with suppress(sqlite3.DatabaseError):
                     placed.keep = self._needed(placed.sha256)
-
-
-def _record(**fields: Any) -> Record:
-    """Validate the record of a new entry. Raises UserError if a field is too long or invalid."""
-    try:
-        return Record(**fields)
-    except ValidationError as error:
-        raise UserError(f"cannot store this entry: {first_problem(error)}") from None
