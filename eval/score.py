@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
@@ -82,39 +82,64 @@ def run(command: Score) -> str:
 
 def score_run(run: Run, answers: Answers, *, parity: bool = True) -> list[ScoreRow]:
     """A row for every case and each of its metrics, by case and metric."""
-    rows = []
+    scored: list[_Scored] = []
     for row in run.rows.values():
         subject = run.subject(row, parity=parity)
         problem = _problem(run, row)
         ask = answers.asker(row.sha256)
         for metric in metrics_for(subject):
-            value, reason = None, problem
-            if problem is None:
-                value, reason = _score(run, subject, metric, ask)
-            rows.append(
-                ScoreRow(
-                    run=run.header.label,
-                    case_id=row.case.id,
-                    suite=row.case.suite,
-                    category=row.case.category,
-                    metric=metric.name,
-                    value=value,
-                    excluded=reason,
-                    proxy=True,
-                    binary=metric.binary,
-                )
-            )
-    return rows
+            value, reason = (None, problem) if problem is not None else _score(run, subject, metric, ask)
+            scored.append(_Scored(row, metric, value, reason))
+    _measure_runs(scored)
+    return [one.as_row(run.header.label) for one in scored]
 
 
-def _score(run: Run, subject: Subject, metric: Metric, ask: Ask) -> tuple[float | None, str | None]:
+@dataclass
+class _Scored:
+    """What a metric gave for a case: a value, or the reason why there is none."""
+
+    row: ManifestRow
+    metric: Metric
+    value: Any
+    reason: str | None
+
+    def as_row(self, label: str) -> ScoreRow:
+        value, reason, case = self.value, self.reason, self.row.case
+        if reason is None and not math.isfinite(value):
+            value, reason = None, "not a number"
+        return ScoreRow(
+            run=label,
+            case_id=case.id,
+            suite=case.suite,
+            category=case.category,
+            metric=self.metric.name,
+            value=value if value is None else float(value),
+            excluded=reason,
+            proxy=True,
+            binary=self.metric.binary,
+        )
+
+
+def _measure_runs(scored: Sequence[_Scored]) -> None:
+    """Turn the values of metrics that measure all videos of the run together into numbers."""
+    together: dict[str, list[_Scored]] = {}
+    for one in scored:
+        if one.metric.over_run is not None and one.reason is None:
+            together.setdefault(one.metric.name, []).append(one)
+    for cases in together.values():
+        over_run = cases[0].metric.over_run
+        assert over_run is not None
+        for one, value in zip(cases, over_run([one.value for one in cases]), strict=True):
+            one.value = value
+
+
+def _score(run: Run, subject: Subject, metric: Metric, ask: Ask) -> tuple[Any, str | None]:
     """The value, or why there is none."""
     try:
-        value = float(metric.score(subject, ask))
+        return metric.score(subject, ask), None
     except Excluded as error:
         reason = str(error)
         return None, (_file_problem(run, subject.row) or reason) if reason == NOT_JUDGED else reason
-    return (value, None) if math.isfinite(value) else (None, "not a number")
 
 
 def _problem(run: Run, row: ManifestRow) -> str | None:

@@ -1,4 +1,4 @@
-"""EmojiWorld's own detector: boxes, masks, point tracks and flicker of the world's nouns.
+"""EmojiWorld's own detector: boxes, colors, masks, point tracks, flicker and picture quality of the world's nouns.
 
 It knows nothing else, so that its scores say something about the embedded models alone.
 """
@@ -21,6 +21,7 @@ from eval.types import Question
 from ttom.emojiworld import metrics
 from ttom.emojiworld.detector import WEIGHTS, Detection, detect, load_detector
 from ttom.emojiworld.nouns import INDEX, NOUNS
+from ttom.emojiworld.quality import PictureStatistics
 from ttom.emojiworld.scene import HEIGHT, WIDTH
 from ttom.layout.rules.words import singular
 
@@ -29,13 +30,14 @@ class EmojiWorldJudge:
     """See `Judge`. Thresholds of questions are ignored: the detector has one of its own."""
 
     name = "emojiworld"
-    kinds = frozenset({"detect", "segment", "track", "flicker"})
+    kinds = frozenset({"detect", "segment", "track", "flicker", "scene", "picture"})
     workers = 1
 
     def __init__(self, device: str = "cpu") -> None:
         self.version = version_of(WEIGHTS.read_bytes(), 1)
         self._detector = load_detector(device)
         self._device = device
+        self._statistics: PictureStatistics | None = None
 
     def answer(self, video: Video, questions: Sequence[Question]) -> Iterator[Reply]:
         pictures = shrink(video.pictures)
@@ -44,17 +46,23 @@ class EmojiWorldJudge:
                 yield Reply(question, refused("not a video of EmojiWorld"))
             return
         tensor = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().to(self._device) / 127.5 - 1
-        found = detect(self._detector, tensor)
+        colors = any(question.kind == "scene" for question in questions)
+        found = detect(self._detector, tensor, colors=colors)
         nouns: np.ndarray | None = None
         for question in questions:
             if question.kind == "segment" and nouns is None:
                 nouns = self._nouns(tensor)
+            if question.kind == "picture":
+                yield Reply(question, self._moments(tensor, question))
+                continue
             yield Reply(question, self._value(question, pictures, found, nouns))
 
     def _value(
         self, question: Question, pictures: np.ndarray, found: list[list[Detection]], nouns: np.ndarray | None
     ) -> Any:
         chosen = spread(len(pictures), int(question.options["frames"]))
+        if question.kind == "scene":
+            return [[_named(one) for one in found[i]] for i in chosen]
         names = question.text.split(" . ") if question.text else []
         wanted = {known(name, self._detector.noun_count): name for name in names}
         if None in wanted:
@@ -71,6 +79,11 @@ class EmojiWorldJudge:
                 for one, item in zip(frame, row, strict=True):
                     item["mask"] = encode(_inside(nouns[i], one))
         return items
+
+    def _moments(self, tensor: torch.Tensor, question: Question) -> Any:
+        if self._statistics is None:  # its true pictures take a second
+            self._statistics = PictureStatistics(self._detector)
+        return encode(self._statistics.moments(tensor[spread(len(tensor), int(question.options["frames"]))]))
 
     @torch.no_grad()
     def _nouns(self, tensor: torch.Tensor) -> np.ndarray:
@@ -101,6 +114,10 @@ def shrink(pictures: np.ndarray) -> np.ndarray | None:
         return None
     blocks = pictures.reshape(frames, HEIGHT, factor, WIDTH, factor, 3).astype(np.float32)
     return blocks.mean(axis=(2, 4)).round().astype(np.uint8)
+
+
+def _named(one: Detection) -> dict[str, Any]:
+    return _item(one, "") | {"noun": NOUNS[one.noun].name, "color": one.color}
 
 
 def _item(one: Detection, phrase: str) -> dict[str, Any]:

@@ -51,9 +51,14 @@ def parse(value: Any) -> list[list[Found]]:
         raise Excluded("a judge's boxes cannot be read") from error
 
 
+def parse_box(value: Any) -> Box:
+    """A box. Raises TypeError or ValueError for a value of another form."""
+    x0, y0, x1, y1 = (float(side) for side in value)
+    return x0, y0, x1, y1
+
+
 def _found(item: dict[str, Any]) -> Found:
-    x0, y0, x1, y1 = (float(side) for side in item["box"])
-    return Found((x0, y0, x1, y1), float(item["score"]), str(item["phrase"]), item.get("mask"))
+    return Found(parse_box(item["box"]), float(item["score"]), str(item["phrase"]), item.get("mask"))
 
 
 def merge_duplicates(found: Iterable[Found], threshold: float) -> list[Found]:

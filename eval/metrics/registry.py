@@ -65,33 +65,44 @@ class Metric:
         questions: What judges must answer about a video first.
         score: The value. Raises Excluded where the case does not count.
         binary: True for yes/no scores.
+        over_run: Of a measure of all videos together: turns what `score` gave for each case of a run into numbers.
     """
 
     name: str
     applies: Callable[[Subject], bool]
     questions: Callable[[Subject], Sequence[Question]]
-    score: Callable[[Subject, Ask], float]
+    score: Callable[[Subject, Ask], Any]
     binary: bool = False
+    over_run: Callable[[Sequence[Any]], Sequence[float]] | None = None
 
 
-_METRICS: dict[str, Metric] = {}
+_METRICS: list[Metric] = []
 
 
 def register(metric: Metric) -> Metric:
-    """Add a metric. Raises ValueError if another one has its name."""
-    if _METRICS.setdefault(metric.name, metric) is not metric:
-        raise ValueError(f"two metrics are called {metric.name!r}")
+    """Add a metric. Another one may have its name, for other cases: "presence" is one column, whoever computes it."""
+    _METRICS.append(metric)
     return metric
 
 
 def unregister(name: str) -> None:
-    _METRICS.pop(name, None)
+    """Remove all metrics of a name."""
+    _METRICS[:] = [metric for metric in _METRICS if metric.name != name]
 
 
 def metrics_for(subject: Subject) -> list[Metric]:
-    """The metrics that apply to a video, in order of registration."""
+    """The metrics that apply to a video, in order of registration.
+
+    Raises:
+        ValueError: Two of them have one name.
+    """
     _import_all()
-    return [metric for metric in _METRICS.values() if metric.applies(subject)]
+    chosen = [metric for metric in _METRICS if metric.applies(subject)]
+    names = [metric.name for metric in chosen]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two metrics of {subject.case.id!r} are called {twice!r}")
+    return chosen
 
 
 def questions_about(subject: Subject) -> list[Question]:

@@ -12,7 +12,7 @@ from tests.emojiworld.truth import true_detections
 from ttom.emojiworld.detector import Detection
 from ttom.emojiworld.editions import SECOND
 from ttom.emojiworld.facts import OPPOSITE_DIRECTION, OPPOSITE_SIDE, Facts, Relation, Subject
-from ttom.emojiworld.judging import FactName, all_hold, judge
+from ttom.emojiworld.judging import FactName, all_hold, has_extras, judge
 from ttom.emojiworld.sampling import sample_scene
 
 CAT, DOG = 0, 1
@@ -109,3 +109,20 @@ def test_a_straight_path_is_no_zigzag_and_no_turn() -> None:
 
 def test_sides_have_opposites() -> None:
     assert all(OPPOSITE_SIDE[OPPOSITE_SIDE[side]] == side for side in OPPOSITE_SIDE)
+
+
+def test_none_of_a_group_is_left_behind() -> None:
+    facts = Facts((Subject(CAT, 3, counted=True, path=("right",)),))
+    frames = [[at(CAT, 0.1 + 0.04 * i, y) for y in (0.2, 0.5, 0.8)] for i in range(17)]
+    assert failed(facts, frames) == set()
+    left = [[row[0], row[1], at(CAT, 0.1, 0.8)] for row in frames]
+    assert failed(facts, left) == {"direction"}
+    assert failed(facts, [[at(CAT, 0.1, y) for y in (0.2, 0.5, 0.8)]] * 17) == {"direction"}
+
+
+def test_extras_are_more_of_a_named_noun_in_the_median_frame() -> None:
+    facts = Facts((Subject(CAT, color="red"), Subject(CAT, color="blue")))
+    two = [at(CAT, 0.2, 0.5), at(CAT, 0.8, 0.5)]
+    assert not has_extras(facts, [two] * 4)
+    assert not has_extras(facts, [[*two, at(DOG, 0.5, 0.5), at(DOG, 0.5, 0.1)]] * 4)
+    assert has_extras(facts, [[*two, at(CAT, 0.5, 0.5)]] * 3 + [two])

@@ -253,3 +253,32 @@ def test_two_judges_and_their_agreement(tmp_path: Path, capsys: pytest.CaptureFi
     assert line.split() == ["compbench/consistent/v1", "8", "0.75", "0.58"]
     assert main([*arguments, "vlm-three"]) == 2
     assert "0 judges are called vlm-three" in capsys.readouterr().err
+
+
+def test_a_measure_of_the_whole_run_sees_all_cases_that_count(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 4)
+    answer(tmp_path, {0: 1, 1: 4, 2: {"refused": "too dark"}})
+    unregister("brightness")
+    register(
+        Metric(
+            "brightness",
+            lambda s: True,
+            lambda s: [ASKED],
+            lambda s, ask: ask(ASKED),
+            over_run=lambda values: [value / max(values) for value in values],
+        )
+    )
+    rows = scored(tmp_path, path)
+    assert [rows[f"c-000{n}"].value for n in range(4)] == [0.25, 1, None, None]
+    assert [rows[f"c-000{n}"].excluded for n in (2, 3)] == ["too dark", "not judged"]
+
+
+def test_two_metrics_of_one_name_share_no_case(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", 1)
+    other = Metric("brightness", lambda s: s.case.suite == "other", lambda s: [ASKED], lambda s, ask: 3)
+    register(other)
+    answer(tmp_path, {0: 1})
+    assert scored(tmp_path, path)["c-0000"].value == 1
+    register(Metric("brightness", lambda s: True, lambda s: [ASKED], lambda s, ask: 3))
+    with pytest.raises(ValueError, match="two metrics of 'c-0000' are called 'brightness'"):
+        scored(tmp_path, path)

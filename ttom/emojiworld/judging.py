@@ -52,6 +52,12 @@ def all_hold(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.holds for verdict in verdicts)
 
 
+def has_extras(facts: Facts, frames: Frames) -> bool:
+    """Whether the median frame shows more of some noun of the facts than they name."""
+    named = {noun: sum(s.count for s in facts.subjects if s.noun == noun) for noun in facts.nouns}
+    return any(float(np.median([len(row) for row in of_noun(frames, noun)])) > count for noun, count in named.items())
+
+
 def _subject(subject: Subject, frames: Frames, total: int) -> dict[FactName, bool]:
     found = of_noun(frames, subject.noun)
     seen = [i for i, row in enumerate(found) if row]
@@ -80,7 +86,17 @@ def _motion(subject: Subject, found: list[list[Detection]]) -> dict[FactName, bo
         return {"turn" if len(subject.path) > 1 else "direction": False}
     if len(subject.path) > 1:
         return {"turn": _turns(places, subject.path)}
-    return {"direction": _direction(places) == subject.path[0]}
+    moves = _direction(places) == subject.path[0]
+    if subject.count > 1:
+        moves = moves and _all_move(found, subject.path[0])
+    return {"direction": moves}
+
+
+def _all_move(found: list[list[Detection]], direction: Direction) -> bool:
+    """The first and the last of a group both get along: none of it is left behind."""
+    axis, sign = (0 if direction in ("left", "right") else 1), (1 if direction in ("right", "down") else -1)
+    ends = np.array([(min(places), max(places)) for row in found if (places := [_center(d)[axis] for d in row])])
+    return bool((sign * (ends[-2:].mean(0) - ends[:2].mean(0)) >= 0.1).all())
 
 
 def _center(detection: Detection) -> tuple[float, float]:

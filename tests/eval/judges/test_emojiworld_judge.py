@@ -14,7 +14,9 @@ from eval.judges.protocol import Video, refusal
 from eval.metrics import detections
 from eval.metrics.arrays import decode
 from eval.metrics.compbench import motion
+from eval.metrics.picture import influences
 from eval.types import Question
+from ttom.emojiworld.colors import COLORS
 from ttom.emojiworld.nouns import INDEX, NOUNS
 from ttom.emojiworld.render import Renderer, frame_times, pack
 from ttom.emojiworld.sampling import paint, sample_scene
@@ -110,3 +112,13 @@ def test_the_phrase_is_the_one_that_was_asked_for(
     phrase = f"red {scene[0]}"
     (reply,) = judge.answer(video, [detections.question(phrase, 1, 0.35)])
     assert [[item["phrase"] for item in frame] for frame in reply.value] == [[phrase]]
+
+
+def test_all_objects_of_a_scene_and_what_its_pictures_look_like(
+    judge: EmojiWorldJudge, video: Video, scene: tuple[str, str, np.ndarray]
+) -> None:
+    asked = [Question(kind=kind, options={"frames": 5}) for kind in ("scene", "picture")]
+    objects, moments = [reply.value for reply in judge.answer(video, asked)]
+    assert len(objects) == 5 and {item["noun"] for frame in objects for item in frame} == {scene[0]}
+    assert all(item["color"] in COLORS for frame in objects for item in frame)
+    assert np.isfinite(influences([decode(moments)])).all()

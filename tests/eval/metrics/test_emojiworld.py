@@ -18,7 +18,7 @@ FACTS = {
 
 
 def subject(facts: dict[str, Any]) -> Subject:
-    case = Case(id="1", suite="emojiworld", category="x", prompt="p", seed=0, video="x/1.mp4", facts=facts)
+    case = Case(id="1", suite="toy", category="x", prompt="p", seed=0, video="x/1.mp4", facts=facts)
     return Subject(ManifestRow(identity="i", case=case, status="made", frames=17, fps=8))
 
 
