@@ -15,7 +15,8 @@ from ttom.errors import UserError
 from ttom.memory import maintenance, merging, rebuild, sharing
 from ttom.memory.entries import BadRow, Entry
 from ttom.memory.files import DamagedMemory
-from ttom.memory.store import UNFINISHED, Store
+from ttom.memory.store import Store
+from ttom.memory.transactions import UNFINISHED
 
 
 def test_verify_quarantines_what_is_damaged_and_removes_nothing(tmp_path: Path) -> None:
@@ -100,17 +101,17 @@ def test_what_gets_an_entry_meanwhile_is_not_set_aside(
     path.parent.mkdir(exist_ok=True)
     with Store(folder) as other:
         path.write_bytes(data)  # an orphan
-        real = Store.orphans
+        real = maintenance.find_orphans
 
-        def late(self: Store) -> object:
-            found = real(self)
+        def late(store: Store) -> object:
+            found = real(store)
             if meanwhile == "taken":
                 other.take(entry, data)
             else:
                 other.db.execute("INSERT INTO removed VALUES (?)", (entry.sha256,))
             return found
 
-        monkeypatch.setattr(Store, "orphans", late)
+        monkeypatch.setattr(maintenance, "find_orphans", late)
         monkeypatch.setattr("ttom.memory.recovery.check_known", lambda *_, **__: None)
         found = maintenance.verify(folder, repair=True)
         assert found.orphans == (entry.sha256,) and not found.set_aside and path.exists()
@@ -214,7 +215,7 @@ def test_an_interrupted_reindex_is_refused_and_mended_by_the_next(tmp_path: Path
     learn(memory, "left")
     memory.close()
     other = Embedder("other", left=(0, 0, 1))
-    describe = Store._describe
+    describe = Store.describe
 
     def crash(self: Store, embedder: str, dimension: int) -> None:
         if not embedder.startswith(UNFINISHED):
@@ -222,7 +223,7 @@ def test_an_interrupted_reindex_is_refused_and_mended_by_the_next(tmp_path: Path
         describe(self, embedder, dimension)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Store, "_describe", crash)
+        patch.setattr(Store, "describe", crash)
         maintenance.reindex(tmp_path / "m", other)
     for embedder in (other, Embedder("table", left=(1, 0))):
         with pytest.raises(UserError, match="reindex"):
@@ -236,14 +237,14 @@ def test_a_reindex_cut_off_before_its_rows_is_refused_too(tmp_path: Path, monkey
     learn(memory, "left")
     memory.close()
     other = Embedder("other", left=(0, 0, 1))
-    describe = Store._describe
+    describe = Store.describe
 
     def cut_off(self: Store, embedder: str, dimension: int) -> None:
         describe(self, embedder, dimension)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Store, "_describe", cut_off)
+        patch.setattr(Store, "describe", cut_off)
         maintenance.reindex(tmp_path / "m", other)
     with Store(tmp_path / "m", read_only=True) as store:  # the old rows under no embedder's name
         np.testing.assert_array_equal(next(store.entries()).embedding[:3], [1, 0, 0])

@@ -46,7 +46,7 @@ def test_an_interrupted_migration_is_done_again(tmp_path: Path, monkeypatch: pyt
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for target in ("ttom.memory.schema.objects", "ttom.memory.store.write_meta"):
+    for target in ("ttom.memory.schema.objects", "ttom.memory.transactions.write_meta"):
         calls = {"ttom.memory.schema.objects": 5}.get(target, 1)
         real = schema_module.objects if calls > 1 else crash
 

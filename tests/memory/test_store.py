@@ -25,6 +25,7 @@ from ttom.memory import files
 from ttom.memory.entries import BadRow, CorruptValue, new_record
 from ttom.memory.files import DamagedMemory
 from ttom.memory.maintenance import verify
+from ttom.memory.quarantine import take_out_entry, take_out_row
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 from ttom.memory.value_format import decode
@@ -138,7 +139,7 @@ def test_a_damaged_value_is_found(store: Store, damage: Callable[[bytes], bytes]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CorruptValue, match="changed"):
         store.state(entry)
-    assert store.quarantine(entry, "changed") and not store.ids() and store.quarantined() == {entry.id: "changed"}
+    assert take_out_entry(store, entry, "changed") and not store.ids() and store.quarantined() == {entry.id: "changed"}
     assert [f.name for f in (store.folder / "quarantine").iterdir()] == [path.name] and not path.exists()
 
 
@@ -361,7 +362,7 @@ def test_a_sha256_becomes_no_path_unless_it_is_one(store: Store, tmp_path: Path,
     id_ = put(store)
     file_of(store, id_).unlink()
     store.db.execute("UPDATE entries SET sha256 = ?", (sha256,))
-    store.quarantine_row(id_, "odd")
+    take_out_row(store, id_, "odd")
     assert store.quarantined() == {id_: "odd"} and not (store.folder / "quarantine").exists()
     id_ = put(store, 2)
     store.db.execute("UPDATE entries SET sha256 = ?", (sha256,))
@@ -412,7 +413,7 @@ def test_a_value_that_another_process_removes_while_it_is_written_again_stays(
 ) -> None:
     """Two processes give an entry the same value; one goes on to the next before the other one has committed."""
     id_ = put(store, 1)
-    other, placing = Store(store.folder), Store._placing
+    other, placing = Store(store.folder), Store.placing
 
     @contextmanager
     def interleaved(self: Store, data: bytes) -> Iterator[Placement]:
@@ -422,7 +423,7 @@ def test_a_value_that_another_process_removes_while_it_is_written_again_stays(
                 other.replace(id_, state(3), loss_after=0.5)
             yield placed
 
-    monkeypatch.setattr(Store, "_placing", interleaved)
+    monkeypatch.setattr(Store, "placing", interleaved)
     store.replace(id_, state(2), loss_after=0.5)
     assert number(store, get(store, id_)) == 2 and len(store.values.look_through().values) == 1
     other.close()
@@ -431,13 +432,13 @@ def test_a_value_that_another_process_removes_while_it_is_written_again_stays(
 def test_an_entry_that_is_deleted_before_its_value_has_its_name_leaves_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, place = Store(store.folder), Store._place
+    other, place = Store(store.folder), Store.place
 
     def late(self: Store, placed: Placement) -> None:
         other.delete(other.ids())
         place(self, placed)
 
-    monkeypatch.setattr(Store, "_place", late)
+    monkeypatch.setattr(Store, "place", late)
     put(store)
     assert not store.ids() and not store.values.look_through().values and not store.values.look_through().parts
     other.close()
@@ -447,7 +448,7 @@ def test_a_removal_that_was_cut_off_is_finished(store: Store, monkeypatch: pytes
     id_, kept = put(store), put(store, 2)
     path = file_of(store, id_)
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_sweep", lambda _: None)
+        patch.setattr(Store, "sweep", lambda _: None)
         store.delete([id_])
     assert path.exists()
     store.close()
@@ -594,7 +595,7 @@ def test_an_old_memory_is_read_as_it_is_and_written_as_a_new_one(tmp_path: Path)
     assert verify(folder).clean
 
 
-@pytest.mark.parametrize("where", ["_change_value", "_place", "_sweep", "_describe", "_note_removed"])
+@pytest.mark.parametrize("where", ["change_value", "place", "sweep", "describe", "_note_removed"])
 @pytest.mark.parametrize("when", [1, 2, 3, 4])
 def test_an_interrupted_upgrade_is_taken_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, when: int
@@ -603,7 +604,7 @@ def test_an_interrupted_upgrade_is_taken_up(
     wanted, real, calls = old.entries(folder), getattr(Store, where), iter(range(100))
 
     def crash(self: Store, *arguments: object, **named: object) -> object:
-        if next(calls) + 1 == (when if where != "_describe" else 1):
+        if next(calls) + 1 == (when if where != "describe" else 1):
             raise KeyboardInterrupt
         return real(self, *arguments, **named)
 
@@ -678,8 +679,8 @@ def test_a_store_that_is_open_for_reading_writes_nothing(tmp_path: Path) -> None
     with Store(tmp_path / "m", read_only=True) as store:
         entry = get(store, 1)
         for write in (
-            lambda: put(store), lambda: store.delete([1]), lambda: store.used([1]), lambda: store.quarantine(entry, ""),
-            lambda: store.replace(1, state(2), loss_after=0.0),
+            lambda: put(store), lambda: store.delete([1]), lambda: store.used([1]),
+            lambda: take_out_entry(store, entry, ""), lambda: store.replace(1, state(2), loss_after=0.0),
         ):  # fmt: skip
             with pytest.raises(ValueError, match="open for reading"):
                 write()

@@ -12,6 +12,7 @@ import numpy as np
 from ttom.errors import UserError
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import DamagedMemory, memory_errors
+from ttom.memory.quarantine import find_orphans, set_aside, take_out_entry, take_out_row
 from ttom.memory.schema import check_integrity
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
@@ -123,21 +124,21 @@ def verify(folder: Path, *, repair: bool = False) -> Findings:
         for id_, found in list(store.rows()):
             try:
                 if isinstance(found, BadRow):
-                    store.quarantine_row(id_, str(found))
+                    take_out_row(store, id_, str(found))
                     bad[id_] = str(found)
                     continue
                 store.checked(found, store.values.read(found.sha256))
                 sound += 1
             except CorruptValue as error:
-                if isinstance(found, Entry) and store.quarantine(found, str(error)):
+                if isinstance(found, Entry) and take_out_entry(store, found, str(error)):
                     bad[id_] = str(error)
             except DamagedMemory as error:
                 wrong = wrong or error
         if wrong is not None:
             raise wrong
-        listing, orphans = store.orphans()
-        set_aside = [sha256 for sha256 in orphans if repair and store.set_aside(sha256)]
-        return Findings(sound, bad, tuple(orphans), tuple(set_aside), listing.other)
+        listing, orphans = find_orphans(store)
+        moved = [sha256 for sha256 in orphans if repair and set_aside(store, sha256)]
+        return Findings(sound, bad, tuple(orphans), tuple(moved), listing.other)
 
 
 # Changing

@@ -20,6 +20,7 @@ from ttom.memory.files import NAME, memory_errors
 from ttom.memory.fusion import fuse, merge
 from ttom.memory.index import VectorIndex
 from ttom.memory.maintenance import check_namespace, prune
+from ttom.memory.quarantine import take_out_entry
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 
@@ -293,7 +294,7 @@ class Memory:
     def _drop(self, entry: Entry, reason: str) -> None:
         """Exclude an entry whose value cannot be used."""
         if not self.frozen:
-            self.store.quarantine(entry, reason)
+            take_out_entry(self.store, entry, reason)
             self._changed = True
             return
         if not self.store.values.exists(entry.sha256) and (entry.id, entry.sha256) not in self._skipped:

@@ -16,7 +16,8 @@ from ttom.errors import UserError
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import NAME, DamagedMemory, memory_errors
 from ttom.memory.schema import check_integrity
-from ttom.memory.store import UNFINISHED, Store
+from ttom.memory.store import Store
+from ttom.memory.transactions import UNFINISHED
 from ttom.memory.value_format import check, header_bytes, shapes_in
 from ttom.memory.values import ValueFolder
 

@@ -29,7 +29,7 @@ from ttom.memory.files import DamagedMemory, NewerMemory, memory_errors, read_me
 from ttom.memory.locks import Presence
 from ttom.memory.recovery import stored
 from ttom.memory.schema import check_integrity, check_schema, current_signature, entry_columns
-from ttom.memory.store import UNFINISHED
+from ttom.memory.transactions import UNFINISHED
 from ttom.memory.value_format import check, decode, with_record
 from ttom.memory.values import Listing, ValueFolder
 

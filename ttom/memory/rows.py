@@ -155,7 +155,7 @@ class Rows:
         what = (entry.sha256, entry.namespace, entry.key, entry.prompt)
         return self.db.execute(equal, what).fetchone() is not None
 
-    def _needed(self, sha256: str) -> bool:
+    def needs(self, sha256: str) -> bool:
         return self.db.execute("SELECT 1 FROM entries WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
     def _turn(self) -> int:
@@ -163,7 +163,7 @@ class Rows:
         query = f"SELECT coalesce(max(turn), 0) + 1 FROM entries WHERE turn < {MAX_COUNT} AND typeof(turn) = 'integer'"
         return self.db.execute(query).fetchone()[0]
 
-    def _take_out(self, id_: int, reason: str, entry: str) -> None:
+    def take_out(self, id_: int, reason: str, entry: str) -> None:
         row = (id_, reason, time.time(), entry)
         self.db.execute("INSERT OR REPLACE INTO quarantined VALUES (?, ?, ?, ?)", row)
         self.db.execute("DELETE FROM entries WHERE id = ?", (id_,))
@@ -180,5 +180,5 @@ class Rows:
 
     def _note_removed(self, values: Iterable[Any]) -> None:
         for sha256 in values:  # in a damaged row this may be anything
-            if isinstance(sha256, str) and SHA256.fullmatch(sha256) and not self._needed(sha256):
+            if isinstance(sha256, str) and SHA256.fullmatch(sha256) and not self.needs(sha256):
                 self.db.execute("INSERT OR IGNORE INTO removed VALUES (?)", (sha256,))

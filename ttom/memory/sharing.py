@@ -19,7 +19,8 @@ from ttom.memory import copying, database
 from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, Entry, as_row
 from ttom.memory.files import MAX_BYTES, NAME, memory_errors, write_meta
 from ttom.memory.merging import checked_entries, common_shapes, open_foreign
-from ttom.memory.store import UNFINISHED, Store
+from ttom.memory.store import Store
+from ttom.memory.transactions import UNFINISHED
 from ttom.memory.value_format import with_record
 from ttom.memory.values import FOLDER, ValueFolder, read_regular
 

@@ -1,0 +1,44 @@
+"""Upgrading memories that earlier versions wrote, when they are opened for writing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from ttom.errors import SetupError
+from ttom.memory.entries import CorruptValue
+from ttom.memory.files import DiskFull
+from ttom.memory.transactions import Transactions
+from ttom.memory.value_format import with_record
+
+
+def check_alone(folder: Path, *, alone: bool) -> None:
+    """Raise SetupError if a process of version 2 has the memory open: it could not read what this one writes."""
+    if not alone:
+        raise SetupError(
+            f"the memory {folder} is of version 2 and open for writing in another process",
+            expected="no process of an older version",
+            remedy="wait until that process has finished; the memory is upgraded then",
+        )
+
+
+def add_records(memory: Transactions) -> None:
+    """Give every value of version 1 a record, and then the memory the current version.
+
+    After an interruption the next writer goes on. If the disk is too full, it can still be used, and the next
+    writer tries again.
+    """
+    with suppress(DiskFull):
+        for id_ in memory.ids():
+            entry = next(memory.entries([id_]), None)
+            if entry is None:
+                continue
+            try:
+                data = memory.values.read(entry.sha256)
+                upgraded = with_record(data, entry, embedder=memory.embedder)
+            except CorruptValue:  # found when it is read
+                continue
+            if upgraded is not data:
+                memory.change_value(id_, upgraded, only=entry.sha256)
+        with memory.writing():
+            memory.describe(memory.embedder, memory.dimension)
