@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tests.memory.memories import contents, file_of, get, new, number, old_memory, put, state
 from tests.memory.test_memory import Embedder, ask, learn, make
 from ttom.errors import UserError
-from ttom.memory import database, maintenance, rebuild
+from ttom.memory import database, maintenance, rebuild, salvage
 from ttom.memory.files import VERSION
 from ttom.memory.store import Store
 
@@ -164,7 +165,7 @@ def test_an_interrupted_rebuild_is_taken_up(
             raise KeyboardInterrupt
         return real(*_, **__)
 
-    target = {"build": database, "os.replace": rebuild.os}.get(where, rebuild)
+    target = {"build": database, "os.replace": os, "with_record": salvage}.get(where, rebuild)
     name = where.removeprefix("os.")
     real = getattr(target, name)
     if where == "with_record" and kind == "new":

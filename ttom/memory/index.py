@@ -10,7 +10,6 @@ an HNSW index, which cannot remove, it could not tell the old vector of a replac
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -18,19 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ttom.errors import SetupError, UserError
+from ttom.errors import UserError
+from ttom.memory.index_kinds import build, gpu_resources, import_faiss, reason
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
-KINDS = '"Flat", "HNSW32" (or another number of links) or "IVF256,Flat" (or another number of lists)'
-_FACTORY = re.compile(r"Flat|HNSW(?P<links>[1-9]\d{0,2})(,Flat)?|IVF(?P<lists>[1-9]\d{0,6}),Flat", re.ASCII)
 POINTS_PER_LIST = 39  # what FAISS asks of k-means before it warns
 MAX_DEAD_SHARE = 0.2  # of all slots; a rebuild then costs at most 4 insertions a removal
 MIN_DEAD = 32  # fewer dead slots are not worth a rebuild
 EF_SEARCH = 128  # candidates that HNSW keeps; fewer lose neighbors in tight clusters (64: recall .97 for .995)
-MIN_PROBES = 8
-PROBED_SHARE = 1 / 16  # of the lists of an IVF index
 GPU_MAX_RESULTS = 2048  # of one query
 _CHUNK = 65536  # vectors reconstructed at a time
 
@@ -59,9 +55,9 @@ class VectorIndex:
 
     def __init__(self, dimension: int, factory: str = "Flat", *, gpu: bool = False) -> None:
         self.dimension, self.factory = dimension, factory
-        self._faiss = _import_faiss()
-        self._gpu = _gpu_resources(self._faiss) if gpu else None
-        target = _build(self._faiss, dimension, factory)
+        self._faiss = import_faiss()
+        self._gpu = gpu_resources(self._faiss) if gpu else None
+        target = build(self._faiss, dimension, factory)
         self._is_ivf = isinstance(target, self._faiss.IndexIVF)
         self.training_size = POINTS_PER_LIST * int(target.nlist) if self._is_ivf else 0
         target = self._place(target)
@@ -268,7 +264,7 @@ class VectorIndex:
             return self._faiss.index_cpu_to_gpu(self._gpu, 0, index)
         except RuntimeError as error:
             raise UserError(
-                f"FAISS cannot keep the index {self.factory!r} on a GPU: {_reason(error)}",
+                f"FAISS cannot keep the index {self.factory!r} on a GPU: {reason(error)}",
                 expected='a Flat or IVF index, such as "Flat" or "IVF256,Flat"',
                 remedy="use such an index, or leave the GPU off",
             ) from error
@@ -301,47 +297,3 @@ def _check_ids(ids: Ids) -> Ids:
     if (ids == -1).any():
         raise ValueError("the id -1 stands for 'none' in results")
     return ids.astype(np.int64)
-
-
-def _import_faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise SetupError(
-            f"FAISS cannot be imported: {error}", expected="the package faiss", remedy="pip install faiss-cpu"
-        ) from error
-    return faiss
-
-
-def _gpu_resources(faiss: Any) -> Any:
-    if not hasattr(faiss, "StandardGpuResources"):
-        problem = f"this build of FAISS ({faiss.__version__}) runs on the processor only"
-    elif faiss.get_num_gpus() < 1:
-        problem = "FAISS finds no GPU"
-    else:
-        return faiss.StandardGpuResources()
-    raise SetupError(
-        f"a GPU index was asked for, but {problem}",
-        expected="FAISS built for CUDA, and a CUDA device",
-        remedy="pip uninstall faiss-cpu, then pip install faiss-gpu; or leave the GPU off",
-    )
-
-
-def _build(faiss: Any, dimension: int, factory: str) -> Any:
-    """The index of a factory string, empty. Raises UserError for a string that is none of KINDS."""
-    found = _FACTORY.fullmatch(factory)
-    if found is None:
-        raise SetupError(
-            f"the index {factory!r:.100} cannot be used",
-            expected=KINDS,
-            remedy='take "Flat" below some 50,000 entries, where exact search is fast enough',
-        )
-    index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
-    if isinstance(index, faiss.IndexIVF):
-        index.nprobe = min(int(index.nlist), max(MIN_PROBES, round(index.nlist * PROBED_SHARE)))
-    return index
-
-
-def _reason(error: Exception) -> str:
-    """What a FAISS exception says, without the C++ signature before it."""
-    return re.sub(r"^Error in .* at \S+:\d+: (Error: )?", "", " ".join(str(error).split()))[:200]

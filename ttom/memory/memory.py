@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ttom.config import MemoryConfig
 from ttom.errors import SetupError
 from ttom.layout.model import Layout
@@ -18,25 +16,14 @@ from ttom.memory.embedders import TextEmbedder
 from ttom.memory.entries import CorruptValue, Entry, new_record
 from ttom.memory.files import NAME, memory_errors
 from ttom.memory.fusion import fuse, merge
-from ttom.memory.index import VectorIndex
 from ttom.memory.maintenance import check_namespace, prune
+from ttom.memory.matching import Match, Matcher
 from ttom.memory.quarantine import take_out_entry
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_LOOK_FOR_BEST = 1024
-"""How many entries are searched for the most similar one of a namespace if none matches."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """An entry and the inner product of its key's embedding with the query's, -1..1."""
-
-    entry: Entry
-    similarity: float
 
 
 @dataclass(frozen=True)
@@ -73,7 +60,7 @@ class Memory:
             check_namespace(name)
         self._check()
         self._skipped: set[tuple[int, str]] = set()  # (id, sha256) of values that a frozen memory could not read
-        self._restart()
+        self._matcher = Matcher(store, config)
 
     @classmethod
     def open(cls, config: MemoryConfig, embedder: TextEmbedder, signature: Signature | None) -> Memory:
@@ -129,11 +116,11 @@ class Memory:
 
     def _match(self, key: str, exclude_origin: str | None) -> tuple[list[Match], float | None]:
         """The matches, and the similarity of the most similar entry, even if it is below the threshold."""
-        self._refresh()
+        self._matcher.refresh()
         vector = self.embedder.embed([key])
         nearest: list[float] = []
         for namespace in filter(None, (self.config.namespace, self.config.shared_namespace)):
-            found, best = self._nearest(vector, namespace, exclude_origin)
+            found, best = self._matcher.nearest(vector, namespace, exclude_origin)
             nearest += [best] if best is not None else []
             if found:
                 return found, found[0].similarity
@@ -179,7 +166,7 @@ class Memory:
             origin=lookup.origin,
         )
         id_ = self.store.insert(self._packed(state), record)
-        self._changed = True
+        self._matcher.changed = True
         self.make_room(keep=[id_])
         return id_
 
@@ -217,7 +204,7 @@ class Memory:
             namespace=config.namespace,
             keep=keep,
         )
-        self._changed |= bool(gone)
+        self._matcher.changed |= bool(gone)
         return len(gone)
 
     def _check(self) -> None:
@@ -233,79 +220,21 @@ class Memory:
                 remedy=f"ttom memory reindex {self.store.folder}, or the `memory.embedder` it was made with",
             )
 
-    def _nearest(
-        self, vector: np.ndarray, namespace: str, exclude_origin: str | None
-    ) -> tuple[list[Match], float | None]:
-        """Matches in a namespace, best first, and the similarity of its most similar entry if one was found."""
-        threshold, wanted = self.config.threshold, min(self.config.top_k, len(self._index))
-        count = wanted
-        while wanted:
-            similarities, ids = self._index.search(vector, count)
-            pairs = list(zip(similarities[0].tolist(), ids[0].tolist(), strict=True))
-            mine = [(s, i) for s, i in pairs if i >= 0 and self._may_match(i, namespace, exclude_origin)]
-            good = [(s, i) for s, i in mine if s >= threshold][:wanted]
-            # Other namespaces may fill the result: search for more until there are enough matches or nothing is left.
-            complete = len(good) == wanted or (pairs[-1][0] < threshold and (bool(mine) or count > _LOOK_FOR_BEST))
-            if not complete and count < len(self._index):
-                count = min(4 * count, len(self._index))
-                continue
-            entries = self._entries([i for _, i in good])
-            if len(entries) == len(good):
-                return [Match(entries[i], s) for s, i in good], mine[0][0] if mine else None
-            wanted = min(wanted, len(self._index))  # unreadable entries have left the index: search again
-            count = min(count, len(self._index))
-        return [], None
-
-    def _entries(self, ids: list[int]) -> dict[int, Entry]:
-        """Entries by id. Those that are gone or have a damaged row are dropped from the index."""
-        entries = {entry.id: entry for entry in self.store.entries(ids)}
-        self._forget(set(ids) - entries.keys())
-        return entries
-
-    def _may_match(self, id_: int, namespace: str, exclude_origin: str | None) -> bool:
-        whose, origin = self._known.get(id_, (None, None))
-        return whose == namespace and (exclude_origin is None or origin != exclude_origin)
-
-    def _restart(self) -> None:
-        """Start with an empty index."""
-        self._known: dict[int, tuple[str | None, str | None]] = {}  # namespace and origin
-        self._index = VectorIndex(self.store.dimension, self.config.index, gpu=self.config.index_gpu)
-        self._last_id, self._seen, self._changed = 0, -1, True
-
-    def _refresh(self) -> None:
-        """Update the index to the current state of the store, including writes of other processes."""
-        version = self.store.version()
-        if version == self._seen and not self._changed:
-            return
-        keys = self.store.keys(after=self._last_id)
-        self._index.add(keys.ids, keys.vectors)
-        self._known |= dict(zip(keys.ids.tolist(), zip(keys.namespaces, keys.origins, strict=True), strict=True))
-        self._known |= dict.fromkeys(keys.unusable, (None, None))
-        self._last_id = max([self._last_id, *keys.ids[-1:].tolist(), *keys.unusable[-1:]])
-        if len(self.store) != len(self._known):
-            self._forget(set(self._known) - set(self.store.ids()))
-        self._seen, self._changed = version, False
-
-    def _forget(self, ids: set[int]) -> None:
-        self._index.remove(np.array(sorted(ids), np.int64))
-        for id_ in ids:
-            self._known.pop(id_, None)
-
     def _drop(self, entry: Entry, reason: str) -> None:
         """Exclude an entry whose value cannot be used."""
         if not self.frozen:
             take_out_entry(self.store, entry, reason)
-            self._changed = True
+            self._matcher.changed = True
             return
         if not self.store.values.exists(entry.sha256) and (entry.id, entry.sha256) not in self._skipped:
             # Another process may have updated the entry since the memory was opened: read the current state.
             self.store.refresh()
             self._check()
-            self._restart()
-            self._refresh()
+            self._matcher.restart()
+            self._matcher.refresh()
         self._skipped.add((entry.id, entry.sha256))
         now = {found.id: found.sha256 for found in self.store.entries([id_ for id_, _ in self._skipped])}
-        self._forget({id_ for id_, sha256 in self._skipped if now.get(id_) == sha256})
+        self._matcher.forget({id_ for id_, sha256 in self._skipped if now.get(id_) == sha256})
 
     def _packed(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         import torch

@@ -9,29 +9,26 @@ from __future__ import annotations
 
 import itertools
 import os
-import sqlite3
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ttom.errors import SetupError, UserError
-from ttom.files import Scratch, replace, sync_folder
+from ttom.files import replace, sync_folder
 from ttom.memory import database
 from ttom.memory.copying import copy
-from ttom.memory.entries import COLUMNS, MAX_NAME, BadRow, CorruptValue, Entry, Record, as_entry, as_row
+from ttom.memory.entries import MAX_NAME, Record, as_row
 from ttom.memory.files import DamagedMemory, NewerMemory, memory_errors, read_meta, write_meta
 from ttom.memory.locks import Presence
 from ttom.memory.recovery import stored
-from ttom.memory.schema import check_integrity, check_schema, current_signature, entry_columns
+from ttom.memory.salvage import Good, OldRows, embedder_of, look_through, read_old
 from ttom.memory.transactions import UNFINISHED
-from ttom.memory.value_format import check, decode, with_record
-from ttom.memory.values import Listing, ValueFolder
+from ttom.memory.values import ValueFolder
 
 
 @dataclass(frozen=True)
@@ -57,42 +54,6 @@ class Rebuilt:
     reindex: bool
 
 
-@dataclass
-class _Old:
-    """What could be read from the old database; `intact` if it was undamaged."""
-
-    rows: list[Entry] = field(default_factory=list)
-    removed: set[str] = field(default_factory=set)
-    quarantined: list[tuple[Any, ...]] = field(default_factory=list)
-    last_id: int = 0
-    intact: bool = False
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A good value: its record, the embedder of its key, and its row in the old database if it has one."""
-
-    record: Record
-    sha256: str
-    bytes: int
-    embedder: str
-    row: Entry | None
-
-
-@dataclass
-class _Look:
-    """Result of reading all files.
-
-    Good values, version-1 values and their upgrades, version-1 values without a row, and {damaged: reason}.
-    """
-
-    found: list[_Found] = field(default_factory=list)
-    outdated: set[str] = field(default_factory=set)
-    upgraded: set[str] = field(default_factory=set)
-    unknown: list[str] = field(default_factory=list)
-    damaged: dict[str, str] = field(default_factory=dict)
-
-
 def rebuild(folder: Path) -> Rebuilt:
     """Rebuild the database of a memory so that it contains every good value.
 
@@ -111,9 +72,9 @@ def rebuild(folder: Path) -> Rebuilt:
         with _alone(folder):
             _put_in_place(folder)  # if an interrupted rebuild had got that far
             values = ValueFolder(folder)
-            old = _read_old(folder)
-            embedder, dimension = _embedder(folder, values)
-            look = _look(values, old.rows, old.removed, embedder)
+            old = read_old(folder)
+            embedder, dimension = embedder_of(folder, values)
+            look = look_through(values, old.rows, old.removed, embedder)
             if look.unknown and not look.found and not old.rows:
                 raise SetupError(
                     f"the memory {folder} cannot be rebuilt: its {len(look.unknown)} values are of version 1, which "
@@ -178,98 +139,7 @@ def _alone(folder: Path) -> Iterator[None]:
         presence.close()
 
 
-# Reading
-
-
-def _read_old(folder: Path) -> _Old:
-    """Read as much as possible of the old database."""
-    old = _Old()
-    with (
-        suppress(sqlite3.DatabaseError, UnicodeDecodeError, OSError, UserError),
-        Scratch() as scratch,
-        closing(database.open_copy(folder, scratch)) as db,
-    ):
-        columns = entry_columns(db)
-        place = columns.index("signature")
-        missing = (None, 0)[: len(COLUMNS) - len(columns)]  # in version 1: origin and turn
-        for row in db.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id"):
-            with suppress(BadRow):
-                old.rows.append(as_entry((*row[:place], current_signature(row[place]), *row[place + 1 :], *missing)))
-        version = check_schema(db, folder)
-        check_integrity(db, folder)
-        old.quarantined = db.execute("SELECT id, reason, at, entry FROM quarantined").fetchall()
-        old.last_id = max([0, *(row[0] for row in db.execute("SELECT seq FROM sqlite_sequence"))])
-        if version > 1:
-            old.removed = {row[0] for row in db.execute("SELECT sha256 FROM removed")}
-        old.intact = True
-    return old
-
-
-def _embedder(folder: Path, values: ValueFolder) -> tuple[str, int]:
-    """Embedder and dimension according to memory.json, or else according to most values."""
-    with suppress(UserError):
-        meta = read_meta(folder)
-        return meta["embedder"], meta["dimension"]
-    found = filter(None, (stored(values, sha256) for sha256 in values.look_through().values))
-    return Counter((s.embedder, len(s.record.embedding)) for s in found).most_common(1)[0][0]
-
-
-def _look(values: ValueFolder, rows: Sequence[Entry], removed: set[str], embedder: str) -> _Look:
-    """Read all files, those with an old row first, since version-1 values are rewritten under new names."""
-    look, listing = _Look(), values.look_through()
-    known: dict[str, list[Entry]] = {}
-    for row in rows:
-        known.setdefault(row.sha256, []).append(row)
-    names = listing.values | {sha256 for sha256, _ in listing.parts}
-    for sha256 in sorted(names, key=lambda name: (name not in known, name)):
-        if sha256 not in known and (sha256 in removed or sha256 in look.upgraded):
-            continue
-        try:
-            _look_at(sha256, values, known.get(sha256, []), embedder, look)
-            _finish_part(sha256, values, listing)
-        except CorruptValue as error:
-            if sha256 in listing.values or sha256 in known:
-                look.damaged[sha256] = str(error)
-    return look
-
-
-def _look_at(sha256: str, values: ValueFolder, rows: list[Entry], embedder: str, look: _Look) -> None:
-    """Read one value and add it to the result. Raises CorruptValue."""
-    data = values.read(sha256)
-    value = decode(data)
-    for signature in {row.signature for row in rows} | ({value.stored.record.signature} if value.stored else set()):
-        check(value, signature)
-    if value.stored is not None:
-        # Only version-1 values can be shared by several rows.
-        row = rows[0] if rows else None
-        look.found.append(_Found(value.stored.record, sha256, len(data), value.stored.embedder, row))
-        return
-    if not rows:
-        look.unknown.append(sha256)
-    for row in rows:
-        look.found.append(_upgraded(values, data, row, embedder))
-        look.upgraded.add(look.found[-1].sha256)
-        look.outdated.add(sha256)
-
-
-def _upgraded(values: ValueFolder, data: bytes, row: Entry, embedder: str) -> _Found:
-    """Rewrite a version-1 value with its record. Raises CorruptValue if it is too large for one."""
-    record = Record(**{name: getattr(row, name) for name in Record.model_fields})
-    with values.placing(with_record(data, record, embedder=embedder)) as placed:
-        placed.place()
-    return _Found(record, placed.sha256, placed.bytes, embedder, row)
-
-
-def _finish_part(sha256: str, values: ValueFolder, listing: Listing) -> None:
-    for name, part in listing.parts:
-        if name == sha256:
-            values.settle(sha256, part, wanted=True)
-
-
-# Writing
-
-
-def _rows(found: Sequence[_Found], old: _Old, embedder: str, dimension: int) -> tuple[dict[int, dict[str, Any]], bool]:
+def _rows(found: Sequence[Good], old: OldRows, embedder: str, dimension: int) -> tuple[dict[int, dict[str, Any]], bool]:
     """The new rows by id, and whether the memory must be reindexed.
 
     If the database was rolled back, a value that it does not know may be an update of an entry that it does know.

@@ -1,0 +1,103 @@
+"""Finding the entries whose keys are most similar to a prompt's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ttom.config import MemoryConfig
+from ttom.memory.entries import Entry
+from ttom.memory.index import VectorIndex
+from ttom.memory.store import Store
+
+_LOOK_FOR_BEST = 1024
+"""How many entries are searched for the most similar one of a namespace if none matches."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """An entry and the inner product of its key's embedding with the query's, -1..1."""
+
+    entry: Entry
+    similarity: float
+
+
+class Matcher:
+    """The keys of a store in a vector index, which is brought up to date whenever the store has changed.
+
+    Args:
+        store: The memory.
+        config: Threshold, number of matches, and kind of index.
+
+    Attributes:
+        changed: Whether this process has written since the last `refresh`.
+    """
+
+    def __init__(self, store: Store, config: MemoryConfig) -> None:
+        self.store, self.config = store, config
+        self.restart()
+
+    def restart(self) -> None:
+        """Start with an empty index."""
+        self._known: dict[int, tuple[str | None, str | None]] = {}  # namespace and origin
+        self._index = VectorIndex(self.store.dimension, self.config.index, gpu=self.config.index_gpu)
+        self._last_id, self._seen, self.changed = 0, -1, True
+
+    def refresh(self) -> None:
+        """Update the index to the current state of the store, including writes of other processes."""
+        version = self.store.version()
+        if version == self._seen and not self.changed:
+            return
+        keys = self.store.keys(after=self._last_id)
+        self._index.add(keys.ids, keys.vectors)
+        self._known |= dict(zip(keys.ids.tolist(), zip(keys.namespaces, keys.origins, strict=True), strict=True))
+        self._known |= dict.fromkeys(keys.unusable, (None, None))
+        self._last_id = max([self._last_id, *keys.ids[-1:].tolist(), *keys.unusable[-1:]])
+        if len(self.store) != len(self._known):
+            self.forget(set(self._known) - set(self.store.ids()))
+        self._seen, self.changed = version, False
+
+    def forget(self, ids: set[int]) -> None:
+        self._index.remove(np.array(sorted(ids), np.int64))
+        for id_ in ids:
+            self._known.pop(id_, None)
+
+    def nearest(
+        self, vector: np.ndarray, namespace: str, exclude_origin: str | None
+    ) -> tuple[list[Match], float | None]:
+        """Matches in a namespace, best first, and the similarity of its most similar entry if one was found.
+
+        Args:
+            vector: The embedding of the key, ``(1, D)``.
+            namespace: Only entries of this one.
+            exclude_origin: No entries with this origin.
+        """
+        threshold, wanted = self.config.threshold, min(self.config.top_k, len(self._index))
+        count = wanted
+        while wanted:
+            similarities, ids = self._index.search(vector, count)
+            pairs = list(zip(similarities[0].tolist(), ids[0].tolist(), strict=True))
+            mine = [(s, i) for s, i in pairs if i >= 0 and self._may_match(i, namespace, exclude_origin)]
+            good = [(s, i) for s, i in mine if s >= threshold][:wanted]
+            # Other namespaces may fill the result: search for more until there are enough matches or nothing is left.
+            complete = len(good) == wanted or (pairs[-1][0] < threshold and (bool(mine) or count > _LOOK_FOR_BEST))
+            if not complete and count < len(self._index):
+                count = min(4 * count, len(self._index))
+                continue
+            entries = self._entries([i for _, i in good])
+            if len(entries) == len(good):
+                return [Match(entries[i], s) for s, i in good], mine[0][0] if mine else None
+            wanted = min(wanted, len(self._index))  # unreadable entries have left the index: search again
+            count = min(count, len(self._index))
+        return [], None
+
+    def _entries(self, ids: list[int]) -> dict[int, Entry]:
+        """Entries by id. Those that are gone or have a damaged row are dropped from the index."""
+        entries = {entry.id: entry for entry in self.store.entries(ids)}
+        self.forget(set(ids) - entries.keys())
+        return entries
+
+    def _may_match(self, id_: int, namespace: str, exclude_origin: str | None) -> bool:
+        whose, origin = self._known.get(id_, (None, None))
+        return whose == namespace and (exclude_origin is None or origin != exclude_origin)
