@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import sys
 import tempfile
 import time
@@ -61,7 +62,7 @@ def main() -> int:
     options = parser.parse_args()
     from ttom.provenance import environment
 
-    result: dict[str, Any] = {"seconds": {}}
+    result: dict[str, Any] = {"sqlite": sqlite3.sqlite_version, "seconds": {}}
     bad: list[str] = []
     for part in options.parts:
         started = time.perf_counter()

@@ -1,4 +1,8 @@
-"""Disks that are full: a file system of a given size, or a system call that fails at a given moment."""
+"""Disks that are full: a file system of a given size, or a system call that fails at a given moment.
+
+A trial is one such disk. Counted are the trials, those in which the disk was full at some point ("full"), and the
+error messages in all of them, since a trial goes on after the first.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +36,22 @@ def run(folder: Path, moments: int) -> dict[str, Any]:
     calls = {"write": "ttom.memory.values.os.write", "sync": "ttom.memory.values.os.fsync"}
     calls |= {"rename": "ttom.memory.values.os.rename", "database": ""}
     for name, target in calls.items():
-        counts: Counter[str] = Counter(lost=0, wrong=0, unclear=0)
+        counts: Counter[str] = Counter(full=0, messages=0, lost=0, wrong=0, unclear=0)
         for moment in range(moments):
-            counts.update(_failing(folder / f"{name}-{moment}", target, moment))
+            trial = _failing(folder / f"{name}-{moment}", target, moment)
+            counts.update(trial + Counter(full=int(trial["messages"] > 0)))
         results[f"failing {name}"] = {"times": moments, **counts}
     return results
 
 
 def _filled(folder: Path) -> Counter[str]:
-    counts: Counter[str] = Counter(lost=0, wrong=0, unclear=0)
+    counts: Counter[str] = Counter(full=0, messages=0, lost=0, wrong=0, unclear=0)
     for size in SIZES:
         with _mounted(folder / "small", size) as place:
             counts["times"] += 1
-            memory = place / "memory"
+            memory, before = place / "memory", counts["messages"]
             known = _until_full(memory, counts)
+            counts["full"] += counts["messages"] > before
             _check(memory, known, counts)
             with contextlib.suppress(UserError), Store(memory) as store:  # room again
                 gone = store.ids()[: len(known) // 2]
@@ -70,7 +76,7 @@ def _until_full(memory: Path, counts: Counter[str]) -> set[int]:
                 if number % 3 == 2:
                     store.replace(store.ids()[-1], small.tensors(number), loss_after=0.1)
     except SetupError as error:
-        counts["disk full" if "disk full" in str(error) else "unclear"] += 1
+        counts["messages" if "disk full" in str(error) else "unclear"] += 1
     except Exception as error:
         counts["unclear"] += 1
         print(f"{type(error).__name__}: {error}")
@@ -93,7 +99,7 @@ def _failing(memory: Path, target: str, moment: int) -> Counter[str]:
                     store.replace(1, small.tensors(0), loss_after=0.1)
                     store.used([1])
                 except SetupError as error:
-                    counts["disk full" if "disk full" in str(error) else "unclear"] += 1
+                    counts["messages" if "disk full" in str(error) else "unclear"] += 1
         small.insert(store, 100)  # whatever failed, the connection works on
         known.add(100)
     _check(memory, known, counts)

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,34 +23,76 @@ SHARED = 3
 
 @dataclass
 class Log:
-    """What the writers acknowledged: {id: number} of what must be there, and what is uncertain or gone."""
+    """What the writers acknowledged, and what they were doing when they were killed.
 
-    values: dict[int, int] = field(default_factory=dict)
-    uncertain: set[int] = field(default_factory=set)
-    deleted: set[int] = field(default_factory=set)
+    Attributes:
+        offered: {id: numbers}, one of which the entry must have. Several if a replacement was interrupted, or if
+            several processes replaced it.
+        shared: Ids of the entries that several processes replace.
+        deleting: Ids of which a deletion was interrupted.
+        deleted: Ids of which a deletion was acknowledged.
+        acknowledged: Number of acknowledged operations.
+        interrupted: {kind of operation: how many had begun and were not acknowledged}.
+        errors: What processes failed of.
+    """
+
     offered: dict[int, set[int]] = field(default_factory=dict)
+    shared: set[int] = field(default_factory=set)
+    deleting: set[int] = field(default_factory=set)
+    deleted: set[int] = field(default_factory=set)
     acknowledged: int = 0
+    interrupted: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, logs: Path, shared: dict[int, int]) -> Log:
+        """Read the logs of all processes, which replaced these shared entries."""
+        log = cls(offered={id_: {number} for id_, number in shared.items()}, shared=set(shared))
+        for path in sorted(logs.iterdir()):
+            log.read(path)
+        return log
 
     def read(self, path: Path) -> None:
         """Add one process's log."""
-        for words in map(str.split, path.read_text().splitlines() if path.exists() else []):
+        begun: list[str] = []
+        for words in map(str.split, path.read_text().splitlines()):
             if words[0] == "error":
                 self.errors.append(" ".join(words[1:]))
             elif words[0] == "start":
-                if words[1] != "insert":  # until its end is logged, it may have happened or not
-                    self.uncertain.add(int(words[2]))
-                if words[1] == "replace":
-                    self.offered.setdefault(int(words[2]), set()).add(int(words[3]))
+                begun = words[1:]
+                if begun[0] == "replace":
+                    self.offered.setdefault(int(begun[1]), set()).add(int(begun[2]))
+                elif begun[0] == "delete":
+                    self.deleting.add(int(begun[1]))
             else:
+                begun, id_ = [], int(words[1])
                 self.acknowledged += 1
-                id_ = int(words[1])
-                self.uncertain.discard(id_)
                 if words[0] == "delete":
-                    self.values.pop(id_, None)
+                    self.deleting.discard(id_)
                     self.deleted.add(id_)
-                else:
-                    self.values[id_] = int(words[2])
+                elif id_ not in self.shared:
+                    self.offered[id_] = {int(words[2])}
+        if begun:
+            self.interrupted[begun[0]] += 1
+
+    def check(self, store: Store) -> dict[str, int]:
+        """Hold a memory to the logs; returns counts that must be zero."""
+        found = {entry.id: entry for entry in store.entries()}
+        expected = self.offered.keys() - self.deleted
+        wrong = 0
+        for id_, entry in found.items():  # of an interrupted insertion nobody was told the id
+            numbers = self.offered.get(id_, {small.number_of(entry)})
+            wrong += not any(small.is_whole(store, entry, number) for number in numbers)
+        listing, needed = store.values.look_through(), store.needed_values()
+        return {
+            "lost": len(expected - self.deleting - found.keys()),
+            "wrong": wrong,
+            "came_back": len(self.deleted & found.keys()),
+            "orphans": len(listing.values - needed),
+            "rows_without_value": len(needed - listing.values),
+            "unfinished_files": len(listing.parts),
+            "quarantined": len(store.quarantined()),
+        }
 
 
 def run(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
@@ -70,39 +113,21 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
             os.waitpid(child, 0)
         killed, rounds = killed + count, rounds + 1
         by_processes[count] = by_processes.get(count, 0) + count
-    log = Log()
-    for path in sorted(logs.iterdir()):
-        log.read(path)
+    log = Log.of(logs, shared)
     return {
         "kills": killed,
         "kills_by_writers_at_a_time": by_processes,
         "acknowledged": log.acknowledged,
+        "interrupted": dict(log.interrupted),
         "errors": log.errors,
-    } | _check(memory, log, shared)
+    } | _check(memory, log)
 
 
-def _check(memory: Path, log: Log, shared: dict[int, int]) -> dict[str, Any]:
-    """Hold the memory to the logs; then once more, its database made anew from the values alone."""
-    with Store(memory) as store:  # finishes what the killed ones began
-        found = {entry.id: entry for entry in store.entries()}
-        certain = {id_: n for id_, n in log.values.items() if id_ not in log.uncertain and id_ not in shared}
-        lost = [id_ for id_ in certain if id_ not in found]
-        wrong = [id_ for id_, n in certain.items() if id_ in found and not small.is_whole(store, found[id_], n)]
-        for id_, number in shared.items():
-            offered = {number} | log.offered.get(id_, set())
-            if not any(small.is_whole(store, found[id_], n) for n in offered):
-                wrong.append(id_)
-        listing = store.values.look_through()
-        counts = {
-            "lost": len(lost),
-            "wrong": len(wrong),
-            "came_back": len(log.deleted & found.keys()),
-            "orphans": len(listing.values - store.needed_values()),
-            "rows_without_value": len(store.needed_values() - listing.values),
-            "unfinished_files": len(listing.parts),
-            "quarantined": len(store.quarantined()),
-        }
-        values = {entry.sha256 for entry in found.values()}
+def _check(memory: Path, log: Log) -> dict[str, Any]:
+    """Hold the memory to the logs; then once more, its database rebuilt from the values alone."""
+    with Store(memory) as store:  # completes what the killed writers left unfinished
+        counts = log.check(store)
+        values = store.needed_values()
     for path in memory.glob("entries.sqlite*"):
         path.unlink()
     rebuild(memory)

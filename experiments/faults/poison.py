@@ -7,6 +7,9 @@ import os
 import pickle
 import shutil
 import sqlite3
+import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,8 +154,9 @@ def run(folder: Path) -> dict[str, Any]:
     poisons |= {f"row: {change[:60]}": partial(change_row, change=change) for change in ROWS}
     poisons |= {f"schema: {text[:60]}": partial(execute, statements=text) for text in SCHEMAS}
     poisons |= {f"value: {kind}": partial(_give_made, make=make) for kind, make in VALUES.items()}
-    for name in ("memory.json", "entries.sqlite", "value"):
+    for name in ("memory.json", "entries.sqlite", "entries.sqlite-journal", "entries.sqlite-wal", "value"):
         poisons |= {f"file: {kind} as {name}": partial(_put, name=name, put=put) for kind, put in FILES.items()}
+    poisons["journal: names a foreign file"] = partial(_give_journal, victim=folder / "victim.safetensors")
     counts = dict.fromkeys(("left out", "refused", "taken", "harm to ours", "harm outside", "slow", "crashes"), 0)
     details = {}
     for name, poison in poisons.items():
@@ -198,8 +202,10 @@ def _one(folder: Path, template: Path, ours: Path, poison: Callable[[Path], None
     except Exception as error:
         found.add("crashes")
         print(f"{type(error).__name__}: {error}")
-    if (folder / "victim.safetensors").read_text() != "mine":
+    victim = folder / "victim.safetensors"
+    if not victim.exists() or victim.read_text() != "mine":
         found.add("harm outside")
+        victim.write_text("mine")
     if time.monotonic() - started > SLOW_SECONDS:
         found.add("slow")
     shutil.rmtree(foreign)
@@ -217,5 +223,25 @@ def _put(memory: Path, name: str, put: Callable[[Path], None]) -> None:
     if name == "value":
         with Store(memory, read_only=True) as store:
             path = store.values.path(next(store.entries([1])).sha256)
-    path.unlink()
+    path.unlink(missing_ok=True)
     put(path)
+
+
+_KILLED = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN IMMEDIATE")
+db.execute("UPDATE entries SET uses = uses + 1, layout = hex(zeroblob(10000))")
+os._exit(1)
+"""
+"""A process that leaves a journal."""
+
+
+def _give_journal(memory: Path, victim: Path) -> None:
+    """Leave a journal that SQLite applies, and that names a file as its super-journal, which SQLite then deletes."""
+    subprocess.run([sys.executable, "-c", _KILLED, str(memory / "entries.sqlite")], check=False)
+    name, magic = os.fsencode(victim.absolute()), bytes.fromhex("d9d505f920a163d7")
+    with open(memory / "entries.sqlite-journal", "ab") as file:
+        assert file.tell() > 0
+        file.write(struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)) + magic)

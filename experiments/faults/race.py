@@ -37,34 +37,20 @@ def run(folder: Path, operations: int, processes: int = 4, seed: int = 0) -> dic
     ]
     reads = _read_meanwhile(memory, children, random.Random(seed))
     failed = sum(child.wait() != 0 for child in children)
-    log = Log()
-    for path in sorted(logs.iterdir()):
-        log.read(path)
+    log = Log.of(logs, shared)
     with Store(memory) as store:
-        found = {entry.id: entry for entry in store.entries()}
-        own = {id_: n for id_, n in log.values.items() if id_ not in shared}
-        lost = [id_ for id_ in own if id_ not in found]
-        wrong = [id_ for id_, n in own.items() if id_ in found and not small.is_whole(store, found[id_], n)]
-        offered = {id_: {number} | log.offered.get(id_, set()) for id_, number in shared.items()}
-        wrong += [id_ for id_, ns in offered.items() if not any(small.is_whole(store, found[id_], n) for n in ns)]
-        listing = store.values.look_through()
-        orphans = len(listing.values - store.needed_values())
-        missing = len(store.needed_values() - listing.values)
-    result = {
+        counts = log.check(store)
+    result: dict[str, Any] = {
         "processes": processes,
         "pid_namespaces": bool(prefix),
         "acknowledged": log.acknowledged,
-        "updates_of_shared_entries": sum(len(numbers) - 1 for numbers in offered.values()),
+        "updates_of_shared_entries": sum(len(log.offered[id_]) - 1 for id_ in shared),
         "failed_processes": failed,
         "errors": log.errors,
-        "lost": len(lost),
-        "wrong": len(wrong),
-        "orphans": orphans,
-        "rows_without_value": missing,
-        "unfinished_files": len(listing.parts),
-        "quarantined": len(verify(memory).quarantined or {}),
+        **counts,
         **reads,
     }
+    result["quarantined"] += len(verify(memory).quarantined or {})
     shutil.rmtree(memory)
     return result
 

@@ -36,17 +36,17 @@ def write(folder: Path, log: Path, seed: int, operations: int | None = None) -> 
                 done += 1
                 number = rng.randrange(10**6)
                 kind = rng.random()
-                if kind < 0.45 or not own:
+                if kind < 0.4:
                     tell("start", "insert", number)
                     own.append(insert(store, number))
                     tell("insert", own[-1], number)
-                elif kind < 0.75:
+                elif kind < 0.75 or (kind >= 0.85 and not own):
                     id_ = rng.choice([*own, *shared])
                     tell("start", "replace", id_, number)
                     if store.replace(id_, tensors(number), loss_after=0.5):
                         tell("replace", id_, number)
                 elif kind < 0.85:
-                    store.used([rng.choice(own)])
+                    store.used([rng.choice([*own, *shared])])
                 else:
                     id_ = own.pop(rng.randrange(len(own)))
                     tell("start", "delete", id_)

@@ -29,7 +29,7 @@ def test_full_disks_are_clear_and_harmless(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(fill, "SIZES", (600,))
     result = fill.run(tmp_path / "fill", 2)
     assert not list(faults.failures("fill", result)), result
-    assert all(result[f"failing {call}"]["disk full"] for call in ("write", "sync", "rename", "database"))
+    assert all(result[f"failing {call}"]["full"] for call in ("write", "sync", "rename", "database"))
 
 
 def test_processes_race_without_harm(tmp_path: Path) -> None:
@@ -46,13 +46,15 @@ def test_what_is_lost_or_wrong_is_seen(tmp_path: Path) -> None:
         path = store.values.path(next(store.entries([2])).sha256)
         path.write_bytes(path.read_bytes()[:-1])
     assert small.intact(tmp_path / "m") == {2}
-    log = tmp_path / "log"
-    log.write_text("start insert 7\ninsert 9 7\nstart replace 1 5\nstart delete 2\ndelete 2\n")
-    read = kill.Log()
-    read.read(log)
-    assert (read.values, read.uncertain, read.deleted, read.acknowledged) == ({9: 7}, {1}, {2}, 2)
-    found = kill._check(tmp_path / "m", read, {})
-    assert (found["lost"], found["came_back"]) == (1, 1)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "0").write_text("start insert 7\ninsert 9 7\nstart delete 2\ndelete 2\nstart replace 1 5\n")
+    (logs / "1").write_text("start insert 4\ninsert 1 4\nstart replace 1 6\nreplace 1 6\nerror x\nstart insert 8\n")
+    read = kill.Log.of(logs, {3: 2})
+    assert read.offered == {9: {7}, 1: {6}, 3: {2}} and read.deleted == {2} and read.acknowledged == 4
+    assert read.interrupted == {"replace": 1, "insert": 1} and read.errors == ["x"]
+    found = kill._check(tmp_path / "m", read)
+    assert (found["lost"], found["came_back"], found["wrong"]) == (1, 1, 2)  # the first has the tensors of another
     assert list(faults.failures("fill", {"a": {"lost": 1, "times": 3}})) == ["fill: a: lost is 1"]
 
 
