@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -175,17 +174,6 @@ def test_nbytes_counts_the_vectors() -> None:
     assert 1000 * 64 * 4 < index.nbytes() < 1000 * 64 * 4 + 1000 * 250
 
 
-@pytest.mark.parametrize(
-    "factory",
-    ["nonsense", "", "IVF0,Flat", "IVF4", "PQ8", "IVF1024,PQ32", "HNSW32_PQ8", "IDMap2,Flat", "NSG16", "LSH",
-     "PCA8,Flat", "Flat" * 10_000, "IVF99999999999,Flat", "HNSW٣"],
-)  # fmt: skip
-def test_other_kinds_of_faiss_are_refused(factory: str) -> None:
-    with pytest.raises(UserError, match="HNSW32") as caught:
-        VectorIndex(D, factory)
-    assert factory[:20] in str(caught.value) and "IVF256,Flat" in str(caught.value) and len(str(caught.value)) < 500
-
-
 @pytest.mark.parametrize("shape", [(3, D + 1), (D,), (1, 3, D)])
 def test_wrong_dimension(shape: tuple[int, ...]) -> None:
     index = VectorIndex(D)
@@ -205,19 +193,3 @@ def test_wrong_values() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         index.search(ones, 0)
     assert len(index) == 0
-
-
-def test_gpu_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
-    with pytest.raises(UserError, match="pip install faiss-gpu"):
-        VectorIndex(D, gpu=True)
-    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
-    with pytest.raises(UserError, match="finds no GPU"):
-        VectorIndex(D, gpu=True)
-
-
-def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UserError, match="pip install faiss-cpu"):
-        VectorIndex(D)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.memory.memories import OTHER, SIGNATURE, contents, file_of, get, new, old_memory, put
+from tests.memory.memories import OTHER, SIGNATURE, contents, file_of, get, new, put
 from tests.memory.test_memory import Embedder, ask, learn, make
 from ttom.errors import UserError
-from ttom.memory import maintenance, merging, rebuild, sharing
+from ttom.memory import maintenance, merging, rebuild
 from ttom.memory.entries import BadRow, Entry
 from ttom.memory.files import DamagedMemory
 from ttom.memory.store import Store
-from ttom.memory.transactions import UNFINISHED
 
 
 def test_verify_quarantines_what_is_damaged_and_removes_nothing(tmp_path: Path) -> None:
@@ -65,57 +63,6 @@ def test_verify_finds_a_damaged_database(tmp_path: Path) -> None:
     with pytest.raises(DamagedMemory, match="damaged database"):
         maintenance.verify(tmp_path / "m")
     assert contents(tmp_path / "m" / "values") == before and len(before) == len(ids)
-
-
-def test_values_without_an_entry_go_only_if_asked_and_if_their_name_is_proven(tmp_path: Path) -> None:
-    folder = old_memory(tmp_path)
-    orphan = next(folder.rglob("6bff*"))
-    fake = orphan.with_name(f"{orphan.name[:63]}{'0' if orphan.name[63] != '0' else '1'}.safetensors")
-    fake.write_bytes(b"not what its name says")
-    with pytest.raises(DamagedMemory, match="not in its database, such as 6bff"):
-        maintenance.verify(folder)
-    assert orphan.exists()
-    found = maintenance.verify(folder, repair=True)
-    assert set(found.orphans) == {orphan.stem, fake.stem} and found.set_aside == (orphan.stem,)
-    assert not orphan.exists() and fake.exists() and (folder / "quarantine" / orphan.name).exists()
-    assert found.entries == 4 and not found.quarantined
-    found = maintenance.verify(folder)
-    assert found.orphans == (fake.stem,) and not found.set_aside and not found.clean and fake.exists()
-    assert len(found.strange) == 1 and found.strange[0].startswith("6b/.part-")
-    fake.unlink()
-    assert maintenance.verify(folder).clean
-
-
-@pytest.mark.parametrize("meanwhile", ["taken", "removed"])
-def test_what_gets_an_entry_meanwhile_is_not_set_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str
-) -> None:
-    """--repair once decided and removed without the write lock, so that entries of other processes lost their value."""
-    source, folder = old_memory(tmp_path / "a"), tmp_path / "m"
-    merging.merge([source], folder)
-    with Store(folder) as store:
-        entry = get(store, 1)
-        data = file_of(store, 1).read_bytes()
-        store.delete([1])
-    path = folder / "values" / entry.sha256[:2] / f"{entry.sha256}.safetensors"
-    path.parent.mkdir(exist_ok=True)
-    with Store(folder) as other:
-        path.write_bytes(data)  # an orphan
-        real = maintenance.find_orphans
-
-        def late(store: Store) -> object:
-            found = real(store)
-            if meanwhile == "taken":
-                other.take(entry, data)
-            else:
-                other.db.execute("INSERT INTO removed VALUES (?)", (entry.sha256,))
-            return found
-
-        monkeypatch.setattr(maintenance, "find_orphans", late)
-        monkeypatch.setattr("ttom.memory.recovery.check_known", lambda *_, **__: None)
-        found = maintenance.verify(folder, repair=True)
-        assert found.orphans == (entry.sha256,) and not found.set_aside and path.exists()
-        assert meanwhile == "removed" or other.state(get(other, other.ids()[-1]))
 
 
 def test_pruning_evicts_the_least_used_and_keeps_what_it_must(tmp_path: Path) -> None:
@@ -208,70 +155,6 @@ def test_reindexing_lets_another_embedder_in(tmp_path: Path) -> None:
         make(tmp_path / "m")
     again.close()
     assert maintenance.verify(tmp_path / "m").clean
-
-
-def test_an_interrupted_reindex_is_refused_and_mended_by_the_next(tmp_path: Path, monkeypatch: Any) -> None:
-    memory = make(tmp_path / "m")
-    learn(memory, "left")
-    memory.close()
-    other = Embedder("other", left=(0, 0, 1))
-    describe = Store.describe
-
-    def crash(self: Store, embedder: str, dimension: int) -> None:
-        if not embedder.startswith(UNFINISHED):
-            raise KeyboardInterrupt
-        describe(self, embedder, dimension)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Store, "describe", crash)
-        maintenance.reindex(tmp_path / "m", other)
-    for embedder in (other, Embedder("table", left=(1, 0))):
-        with pytest.raises(UserError, match="reindex"):
-            make(tmp_path / "m", embedder)
-    assert maintenance.reindex(tmp_path / "m", other) == 1
-    assert ask(make(tmp_path / "m", other), "left").state is not None
-
-
-def test_a_reindex_cut_off_before_its_rows_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = make(tmp_path / "m")
-    learn(memory, "left")
-    memory.close()
-    other = Embedder("other", left=(0, 0, 1))
-    describe = Store.describe
-
-    def cut_off(self: Store, embedder: str, dimension: int) -> None:
-        describe(self, embedder, dimension)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Store, "describe", cut_off)
-        maintenance.reindex(tmp_path / "m", other)
-    with Store(tmp_path / "m", read_only=True) as store:  # the old rows under no embedder's name
-        np.testing.assert_array_equal(next(store.entries()).embedding[:3], [1, 0, 0])
-    for embedder in (other, Embedder("table", left=(1, 0))):
-        with pytest.raises(UserError, match="reindex"):
-            make(tmp_path / "m", embedder)
-    for command in (
-        lambda: merging.merge([tmp_path / "m"], tmp_path / "c"),
-        lambda: sharing.push(tmp_path / "m", "a/b"),
-    ):
-        with pytest.raises(UserError, match="unfinished reindex"):
-            command()
-    maintenance.reindex(tmp_path / "m", other)
-    assert ask(make(tmp_path / "m", other), "left").state is not None
-
-
-def test_a_process_that_has_the_memory_open_mixes_no_embedders(tmp_path: Path) -> None:
-    ours = make(tmp_path / "m")
-    learn(ours, "left")
-    frozen = make(tmp_path / "m", mode="read")
-    maintenance.reindex(tmp_path / "m", Embedder("other", left=(0, 0, 1)))
-    with pytest.raises(UserError, match="reindexed with another embedder"):
-        put(ours.store, embedding=np.eye(8, dtype=np.float32)[0])
-    with pytest.raises(UserError, match="reindexed with another embedder"):
-        ask(ours, "left")
-    assert ask(frozen, "left").state is not None  # it works on the state at its opening
-    assert len(ours.store) == 1
 
 
 def test_new_keys_do_not_make_another_models_adapters_fit(tmp_path: Path) -> None:

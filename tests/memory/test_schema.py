@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.memory.memories import OLD_SIGNATURE, contents, memory_of_version_2, new, number, old_memory, put
-from ttom.errors import SetupError
+from tests.memory.memories import OLD_SIGNATURE, contents, memory_of_version_2, new, old_memory, put
 from ttom.memory import database
 from ttom.memory import schema as schema_module
 from ttom.memory.entries import Entry
 from ttom.memory.files import VERSION, DamagedMemory
-from ttom.memory.locks import Presence
 from ttom.memory.maintenance import verify
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
@@ -87,35 +85,6 @@ def test_signatures_of_earlier_versions_become_typed_fields(tmp_path: Path, vers
         assert str(read[1]) == was and fields == read[1].as_fields()
     assert version == 2 or read[1] == OLD_SIGNATURE
     assert verify(folder).clean and Store(folder, read_only=True).signatures() == [read[1]]
-
-
-def test_a_memory_of_version_2_is_upgraded_without_rewriting_its_values(tmp_path: Path) -> None:
-    folder = memory_of_version_2(tmp_path)
-    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    with Store(folder) as store:
-        found = list(store.entries())
-        assert [entry.uses for entry in found] == [0, 1, 0] and [entry.loss_after for entry in found] == [
-            0,
-            0.25,
-            0.125,
-        ]
-        assert [number(store, entry) for entry in found] == [0, 1, 9] and found[1].origin == "job 1"
-        put(store, prompt="new")
-    assert files.items() <= {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}.items()
-    assert verify(folder).entries == 4
-
-
-def test_a_memory_of_version_2_is_upgraded_only_if_nobody_else_writes_to_it(tmp_path: Path) -> None:
-    folder = memory_of_version_2(tmp_path)
-    texts = signatures(folder)
-    other = Presence(folder)
-    other.share()
-    with pytest.raises(SetupError, match="is of version 2 and open"):
-        Store(folder)
-    assert signatures(folder) == texts and '"version": 2' in (folder / "memory.json").read_text()
-    other.close()
-    with Store(folder) as store:
-        assert len(store) == 3
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ttom.checkpoints import local_folder
-from ttom.errors import SetupError
-from ttom.memory.embedding import embed_each, encode, first_line, identity_of, loading, quiet, run
+from ttom.errors import SetupError, first_line
+from ttom.memory.embedding import embed_each, encode, identity_of, loading, quiet, run
 
 if TYPE_CHECKING:
     from ttom.backbones.protocol import Backbone

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ttom.errors import SetupError, UserError, cut_short
+from ttom.errors import SetupError, UserError, cut_short, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,11 +83,6 @@ def _sample(weight: Tensor) -> bytes:
     values = weight.detach().flatten()
     values = values[:: max(1, -(-values.numel() // HASHED_VALUES))]
     return values.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes()
-
-
-def first_line(error: Exception) -> str:
-    """First line of an exception's message, at most 200 characters."""
-    return cut_short((str(error)[:10_000].strip().splitlines() or [type(error).__name__])[0], 200)
 
 
 @contextmanager
