@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ttom.memory.memory import Lookup, Memory
     from ttom.memory.signature import Signature
 
-__all__ = ["TTOM", "MemoryUpdateError", "pipeline_name"]
+__all__ = ["TTOM", "MemoryUpdateError"]
 
 # The rooms that need torch, diffusers or lightning are imported where they are used: that takes seconds, in which a
 # wrong prompt has been refused already, and `TTOM.load` counts it as loading.
@@ -67,7 +67,7 @@ class TTOM:
         planner: LayoutPlanner | None = None,
     ) -> None:
         self._pipe = None if isinstance(model, str) else model
-        self.model: str = model if isinstance(model, str) else pipeline_name(model)
+        self.model: str = model if isinstance(model, str) else provenance.pipeline_name(model)
         self.device, self.dtype = device, dtype
         self.preset = preset_for(self.model) if preset is None else preset
         find_preset(self.preset)  # raises where there is none
@@ -304,8 +304,3 @@ class TTOM:
         lookup = self._memories[known].look_up(prepared.prompt, prepared.layout, origin=origin, exclude_origin=origin)
         run.found(lookup)
         return lookup
-
-
-def pipeline_name(pipe: Any) -> str:
-    """What a loaded pipeline is called in messages and reports: where it was loaded from, or its class."""
-    return getattr(pipe, "name_or_path", None) or type(pipe).__name__

@@ -82,6 +82,11 @@ def model_digest(model: str) -> str | None:
     return digest(folder)
 
 
+def pipeline_name(pipe: Any) -> str:
+    """What a loaded pipeline is called in messages and reports: where it was loaded from, or its class."""
+    return getattr(pipe, "name_or_path", None) or type(pipe).__name__
+
+
 def pipeline_digest(pipe: Any) -> str:
     """16 hex digits for the transformer of a loaded pipeline: names, types, shapes and some numbers of its tensors."""
     import torch
