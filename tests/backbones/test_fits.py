@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tests.backbones.test_runtime import CPU
-from tests.guidance.tto.test_tto import Sample
+from tests.guidance.tto.sample import Sample
 from tests.tiny import tiny_pipeline
 from ttom import TTOM
 from ttom.backbones import load_backbone, loading

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.backbones.test_cogvideox_tto import Sample as CogVideoXSample
-from tests.guidance.tto.test_tto import Sample
+from tests.guidance.tto.sample import Sample
 from tests.running import run_loaded
 from tests.tiny import tiny_cogvideox, tiny_pipeline
 from ttom.backbones.base import PipelineBackbone

@@ -16,31 +16,31 @@ from safetensors.torch import load_file, save_file
 
 import ttom
 from tests.cli.conftest import PROMPT
+from tests.cli.streaming import written
 from ttom import TTOM, files
 from ttom.cli import main
 from ttom.cli.app import parse
 from ttom.cli.arguments import Stream
 from ttom.errors import SetupError
 from ttom.presets import released
-from ttom.prompts import StreamPrompt, read_prompts
 from ttom.report import Report
 from ttom.result import FILES
 
 ROOT = Path(ttom.__file__).parents[1]
+
+
 OTHER = "A dog moves up"
+
+
 REFUSED = "slowly and beautifully"
+
+
 FIRST, SECOND = "a-red-balloon-moves-from-left-to-right-above-a", "a-dog-moves-up"
 
 
 @pytest.fixture
 def options(small: list[str], tmp_path: Path) -> list[str]:
     return ["--memory.path", str(tmp_path / "memory"), "--out", str(tmp_path / "run"), *small]
-
-
-def written(folder: Path, text: str, name: str = "prompts.txt") -> str:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return str(path)
 
 
 def record(folder: Path) -> list[dict[str, Any]]:
@@ -359,36 +359,6 @@ def test_progress_shows_prompts_and_stages(
         return
     for words in ("prompts", "1/1", "loading", "optimizing", "4/4", "sampling", "decoding", "loss 0."):
         assert words in screen.getvalue(), words
-
-
-def test_reading_each_format(tmp_path: Path) -> None:
-    text = written(tmp_path, "\ufeff# title\r\nA cat moves left\r\n\r\n  Two dogs \r\n", "p.TXT")
-    assert read_prompts(Path(text)) == [StreamPrompt(1, "A cat moves left"), StreamPrompt(2, "Two dogs")]
-    lines = '{"prompt": "A cat", "id": 7, "seed": 3, "layout": "a/b.json", "note": 1}\n\n{"prompt": "猫", "id": null}\n'
-    assert read_prompts(Path(written(tmp_path, lines, "p.jsonl"))) == [
-        StreamPrompt(1, "A cat", id="7", seed=3, layout=tmp_path / "a/b.json"),
-        StreamPrompt(2, "猫"),
-    ]
-    cells = '\ufeffid,prompt,seed\nfirst,"A cat sits, and two\ndogs sit",\n,A dog,12\n'
-    assert read_prompts(Path(written(tmp_path, cells, "p.csv"))) == [
-        StreamPrompt(1, "A cat sits, and two\ndogs sit", id="first"),
-        StreamPrompt(2, "A dog", seed=12),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "folder"),
-    [
-        (StreamPrompt(1, "A cat moves left"), "0001-a-cat-moves-left"),
-        (StreamPrompt(12, "A cat", id="../Motion 1"), "0012-motion-1"),
-        (StreamPrompt(3, "..."), "0003-prompt"),
-        (StreamPrompt(4, "猫が走る。"), "0004-猫が走る"),
-        (StreamPrompt(5, "x" * 99), "0005-" + "x" * 48),
-        (StreamPrompt(12345, "word " * 20), "12345-" + "-".join(["word"] * 9)),
-    ],
-)
-def test_folder_names(prompt: StreamPrompt, folder: str) -> None:
-    assert prompt.folder == folder
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eval.manifest import read_rows
 from eval.suites import Options, Suite, case_seed
-from eval.types import Case
+from eval.types import Case, ManifestRow
 from eval.worker import Job, Made, MemoryTerms, NotMade
 from ttom.config import RuntimeConfig, SamplerConfig, Settings
 from ttom.errors import SetupError
@@ -115,3 +116,17 @@ def fake_report(job: Job, method: str) -> Report:
         identity="i", layout_source="rules", layout_digest=None, planner=None, sampler=settings.sampler, tto=None,
         memory=None, seconds=Seconds(total=0.01), peak_bytes=None, settings_hash="h", provenance=origin,
     )  # fmt: skip
+
+
+def rows(run: Path) -> dict[str, ManifestRow]:
+    return {row.case.id: row for row in read_rows(run)}
+
+
+def tries(folder: Path, number: int) -> int:
+    found = folder / "tries" / f"toy-{number:05d}"
+    return len(list(found.iterdir())) if found.exists() else 0
+
+
+def videos(run: Path) -> dict[str, bytes]:
+    files = sorted(path for path in (run / "videos").rglob("*") if path.is_file())
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from eval.judge import Ask
 from eval.judges.protocol import Reply, Video
 from eval.planned import digest
 from eval.types import Case, ManifestRow, Question
-from tests.eval.cases import header
+from tests.eval.cases import case, header
 from ttom.video import write_video
 
 FRAMES, FPS = 17, 8
@@ -36,20 +37,20 @@ def write_run(path: Path, cases: Sequence[Case], clips: Sequence[np.ndarray | No
     path.mkdir(parents=True)
     (path / "run.json").write_text(header(**{"suite": cases[0].suite, **fields}).model_dump_json())
     rows = []
-    for case, pictures in zip(cases, clips, strict=True):
+    for one, pictures in zip(cases, clips, strict=True):
         if pictures is None:
-            rows.append(ManifestRow(identity=identity_of(case), case=case, status="refused", error="no layout"))
+            rows.append(ManifestRow(identity=identity_of(one), case=one, status="refused", error="no layout"))
             continue
-        file = path / "videos" / case.video
+        file = path / "videos" / one.video
         file.parent.mkdir(parents=True, exist_ok=True)
         write_video(pictures, file, FPS)
         data = file.read_bytes()
         rows.append(
             ManifestRow(
-                identity=identity_of(case),
-                case=case,
+                identity=identity_of(one),
+                case=one,
                 status="made",
-                video=case.video,
+                video=one.video,
                 bytes=len(data),
                 frames=len(pictures),
                 fps=FPS,
@@ -74,3 +75,14 @@ class ToyJudge:
         for question in questions:
             self.asked.append((video.path.name, question.text))
             yield Reply(question, mean, seconds=0.5, cost=0.25)
+
+
+QUESTIONS = [Question(kind="brightness", text=text) for text in ("all", "left")]
+
+
+def command(tmp_path: Path, *runs: Path, **fields: object) -> Ask:
+    return Ask(runs=runs, judge="emojiworld", answers=tmp_path / "answers", quiet=True, **fields)  # type: ignore[arg-type]
+
+
+def cases(count: int) -> list[Case]:
+    return [case(number) for number in range(count)]

@@ -10,8 +10,8 @@ import pytest
 
 import eval.suites
 from eval.replay import main
-from tests.eval.fake_worker import FakeVideos, toy_suite
-from tests.eval.test_replay import driver, rows, videos, wait_for
+from tests.eval.fake_worker import FakeVideos, rows, toy_suite, videos
+from tests.eval.test_replay import driver, wait_for
 
 pytest.importorskip("ray")
 

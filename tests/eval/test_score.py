@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,68 +11,13 @@ from eval.judges.cache import AnswerCache
 from eval.metrics.registry import Metric, register, unregister
 from eval.runs import load_run, read_scores, write_scores
 from eval.score import Score, main, run
-from eval.summary import summarize, table
-from eval.types import Answer, Case, ManifestRow, Question, ScoreRow
-from tests.eval.cases import case, header
+from eval.types import ManifestRow, Question, ScoreRow
+from tests.eval.cases import case
 from tests.eval.judged import identity_of
-from ttom.errors import UserError
+from tests.eval.scoring import ASKED, answer, scored, write_run
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
 
-ASKED = Question(kind="brightness", text="all")
-
-
-@pytest.fixture(autouse=True)
-def toy_metric() -> Iterator[Metric]:
-    metric = Metric(
-        "brightness",
-        applies=lambda subject: subject.case.suite == "toy",
-        questions=lambda subject: [ASKED],
-        score=lambda subject, ask: ask(ASKED),
-        binary=True,
-    )
-    yield register(metric)
-    unregister("brightness")
-
-
-def sha(number: int) -> str:
-    return hashlib.sha256(str(number).encode()).hexdigest()
-
-
-def write_run(path: Path, count: int, **changes: Any) -> Path:
-    """A run whose videos are a few bytes: scoring reads none."""
-    (path / "videos" / "toy").mkdir(parents=True)
-    (path / "run.json").write_text(header().model_dump_json())
-    rows = []
-    for number in range(count):
-        one = case(number, **changes)
-        (path / "videos" / one.video).write_bytes(b"video")
-        rows.append(
-            ManifestRow(
-                identity=identity_of(one),
-                case=one,
-                status="made",
-                video=one.video,
-                sha256=sha(number),
-                bytes=5,
-                frames=17,
-                fps=8,
-            )
-        )
-    (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
-    return path
-
-
-def answer(
-    tmp_path: Path, values: dict[int, Any], judge: str = "toy", version: str = "1", asked: Question = ASKED
-) -> None:
-    with AnswerCache(tmp_path / "answers", judge, version) as cache:
-        for number, value in values.items():
-            cache.put(Answer(video_sha256=sha(number), judge=judge, judge_version=version, question=asked, value=value))
-
-
-def scored(tmp_path: Path, path: Path, **fields: Any) -> dict[str, ScoreRow]:
-    run(Score(runs=(path,), answers=tmp_path / "answers", **fields))
-    return {row.case_id: row for row in read_scores(path / "scores.jsonl")}
+pytestmark = pytest.mark.usefixtures("scored_metric")
 
 
 def test_every_case_has_a_row(tmp_path: Path) -> None:
@@ -129,22 +71,6 @@ def test_scoring_again_replaces_and_official_scores_stay(tmp_path: Path) -> None
     assert [row.proxy for row in read_scores(path / "scores.jsonl")] == [True, True]
 
 
-def test_answers_of_two_judges_or_versions_are_never_mixed(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "run", 2)
-    answer(tmp_path, {0: 0.1}, version="1")
-    answer(tmp_path, {0: 0.2, 1: 0.3}, version="2")
-    answer(tmp_path, {1: 0.4}, judge="other")
-    with pytest.raises(UserError, match="several judges .* 'brightness'") as caught:
-        scored(tmp_path, path)
-    assert "toy@2 (2 answers)" in str(caught.value) and "other@1 (1 answers)" in str(caught.value)
-    with pytest.raises(UserError, match="several judges"):
-        scored(tmp_path, path, judge=("toy",))  # still two versions
-    assert [row.value for row in scored(tmp_path, path, judge=("toy@2",)).values()] == [0.2, 0.3]
-    assert [row.value for row in scored(tmp_path, path, judge=("other",)).values()] == [None, 0.4]
-    with pytest.raises(UserError, match="nobody has answered nothing"):
-        scored(tmp_path, path, judge=("nobody",))
-
-
 def layout() -> Layout:
     box = Box(x0=0.0, y0=0.0, x1=0.5, y1=0.5)
     thing = LayoutObject(id="1", phrase="cat", noun="cat", key_frames=(KeyFrame(time=0.0, box=box),))
@@ -168,20 +94,6 @@ def test_layout_adherence_of_planned_layouts(tmp_path: Path) -> None:
         {"layout_miou": 0.5, "layout_coverage": 1.0, "trajectory_error": 0.25 / 2**0.5, "flicker": 1.5}
     )
     assert {row.metric for row in rows if row.case_id == "c-0001"} == {"brightness"}
-
-
-def test_means_count_what_is_excluded() -> None:
-    def row(metric: str, value: float | None, excluded: str | None = None) -> ScoreRow:
-        return ScoreRow(run="r", case_id="c", suite="s", category="c", metric=metric, value=value, excluded=excluded)
-
-    rows = [row("a", 1.0), row("a", 0.0), row("a", None, "unreadable reply"), row("b", None, "no video")]
-    first, second = summarize(rows)
-    assert (first.value, first.count, dict(first.excluded)) == (0.5, 2, {"unreadable reply": 1})
-    assert second.value is None and second.count == 0
-    assert "excluded 1: 1 unreadable reply" in table([first, second])
-    seven = [row(name, 0.5) for name in "consistent dynamic spatial motion action interaction numeracy".split()]
-    assert "average of seven      0.500" in table(summarize(seven))
-    assert "average" not in table(summarize(seven[1:]))
 
 
 def test_ten_thousand_cases_ask_for_each_answer_a_bounded_number_of_times(
@@ -228,31 +140,6 @@ def test_an_interruption_is_no_traceback(
     monkeypatch.setattr("eval.score.load_runs", interrupted)
     assert main([str(tmp_path / "run")]) == 130
     assert "eval.score: interrupted; run it again to continue" in capsys.readouterr().err
-
-
-def test_two_judges_and_their_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from eval.metrics.dialogues import question
-
-    facts = {"phrases": "a blue car; a white fence"}
-    cases: list[Case] = [case(i, category="consistent_attr", facts=facts) for i in range(4)]
-    path = write_run(tmp_path / "run", 0)
-    rows = [
-        ManifestRow(identity=identity_of(c), case=c, status="made", video=c.video, sha256=sha(i))
-        for i, c in enumerate(cases)
-    ]
-    (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
-    asked = question("compbench/consistent/v1", facts, 0.1, 0)
-    first = [["A", "A"], ["B", "B"], ["A", "B"], ["A", None]]
-    second = [["A", "B"], ["B", "B"], ["A", "A"], ["A", None]]
-    for name, choices in (("vlm-one", first), ("vlm-two", second)):
-        answer(tmp_path, {i: {"choices": c, "replies": []} for i, c in enumerate(choices)}, name, asked=asked)
-    arguments = [str(path), "--answers", str(tmp_path / "answers"), "--agreement", "vlm-one"]
-    assert main([*arguments, "vlm-two"]) == 0
-    # 6 of 8 equal; A: 4 and 4, B: 3 and 3, unreadable: 1 and 1; chance (16 + 9 + 1) / 64; (.75 - .40625) / .59375
-    line = capsys.readouterr().out.splitlines()[1]
-    assert line.split() == ["compbench/consistent/v1", "8", "0.75", "0.58"]
-    assert main([*arguments, "vlm-three"]) == 2
-    assert "0 judges are called vlm-three" in capsys.readouterr().err
 
 
 def test_a_measure_of_the_whole_run_sees_all_cases_that_count(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from eval.planned import digest
+from eval.report.runs import ReportRun, load_runs
 from eval.types import Case, ManifestRow, RunHeader, ScoreRow
 from ttom.layout.model import Box, KeyFrame, Layout, LayoutObject, save_layout
 
@@ -136,3 +138,19 @@ def write_three_runs(folder: Path, cases: int = 12) -> list[Path]:
         write_run(folder / "ttom", "ttom", made, skill=0.75, refused=(made[1].id,)),
         write_run(folder / "memory", "ttom + memory", made[:-1], skill=0.8),
     ]
+
+
+def page_data(folder: Path) -> dict[str, Any]:
+    text = (folder / "report.html").read_text()
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+CASES = [make_case(i) for i in range(24)]
+
+
+def runs_of(tmp_path: Path, **kwargs: Any) -> list[ReportRun]:
+    write_run(tmp_path / "base", "base", CASES, skill=0.3, videos=False)
+    write_run(tmp_path / "ttom", "ttom", CASES, skill=0.8, videos=False, **kwargs)
+    return load_runs([tmp_path / "base", tmp_path / "ttom"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.backbones.test_cogvideox_tto import Sample as CogVideoXSample
-from tests.guidance.tto.test_tto import Sample
+from tests.guidance.tto.sample import Sample
 from ttom.attention import joint
 from ttom.backbones import load_backbone
 

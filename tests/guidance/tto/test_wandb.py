@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guidance.tto.test_tto import Sample
+from tests.guidance.tto.sample import Sample
 from ttom.backbones.wan import WanBackbone
 
 BLOCK, FILE_HEADER, HEADER = 32768, 7, 7

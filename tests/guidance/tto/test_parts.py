@@ -1,4 +1,4 @@
-"""Test-time optimization of one sample on the tiny model."""
+"""Test-time optimization in the sampler: equal to a loop written out, and it leaves the pipeline as it was."""
 
 from __future__ import annotations
 
@@ -7,61 +7,22 @@ import os
 import signal
 import subprocess
 import sys
-import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
-from tests.running import run_tto
+from tests.guidance.tto.sample import SETTINGS, SIZE, Sample
 from tests.tiny import tiny_pipeline
-from ttom.attention.capture import Prefix
 from ttom.backbones.wan import WanBackbone
-from ttom.config import AdapterConfig, SamplerConfig, Settings, TTOConfig
 from ttom.errors import UserError
-from ttom.guidance.tto import module
 from ttom.guidance.tto.adapter import LoraAdapter
-from ttom.guidance.tto.module import OptimizationModule
 from ttom.losses import alignment_loss
-from ttom.prepare import Prepared
-from ttom.sampler import Sampled, Sampler
-from ttom.types import ObjectMasks, TextEmbeddings, VideoSize
-
-SIZE = VideoSize(9, 32, 48)
-PROMPT = "two dogs and a red balloon"
-SETTINGS = Settings(
-    sampler=SamplerConfig(steps=5, guidance_scale=4.0, frames=9, height=32, width=48, max_sequence_length=12),
-    adapter=AdapterConfig(rank=4, alpha=4.0),
-    tto=TTOConfig(blocks=(1, 2), lr=1e-2, guided_steps=2, iterations=3),
-)
-
-
-class Sample:
-    """One prompt with masks on opposite sides, ready to run."""
-
-    def __init__(self, backbone: WanBackbone, settings: Settings = SETTINGS) -> None:
-        self.backbone, self.settings = backbone, settings
-        self.text: TextEmbeddings = backbone.encode_prompt(PROMPT, "", guidance=True, max_sequence_length=12)
-        self.tokens = [backbone.vocabulary.phrase_tokens(PROMPT, phrase, 12) for phrase in ("dogs", "red balloon")]
-        masks = torch.zeros(2, 3, 8, 12)
-        masks[0, :, 2:6, :4], masks[1, :, 2:6, 8:] = 1 / 16, 1 / 16
-        self.masks = ObjectMasks(masks, torch.ones(2, 3, dtype=torch.bool))
-        self.latents = backbone.initial_latents(SIZE, 0)
-
-    def prepared(self, seed: int = 0) -> Prepared:
-        inputs = (self.latents, self.text, self.tokens, self.masks)
-        return Prepared(self.backbone, self.settings, seed, PROMPT, None, *inputs)
-
-    def run(self, seed: int = 0, **options: Any) -> Sampled:
-        return run_tto(self.prepared(seed), **options)
-
-    def with_tto(self, **changes: object) -> Sample:
-        return Sample(self.backbone, replace(self.settings, tto=replace(self.settings.tto, **changes)))
+from ttom.sampler import Sampler
+from ttom.types import ObjectMasks
 
 
 def by_hand(sample: Sample, keep_after: bool = False) -> tuple[list[list[float]], Tensor, list[Tensor]]:
@@ -121,37 +82,6 @@ def test_later_adapters_and_checkpointing_equal_the_plain_loop(
     steps = 2 * 5  # of both branches
     iterations = 2 * (1 if first else 3 + 3 * checkpointing) + (0 if first else 1)
     assert len(calls) == steps + iterations
-
-
-@pytest.mark.parametrize("first", [0, 1])
-def test_what_the_iterations_share_is_gone_before_a_step(
-    tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch, first: int
-) -> None:
-    made: list[weakref.ref[Prefix]] = []
-    held: list[bool] = []
-
-    class Watched(Prefix):
-        def __init__(self, block: int) -> None:
-            super().__init__(block)
-            made.append(weakref.ref(self))
-
-    def step(*inputs: Any) -> Tensor:
-        alive = [prefix for prefix in (reference() for reference in made) if prefix is not None]
-        held.append(any(prefix.attended is not None or prefix.inputs is not None for prefix in alive))
-        return original(*inputs)
-
-    original = Sampler.step
-    monkeypatch.setattr(Sampler, "step", step)
-    monkeypatch.setattr(module, "Prefix", Watched)
-    Sample(tiny, replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=first))).run()
-    assert made and held == [False] * 5
-
-
-def test_an_adapter_after_the_first_target_block_is_refused() -> None:
-    with pytest.raises(UserError, match="(?s)`adapter.first_block` is 2.*at most 1"):
-        replace(SETTINGS, adapter=replace(SETTINGS.adapter, first_block=2))
-    with pytest.raises(UserError, match="`adapter.first_block` is -1"):
-        AdapterConfig(first_block=-1)
 
 
 def test_optimises_on_a_smaller_picture(tiny: WanBackbone) -> None:
@@ -265,64 +195,6 @@ def test_progress_and_logger(tiny: WanBackbone, tmp_path: Path) -> None:
     assert [float(row.split(",")[column]) for row in rows[1:]] == pytest.approx(losses, rel=1e-6)
 
 
-@pytest.mark.parametrize("block", [0, 2])
-def test_a_tensor_without_gradient_is_found(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    """Cut a block out of the graph: its LoRA would never be trained, and nobody would notice."""
-    attn = tiny.transformer.blocks[block].attn2
-    norm = attn.norm_k.forward
-    monkeypatch.setattr(attn.norm_k, "forward", lambda x: norm(x.detach()))
-    with pytest.raises(AssertionError, match=f"blocks.{block}.attn2.to_k.lora_B"):
-        Sample(tiny).run()
-    assert not any("lora" in name for name in tiny.transformer.state_dict())
-
-
-def test_a_first_matrix_without_gradient_is_found(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A has no gradient while B is 0: seen at the second iteration, and not demanded of a single one."""
-    enabled = LoraAdapter.enabled
-
-    def freeze(adapter: LoraAdapter, on: bool) -> None:
-        enabled(adapter, on)
-        adapter.named_parameters()["blocks.0.attn2.to_v.lora_A.weight"].requires_grad_(False)
-
-    monkeypatch.setattr(LoraAdapter, "enabled", freeze)
-    Sample(tiny).with_tto(guided_steps=1, iterations=1).run()
-    for schedule in ({"guided_steps": 1, "iterations": 2}, {"guided_steps": 2, "iterations": 1}):
-        with pytest.raises(AssertionError, match="1 trained tensors, among them blocks.0.attn2.to_v.lora_A"):
-            Sample(tiny).with_tto(**schedule).run()
-
-
-def test_gradients_equal_finite_differences(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss's gradient for LoRA tensors of every kind, in float64, against central differences."""
-    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: tensor)  # diffusers' own casts to float32 are off
-    tiny.pipe.to(torch.float64)
-    sample = Sample(tiny)
-    adapter = LoraAdapter(tiny, sample.settings.adapter, (1, 2), seed=0)
-    adapter.attach()
-    masks = ObjectMasks(sample.masks.masks.double(), sample.masks.visible)
-    generator = torch.Generator().manual_seed(0)
-
-    def loss() -> Tensor:
-        maps = tiny.object_maps(sample.latents, torch.tensor(900.0), sample.text.positive, sample.tokens, (1, 2))
-        return alignment_loss("jsd", maps, masks)
-
-    with torch.no_grad():
-        for parameter in adapter.parameters():
-            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-    named = adapter.named_parameters()
-    gradients = dict(zip(named, torch.autograd.grad(loss(), list(named.values())), strict=True))
-    for name, parameter in named.items():
-        assert parameter.dtype == torch.float64
-        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        with torch.no_grad():
-            values = []
-            for sign in (1, -1):
-                parameter.add_(direction, alpha=sign * 1e-5)
-                values.append(loss().item())
-                parameter.sub_(direction, alpha=sign * 1e-5)
-        slope = (gradients[name] * direction).sum().item()
-        assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-12), name
-
-
 def test_interrupt_propagates_and_restores(tiny: WanBackbone) -> None:
     processors = [block.attn2.processor for block in tiny.transformer.blocks]
     handler = signal.getsignal(signal.SIGINT)
@@ -345,28 +217,10 @@ def test_logging_levels_are_put_back(tiny: WanBackbone) -> None:
     logger.setLevel(logging.INFO)
 
 
-def test_the_fit_goes_on_from_step_to_step(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One Trainer and one AdamW for all guided steps, and no more fits than these."""
-    fits, optimizers = [], []
-    fit, configure = Trainer.fit, OptimizationModule.configure_optimizers
-
-    def counted(self: Trainer, model: Any) -> None:
-        fits.append(self)
-        fit(self, model)
-        optimizers.append(model.configure_optimizers())
-
-    monkeypatch.setattr(Trainer, "fit", counted)
-    monkeypatch.setattr(OptimizationModule, "configure_optimizers", configure)
-    Sample(tiny).with_tto(guided_steps=3, iterations=2).run()
-    assert len(fits) == 3 and len(set(fits)) == 1 and len(set(optimizers)) == 1
-    (state, *_) = optimizers[0].state.values()
-    assert state["step"] == 6
-
-
 def test_a_fresh_process_prints_nothing_and_writes_nothing(tiny_folder: Path, tmp_path: Path) -> None:
     code = f"""
 from ttom.backbones import load_backbone
-from tests.guidance.tto.test_tto import Sample
+from tests.guidance.tto.sample import Sample
 Sample(load_backbone({str(tiny_folder)!r}, device="cpu")).run()
 """
     root = Path(__file__).parents[3]
