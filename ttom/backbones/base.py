@@ -19,7 +19,7 @@ from ttom.attention.capture import MapObserver, MapReader, Prefix, biased, captu
 from ttom.backbones.vocabulary import CLEANERS, Vocabulary
 from ttom.config import RuntimeConfig
 from ttom.errors import UserError
-from ttom.types import TokenGrid, VideoSize
+from ttom.types import TextEmbeddings, TokenGrid, VideoSize
 
 
 class PipelineBackbone(ABC):
@@ -88,6 +88,19 @@ class PipelineBackbone(ABC):
                 expected="target blocks that stay on the GPU",
                 remedy=f"`runtime.resident_blocks={max(blocks) + 1}`",
             )
+
+    @torch.no_grad()
+    def encode_prompt(
+        self, prompt: str, negative_prompt: str, *, guidance: bool, max_sequence_length: int
+    ) -> TextEmbeddings:
+        positive, negative = self.pipe.encode_prompt(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            do_classifier_free_guidance=guidance,
+            max_sequence_length=max_sequence_length,
+            device=self.device,
+        )
+        return TextEmbeddings(positive.to(self.dtype), negative.to(self.dtype) if guidance else None)
 
     @abstractmethod
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor: ...

@@ -117,7 +117,6 @@ class CogVideoXBackbone(PipelineBackbone):
         patch = self.pipe.transformer.config.patch_size
         return TokenGrid(frames // self._joined, height // patch, width // patch)
 
-    @torch.no_grad()
     def encode_prompt(
         self, prompt: str, negative_prompt: str, *, guidance: bool, max_sequence_length: int
     ) -> TextEmbeddings:
@@ -127,14 +126,9 @@ class CogVideoXBackbone(PipelineBackbone):
                 f"`sampler.max_sequence_length` is {max_sequence_length}",
                 expected=f"{config.max_text_seq_length}, the only text length with position embeddings",
             )
-        positive, negative = self.pipe.encode_prompt(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            do_classifier_free_guidance=guidance,
-            max_sequence_length=max_sequence_length,
-            device=self.device,
+        return super().encode_prompt(
+            prompt, negative_prompt, guidance=guidance, max_sequence_length=max_sequence_length
         )
-        return TextEmbeddings(positive.to(self.dtype), negative.to(self.dtype) if guidance else None)
 
     def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
         added = (self._joined - 1) * self.pipe.vae_scale_factor_temporal

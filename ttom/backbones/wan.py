@@ -16,7 +16,7 @@ from transformers import UMT5EncoderModel
 from ttom.attention.wan import CaptureProcessor, Processor
 from ttom.backbones.base import PipelineBackbone, check_frames, check_sides, to_frames
 from ttom.errors import UserError
-from ttom.types import TextEmbeddings, TokenGrid, VideoSize
+from ttom.types import TokenGrid, VideoSize
 
 
 class WanSolver:
@@ -97,19 +97,6 @@ class WanBackbone(PipelineBackbone):
     def _patched(self, latent_shape: tuple[int, ...]) -> TokenGrid:
         patch = self.pipe.transformer.config.patch_size
         return TokenGrid(*(n // p for n, p in zip(latent_shape, patch, strict=True)))
-
-    @torch.no_grad()
-    def encode_prompt(
-        self, prompt: str, negative_prompt: str, *, guidance: bool, max_sequence_length: int
-    ) -> TextEmbeddings:
-        positive, negative = self.pipe.encode_prompt(
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            do_classifier_free_guidance=guidance,
-            max_sequence_length=max_sequence_length,
-            device=self.device,
-        )
-        return TextEmbeddings(positive.to(self.dtype), negative.to(self.dtype) if guidance else None)
 
     def initial_latents(self, size: VideoSize, seed: int) -> Tensor:
         return self.pipe.prepare_latents(
