@@ -40,8 +40,9 @@ class Ask:
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")]
     """Run folders, made by eval.replay."""
     judge: Annotated[str, arg(metavar="{" + ",".join(JUDGES) + "}")]
-    """emojiworld: the embedded world's own detector. grounding: GroundingDINO with SAM 2. depth: Depth-Anything.
-    tracks: point tracks from files. vlm: a vision language model behind an OpenAI-compatible endpoint."""
+    """emojiworld: the embedded world's own detector. blobs: a check on it that has learned nothing. grounding:
+    GroundingDINO with SAM 2. depth: Depth-Anything. tracks: point tracks from files. vlm: a vision language model
+    behind an OpenAI-compatible endpoint."""
     plugin: tuple[str, ...] = ()
     """Modules of your own to import first, found on PYTHONPATH: they may register metrics, and judges in
     `eval.judges.JUDGES`."""

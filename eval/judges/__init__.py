@@ -8,6 +8,7 @@ from __future__ import annotations
 
 JUDGES = {
     "emojiworld": "eval.judges.emojiworld:make",
+    "blobs": "eval.judges.blobs:make",
     "grounding": "eval.judges.grounding:make",
     "depth": "eval.judges.depth:make",
     "tracks": "eval.judges.tracks:make",

@@ -10,7 +10,7 @@ track     text: the objects; options: frames                  {"tracks": encoded
                                                               picture, "visible": encoded bool ``(T, N)``}
 scene     options: frames                                     for each frame all objects that the judge knows:
                                                               {"noun", "score", "box", "color"}, null for no color
-blobs     options: frames                                     for each frame {"box", "center", "pixels", "color"}
+blobs     options: frames                                     for each frame the connected things: {"box", "color"}
 picture   options: frames                                     encoded float32 ``(n,)``, see eval/metrics/picture.py
 flicker   text: the objects; options like detect              a number, 0..255
 dialogue  text: the name of a dialogue; options: its facts,   {"choices": its value, "replies": all texts}

@@ -2,7 +2,7 @@
 
 A judge names all objects that it sees, with boxes and colors; `ttom/emojiworld/judging.py` has the rules. "all_facts"
 is the headline: everything that the prompt states is shown. Beside it stand the share of the facts that hold, and the
-share of each sort of fact.
+share of each sort of fact. "no_extras" is 1 unless the median frame shows more of a noun than the prompt names.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ from ttom.emojiworld.nouns import INDEX
 Frames = list[list[Detection]]
 
 
+def has_scene(subject: Subject) -> bool:
+    """Whether the case carries the facts of a scene."""
+    return isinstance(subject.case.facts.get("subjects"), list)
+
+
 def facts_of(subject: Subject) -> Facts:
     """The facts of a case. Raises Excluded if they cannot be read."""
     try:
@@ -32,12 +37,14 @@ def facts_of(subject: Subject) -> Facts:
         raise Excluded("the case's facts cannot be read") from error
 
 
-def _questions(subject: Subject) -> list[Question]:
+def questions(subject: Subject) -> list[Question]:
+    """What the judge is asked: all objects of the video."""
     return [Question(kind="scene", options={"frames": WHOLE})]
 
 
-def _frames(subject: Subject, ask: Ask) -> Frames:
-    value = ask(_questions(subject)[0])
+def scene_frames(subject: Subject, ask: Ask) -> Frames:
+    """The objects in each frame. Raises Excluded if they cannot be read."""
+    value = ask(questions(subject)[0])
     try:
         frames = [[_detection(item) for item in frame] for frame in value]
     except (TypeError, KeyError, ValueError) as error:
@@ -52,44 +59,45 @@ def _detection(item: dict[str, Any]) -> Detection:
     return Detection(INDEX[item["noun"]], float(item["score"]), parse_box(item["box"]), color and str(color))
 
 
-def _has_scene(subject: Subject) -> bool:
-    return "subjects" in subject.case.facts
+def _verdicts(subject: Subject, ask: Ask) -> list[Verdict]:
+    return judge(facts_of(subject), scene_frames(subject, ask))
 
 
-def _register(name: str, measure: Callable[[list[Verdict]], float], binary: bool = False) -> None:
+def _share(name: FactName) -> Callable[[Subject, Ask], float]:
     def score(subject: Subject, ask: Ask) -> float:
-        return measure(judge(facts_of(subject), _frames(subject, ask)))
+        return float(np.mean([verdict.holds for verdict in _verdicts(subject, ask) if verdict.name == name]))
 
-    register(Metric(name, _has_scene, _questions, score, binary))
+    return score
 
 
-def _register_sort(name: FactName) -> None:
-    """The share of the facts of one sort, for cases that have some."""
+def _states(name: FactName) -> Callable[[Subject], bool]:
+    """Whether a case has facts of a sort: no frames at all tell which verdicts there will be."""
 
-    def measure(verdicts: list[Verdict]) -> float:
-        return float(np.mean([verdict.holds for verdict in verdicts if verdict.name == name]))
-
-    def applies(subject: Subject) -> bool:
-        if not _has_scene(subject):
+    def states(subject: Subject) -> bool:
+        if not has_scene(subject):
             return False
         try:
-            return name in {verdict.name for verdict in judge(Facts.from_json(subject.case.facts), [[]])}
-        except ValueError:
-            return False
+            return any(verdict.name == name for verdict in judge(facts_of(subject), [[]]))
+        except Excluded:
+            return False  # counted once, in all_facts
 
-    def score(subject: Subject, ask: Ask) -> float:
-        return measure(judge(facts_of(subject), _frames(subject, ask)))
+    return states
 
-    register(Metric(name, applies, _questions, score))
+
+def _all_facts(subject: Subject, ask: Ask) -> float:
+    return float(all_hold(_verdicts(subject, ask)))
+
+
+def _fact_share(subject: Subject, ask: Ask) -> float:
+    return float(np.mean([verdict.holds for verdict in _verdicts(subject, ask)]))
 
 
 def _no_extras(subject: Subject, ask: Ask) -> float:
-    """1 unless the median frame shows more of some noun of the prompt than it names, counted or not."""
-    return float(not has_extras(facts_of(subject), _frames(subject, ask)))
+    return float(not has_extras(facts_of(subject), scene_frames(subject, ask)))
 
 
-_register("all_facts", lambda verdicts: float(all_hold(verdicts)), binary=True)
-_register("fact_share", lambda verdicts: float(np.mean([verdict.holds for verdict in verdicts])))
+register(Metric("all_facts", has_scene, questions, _all_facts, binary=True))
+register(Metric("fact_share", has_scene, questions, _fact_share))
 for _name in get_args(FactName):
-    _register_sort(_name)
-register(Metric("no_extras", _has_scene, _questions, _no_extras, binary=True))
+    register(Metric(_name, _states(_name), questions, _share(_name)))
+register(Metric("no_extras", has_scene, questions, _no_extras, binary=True))

@@ -98,7 +98,7 @@ def measure(
                 held[name].append((holds, number))
                 held[f"{name}/{scene.kind}"].append((holds, number))
         for number, (scene, video) in list(enumerate(zip(scenes, videos, strict=True), start=i))[::4]:
-            for name, holds in blobs.judge(scene.facts, video):
+            for name, holds in blobs.verdicts(scene.facts, video):
                 held[f"blobs_{name}"].append((holds, number))
     return {name: summary(verdicts) for name, verdicts in sorted(held.items())}
 

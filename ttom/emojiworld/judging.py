@@ -13,8 +13,9 @@ import numpy as np
 
 from ttom.emojiworld.detector import Detection
 from ttom.emojiworld.facts import SIDES, Direction, Facts, Relation, Subject
-from ttom.emojiworld.metrics import Frames, direction_of, is_beside, of_noun
+from ttom.emojiworld.metrics import Frames, is_beside, of_noun
 from ttom.emojiworld.nouns import extents
+from ttom.emojiworld.paths import direction_of_path, is_turn, is_zigzag
 from ttom.emojiworld.scene import HEIGHT, WIDTH
 
 FactName = Literal["presence", "count", "direction", "turn", "zigzag", "passage", "color", "size", "relation"]
@@ -79,14 +80,17 @@ def _subject(subject: Subject, frames: Frames, total: int) -> dict[FactName, boo
 def _motion(subject: Subject, found: list[list[Detection]]) -> dict[FactName, bool]:
     places = _places(found, many=subject.count > 1)
     if subject.passage:
-        return {"passage": _passes(subject, found), "direction": _direction(places, least=0.08) == subject.path[0]}
+        return {
+            "passage": _passes(subject, found),
+            "direction": direction_of_path(places, least=0.08) == subject.path[0],
+        }
     if subject.zigzag:
-        return {"zigzag": _zigzags(places, subject.path[0])}
+        return {"zigzag": is_zigzag(places, subject.path[0])}
     if len(places) < len(found) / 2:
         return {"turn" if len(subject.path) > 1 else "direction": False}
     if len(subject.path) > 1:
-        return {"turn": _turns(places, subject.path)}
-    moves = _direction(places) == subject.path[0]
+        return {"turn": is_turn(places, subject.path)}
+    moves = direction_of_path(places) == subject.path[0]
     if subject.count > 1:
         moves = moves and _all_move(found, subject.path[0])
     return {"direction": moves}
@@ -112,38 +116,6 @@ def _places(found: list[list[Detection]], many: bool) -> np.ndarray:
             taken = row if many else [max(row, key=lambda detection: detection.score)]
             rows.append(np.mean([_center(detection) for detection in taken], 0))
     return np.array(rows).reshape(-1, 2)
-
-
-def _direction(places: np.ndarray, least: float = 0.1) -> Direction | None:
-    if len(places) < 2:
-        return None
-    dx, dy = (places[-2:].mean(0) - places[:2].mean(0)).tolist()
-    return direction_of(dx, dy, least)
-
-
-def _turns(places: np.ndarray, path: tuple[Direction, ...]) -> bool:
-    """Some frame in the middle half parts the video into a leg in each of the two directions."""
-    count = len(places)
-    cuts = range(max(2, count // 4), min(count - 2, 3 * count // 4) + 1)
-    return any((_direction(places[: cut + 1]), _direction(places[cut:])) == path for cut in cuts)
-
-
-def _zigzags(places: np.ndarray, along: Direction) -> bool:
-    """It gets along, and across it turns around at least twice, by a tenth of the side or more each time."""
-    axis = 0 if along in ("left", "right") else 1
-    if len(places) < 5 or np.sign(places[-1, axis] - places[0, axis]) != (1 if along in ("right", "down") else -1):
-        return False
-    if abs(places[-1, axis] - places[0, axis]) < 0.1:
-        return False
-    turns, extreme, heading = 0, float(places[0, 1 - axis]), 0
-    for value in places[1:, 1 - axis].tolist():
-        moved = value - extreme
-        if heading * moved > 0:
-            extreme = value
-        elif abs(moved) >= 0.1:
-            turns += heading != 0
-            heading, extreme = (1 if moved > 0 else -1), value
-    return turns >= 2
 
 
 def _passes(subject: Subject, found: list[list[Detection]]) -> bool:
