@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +17,8 @@ import pytest
 
 from ttom.errors import UserError
 from ttom.video import enlarge, write_video
+
+BLACK = np.zeros((1, 16, 16, 3), np.uint8)
 
 
 @pytest.fixture
@@ -76,11 +82,55 @@ def test_the_bytes_depend_on_the_frames_alone(
 
 def test_a_failing_encoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="No such file"):
-        write_video(np.zeros((1, 16, 16, 3), np.uint8), tmp_path / "none" / "v.mp4", fps=8)
+        write_video(BLACK, tmp_path / "none" / "v.mp4", fps=8)
 
     def broken(*_: object, **__: object) -> None:
         raise av.error.ExternalError(542398533, "Generic error in an external library")
 
     monkeypatch.setattr(av.VideoFrame, "from_ndarray", broken, raising=True)
     with pytest.raises(UserError, match="cannot be encoded"):
-        write_video(np.zeros((1, 16, 16, 3), np.uint8), tmp_path / "v.mp4", fps=8)
+        write_video(BLACK, tmp_path / "v.mp4", fps=8)
+
+
+def test_settings_that_the_encoder_refuses_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttom.video._X264", {"profile": "nonsense"})
+    with pytest.raises((UserError, OSError)):
+        write_video(BLACK, tmp_path / "v.mp4", fps=8)
+
+
+def test_a_build_without_the_encoder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = av.container.OutputContainer.add_stream
+
+    class Without:
+        def __init__(self, container: object) -> None:
+            self.container = container
+
+        def __enter__(self) -> Without:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.container.close()  # type: ignore[attr-defined]
+
+        def add_stream(self, _: str, **named: object) -> object:
+            return real(self.container, "no_such_encoder", **named)  # type: ignore[arg-type]
+
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *given, **named: Without(opened(*given, **named)))
+    with pytest.raises(UserError, match="v.mp4 cannot be encoded: .*no_such_encoder"):
+        write_video(BLACK, tmp_path / "v.mp4", fps=8)
+
+
+def test_a_disk_that_fills_up_within_the_video_is_an_error(tmp_path: Path) -> None:
+    """In a process of its own, whose files may not grow: half a video was once taken for a whole one."""
+    code = (
+        "import resource, signal, sys\nimport numpy as np\nfrom pathlib import Path\n"
+        "from ttom.video import write_video\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))\n"
+        "video = np.random.default_rng(0).integers(0, 255, (9, 64, 64, 3), np.uint8)\n"
+        "try:\n    write_video(video, Path(sys.argv[1]), fps=8)\n"
+        "except OSError as error:\n    print('error', error.errno)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    command = [sys.executable, "-c", code, str(tmp_path / "v.mp4")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"error {errno.EFBIG}\n", done.stderr

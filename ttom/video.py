@@ -27,6 +27,10 @@ def enlarge(video: np.ndarray, height: int = VIEWING_HEIGHT) -> np.ndarray:
 def write_video(video: np.ndarray, path: Path, fps: int) -> None:
     """Write uint8 ``(T, H, W, 3)`` as H.264, yuv420p; an odd side grows by one pixel, which that format needs.
 
+    There is no time limit. The encoder is a library in this process, not a program that could wait for input or be
+    killed alone: its work is bounded by the frames, and Python cannot stop it within a call. What could block, such as
+    a FIFO as the target, is excluded by writing to a new file (`ttom.files.staged`).
+
     Raises:
         OSError: If the file cannot be written.
         UserError: If the encoder fails.
@@ -44,7 +48,7 @@ def write_video(video: np.ndarray, path: Path, fps: int) -> None:
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, av.codec.codec.UnknownCodecError) as error:  # the latter: built without x264
         if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
             raise OSError(error.errno, error.strerror) from error
         raise UserError(f"the video {path.name} cannot be encoded: {error}") from error

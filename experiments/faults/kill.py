@@ -108,7 +108,7 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
         count = min(rounds % 5 + 1, kills - killed)
         children = [_fork(memory, logs / f"{rounds}-{i}", 1000 * rounds + i + seed) for i in range(count)]
         for child in children:
-            time.sleep(rng.uniform(0.02, 0.4) / count)
+            time.sleep(rng.uniform(0.02, 0.6) / count)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
         killed, rounds = killed + count, rounds + 1

@@ -128,7 +128,7 @@ def test_merge() -> None:
         torch.testing.assert_close(merged[name], (old[name] + 0.6 * new[name]) / 1.6)
         torch.testing.assert_close(merge(old, new, -0.5)[name], old[name])
     assert merged.keys() == old.keys()
-    with pytest.raises(UserError, match="do not fit together"):
+    with pytest.raises(UserError, match="tensors differ"):
         merge(old, lora(1, rank=2), 0.6)
 
 
@@ -136,7 +136,7 @@ def test_states_that_do_not_fit() -> None:
     state = lora(0)
     fewer = {name: tensor for name, tensor in state.items() if "blocks.1" not in name}
     for other in (lora(1, rank=2), fewer, {}):
-        with pytest.raises(UserError, match="do not fit together"):
+        with pytest.raises(UserError, match="tensors differ"):
             fuse([state, other], [1, 1], "svd")
     with pytest.raises(UserError, match="not pairs of LoRA tensors: m.bias"):
         fuse([state | {"m.bias": torch.zeros(3)}], [1], "average")

@@ -139,7 +139,7 @@ def open_copy(folder: Path, target: Path) -> sqlite3.Connection:
             break
         time.sleep(0.05)  # another process wrote in the meantime
     else:
-        raise UserError(f"{folder} is being written to all the time", remedy="open it again later")
+        raise UserError(f"other processes keep writing to {folder}", remedy="open it again later")
     check_beside(target, folder)
     db = sqlite3.connect(target / NAME, isolation_level=None)
     _harden(db)
@@ -178,7 +178,7 @@ def build(
 
 
 def _make_durable(db: sqlite3.Connection) -> None:
-    """A commit is on the disk when it returns, also if the power fails.
+    """Make commits durable before they return, even if the power fails.
 
     With a rollback journal, not a write-ahead log. Logs are a little faster, but SQLite before 3.51.3 can lose
     committed transactions when one process checkpoints the log while another one writes (the WAL-reset bug), they need

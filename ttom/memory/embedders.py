@@ -1,7 +1,7 @@
 """Text embeddings of abstracted prompts: the keys of the memory, g(C) in section 3.3 of the paper.
 
-Every embedder encodes one text at a time, without padding: a text's key must not depend on what it is asked with, and
-in bfloat16 another batch size is another rounding.
+Every embedder encodes one text at a time, without padding: a text's key must not depend on the other texts of a batch,
+and in bfloat16 the batch size changes the rounding.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 class TextEmbedder(Protocol):
-    """Turns texts into directions whose inner product says how alike the texts are.
+    """Computes unit vectors whose inner product measures how similar two texts are.
 
-    How close two unlike texts lie depends on the embedder, hence so does a fitting similarity threshold. Vectors of
+    How similar unrelated texts appear depends on the embedder, and so does a suitable similarity threshold. Vectors of
     embedders with different identities must not be compared.
     """
 
@@ -61,9 +61,9 @@ class TextEmbedder(Protocol):
 class BackboneEmbedder:
     """The backbone's own text encoder: mean of its outputs over the text's tokens (end token included).
 
-    Nothing to download, but nothing trained for similarity either: the mean is not centered, and embeddings of short
-    abstracted texts lie close together, most of their words being the same, so a similarity threshold must be chosen
-    for the backbone. A tokenizer of whole words reads all unknown ones alike: ``<object B>`` as ``<object C>``.
+    It needs no download, but it is not trained for similarity: the mean is not centered, and embeddings of short
+    abstracted texts are close together, since they share most of their words. The similarity threshold must be chosen
+    for the backbone. A word-level tokenizer cannot tell unknown words apart: ``<object B>`` equals ``<object C>``.
 
     Args:
         backbone: Loaded; its tokenizer and text encoder are used where they are and in the precision they have.
@@ -122,9 +122,9 @@ class ClipEmbedder:
                 folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
             )
             self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        if report["missing_keys"]:  # transformers would make them up at random
+        if report["missing_keys"]:  # transformers would initialize them at random
             raise SetupError(
-                f"the text embedder {name!r} lacks the weights {', '.join(sorted(report['missing_keys'])[:3])}",
+                f"the text embedder {name!r} has no weights {', '.join(sorted(report['missing_keys'])[:3])}",
                 expected="a CLIP checkpoint with text model and text projection",
                 remedy="save it from CLIPModel or CLIPTextModelWithProjection",
             )
@@ -201,7 +201,7 @@ class SentenceEmbedder:
 
 
 def load_embedder(name: str, backbone: Backbone | None = None) -> TextEmbedder:
-    """The text embedder of that name.
+    """Load a text embedder by name.
 
     Args:
         name: ``backbone`` (the text encoder of ``backbone``), ``clip`` (openai/clip-vit-large-patch14, downloaded on
@@ -231,7 +231,7 @@ def load_embedder(name: str, backbone: Backbone | None = None) -> TextEmbedder:
 
 
 def _embedder_class(name: str, folder: Path) -> type[ClipEmbedder] | type[SentenceEmbedder]:
-    """Which class loads the folder, read off its settings files."""
+    """The class that loads the folder, according to its settings files."""
     if (folder / "modules.json").is_file():
         _sentence_transformers(name)
         return SentenceEmbedder
@@ -252,7 +252,7 @@ def _embedder_class(name: str, folder: Path) -> type[ClipEmbedder] | type[Senten
 
 
 def _fetch(name: str, patterns: list[str]) -> Path:
-    """Download the repository's files of these patterns, or find them in the cache; the folder that holds them."""
+    """Download the files of a repository that match the patterns, or find them in the cache; returns their folder."""
     import huggingface_hub
 
     try:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HASHED_VALUES = 65_536
-"""Values of each weight tensor that enter the identity, evenly spaced: a text encoder can be 11 GB."""
+"""How many evenly spaced values of each weight tensor are hashed; a text encoder can have 11 GB."""
 NO_LIMIT = 512
-"""Tokens, where the tokenizer names no limit (Wan's own tokenizer and training stop there too)."""
+"""Maximum number of tokens if the tokenizer has no limit, as in Wan's training."""
 
 _CONFIG_FIELDS = """model_type d_kv num_heads num_attention_heads num_layers num_hidden_layers hidden_act dense_act_fn
     is_gated_act layer_norm_eps layer_norm_epsilon relative_attention_num_buckets relative_attention_max_distance
-    bos_token_id eos_token_id pad_token_id""".split()  # those that change an embedding but not the shapes of weights
+    bos_token_id eos_token_id pad_token_id""".split()  # fields that change embeddings but no shapes of weights
 
 
 def embed_each(texts: Sequence[str], embed: Any, dimension: int) -> np.ndarray:
@@ -64,9 +64,9 @@ def run(model: Any, tokens: Any, device: Any) -> Any:
 def identity_of(
     kind: str, name: str, model: nn.Module, tokenizer: Any, config: dict[str, Any], modules: Any = None
 ) -> str:
-    """``kind:model:hash``. Of a path only the last part is kept, for folders lie elsewhere on other machines.
+    """``kind:model:hash``. Only the last part of a path is kept, since folders differ between machines.
 
-    Of the config, named fields only: the whole also holds versions and paths.
+    Only some fields of the config are hashed, since it also contains versions and paths.
     """
     settings = [{field: config.get(field) for field in _CONFIG_FIELDS}, tokenizer.get_vocab(), modules]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -77,7 +77,7 @@ def identity_of(
 
 
 def _sample(weight: Tensor) -> bytes:
-    """Evenly spaced values in bfloat16, to which float32 and bfloat16 copies of one checkpoint round alike."""
+    """Evenly spaced values in bfloat16, which are the same for float32 and bfloat16 copies of a checkpoint."""
     import torch
 
     values = weight.detach().flatten()

@@ -95,7 +95,7 @@ def memory_errors(folder: Path) -> Iterator[None]:
             raise DiskFull(folder) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {error.strerror or error}"[:500],
-            remedy="a folder that may be written, or `memory.mode=read`",
+            remedy="use a folder that you can write to, or `memory.mode=read`",
         ) from None
     except UnicodeDecodeError:  # SQLite quotes the damaged schema, which Python cannot decode
         raise DamagedMemory(folder, "has a damaged database (its schema is not text)") from None
@@ -112,5 +112,5 @@ def memory_errors(folder: Path) -> Iterator[None]:
             ) from None
         raise SetupError(
             f"the memory {folder} cannot be used: {str(error)[:200]}",
-            remedy="check the permissions and the space of the folder, or another `memory.path`",
+            remedy="check permissions and free space, or use another `memory.path`",
         ) from None

@@ -1,4 +1,4 @@
-"""Several LoRAs into one. Letters in shapes: r rank, i inputs, o outputs, m number of LoRAs.
+"""Fusing several LoRAs into one. Letters in shapes: r rank, i inputs, o outputs, m number of LoRAs.
 
 A state holds for each module ``<module>.lora_A.weight`` ``(r, i)`` and ``<module>.lora_B.weight`` ``(o, r)``; what the
 module adds to its layer is the product B A, up to the scale of the settings.
@@ -24,12 +24,12 @@ def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) ->
     Args:
         states: At least one. A single state is returned as a copy, whatever `how` says.
         similarities: One a state: how well its key fits the prompt. Only "similarity" looks at the values.
-        how: "average": the mean of the A and of the B tensors, each apart, as the paper averages retrieved parameters.
-            The product of two means is not the mean of the products: it depends on which of its equivalent factors
-            (B R^-1, R A) each LoRA is written in, and two LoRAs may cancel out.
+        how: "average": the means of the A and of the B tensors, as the paper averages retrieved parameters. The product
+            of two means is not the mean of the products: it depends on which of its equivalent factorizations
+            (B R^-1, R A) each LoRA has, and two LoRAs may cancel out.
             "similarity": the same with weights in proportion to the similarities (negative ones count as 0; equal
             weights if all are 0).
-            "svd": the mean of the products B A, cut back to rank r by SVD, the closest that rank r comes to it.
+            "svd": the mean of the products B A, truncated by SVD to its best approximation of rank r.
 
     Returns:
         New float32 tensors, on the devices of the first state's.
@@ -39,7 +39,9 @@ def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) ->
     """
     if how not in ("average", "similarity", "svd"):
         raise UserError(
-            f"unknown fusion {how!r}", expected="average, similarity or svd", remedy="take svd, or the paper's average"
+            f"unknown fusion {how!r}",
+            expected="average, similarity or svd",
+            remedy="use svd or average",
         )
     if not states or len(states) != len(similarities):
         raise ValueError(f"{len(states)} states with {len(similarities)} similarities")
@@ -56,12 +58,12 @@ def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) ->
 
 
 def merge(old: State, new: State, similarity: float) -> State:
-    """A remembered LoRA moved towards a new one: (old + similarity * new) / (1 + similarity), tensor by tensor.
+    """Move a stored LoRA toward a new one: (old + similarity * new) / (1 + similarity), tensor by tensor.
 
     The update rule of the paper's released code.
 
     Args:
-        old: The remembered state.
+        old: The stored state.
         new: A state of the same names and shapes.
         similarity: Of the two keys; one below 0 counts as 0, which leaves the old state as it was.
 
@@ -102,7 +104,7 @@ def _svd(states: Sequence[State], modules: Sequence[str]) -> State:
 
 
 def truncated_mean(a: Sequence[Tensor], b: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Factors of rank r of the mean of the products ``b[j] @ a[j]``, nearest to it in the Frobenius norm.
+    """Rank-r factors of the mean of the products ``b[j] @ a[j]``: its best approximation in the Frobenius norm.
 
     The mean, ``(o, i)``, is never formed: with the factors side by side it is B A / m with B ``(o, m r)`` and A
     ``(m r, i)``, and its singular values are those of the core R_B R_A^T / m of their QR decompositions.
@@ -128,7 +130,7 @@ def truncated_mean(a: Sequence[Tensor], b: Sequence[Tensor]) -> tuple[Tensor, Te
 
 
 def _check(states: Sequence[State]) -> list[str]:
-    """The module names. Raises UserError if a state is not made of LoRA pairs, or not all are alike and finite."""
+    """The module names. Raises UserError unless all states are finite LoRA pairs of the same shapes."""
     first = states[0]
     shapes = {name: tuple(tensor.shape) for name, tensor in first.items()}
     try:
@@ -144,14 +146,14 @@ def _check(states: Sequence[State]) -> list[str]:
         if other != shapes:
             odd = sorted(name for name in shapes.keys() | other.keys() if shapes.get(name) != other.get(name))
             raise UserError(
-                f"adapter values do not fit together: {odd[0]} is {other.get(odd[0], 'missing')} in one and "
+                f"these adapters cannot be combined: {odd[0]} is {other.get(odd[0], 'missing')} in one and "
                 f"{shapes.get(odd[0], 'missing')} in another ({len(odd)} tensors differ)",
                 expected="the same tensors of the same shapes",
-                remedy="fuse only what was made with the same model and `adapter` and `tto.blocks` settings",
+                remedy="fuse only adapters of the same model, `adapter` and `tto.blocks` settings",
             )
         for name, tensor in state.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise UserError(
-                    f"the adapter value {name} is not finite", remedy="delete this memory; its optimization went wrong"
+                    f"the adapter value {name} is not finite", remedy="delete its entry; the optimization diverged"
                 )
     return modules

@@ -1,7 +1,7 @@
-"""Nearest keys by inner product: FAISS behind ids that can be added, replaced and removed at any time.
+"""Nearest-neighbor search by inner product: a FAISS index whose keys can be added, replaced and removed at any time.
 
-The index is a cache: the durable store holds the keys, and a fresh VectorIndex filled from it answers as well as this
-one or better. Letters in shapes: n keys, d dimension, q queries, k results a query.
+The index is a cache: the store holds the keys, and a new VectorIndex filled from it gives results that are at least as
+good. Letters in shapes: n keys, d dimension, q queries, k results a query.
 
 FAISS itself numbers the vectors ("slots"); which id lives in which slot is kept here. IndexIDMap2 would do that, but
 it returns wrong ids once something is removed from an IVF index (which does not renumber as IDMap2 supposes), and in
@@ -32,25 +32,25 @@ _CHUNK = 65536  # vectors reconstructed at a time
 
 
 class VectorIndex:
-    """Keys under 64-bit ids, searched by inner product (the cosine, where keys and queries are unit vectors).
+    """Keys with 64-bit ids, searched by inner product (the cosine if keys and queries are unit vectors).
 
     A removed or replaced key leaves a dead slot, which no search returns. Once more than a fifth of the slots (and more
-    than 32) are dead, the index drops them. All kinds keep the vectors as they are, so nothing is lost by that.
+    than 32) are dead, the index drops them. All kinds store the vectors unchanged, so this loses nothing.
 
-    An IVF index searches the keys exactly until 39 for each list are live, as FAISS wants. It is trained then, once,
-    on those. To train anew on today's keys, fill a new index from the store.
+    An IVF index searches exactly until it has 39 live keys per list, as FAISS recommends, and is then trained once, on
+    those. To train it on later keys, fill a new index from the store.
 
-    Not safe to change from several threads at once.
+    Not thread-safe for changes.
 
     Args:
         dimension: d, of every key and query.
-        factory: "Flat" is exact; "HNSW<links>" is a graph, for more than some 50,000 keys; "IVF<lists>,Flat" looks
-            through some of its lists, for a million.
-        gpu: Keep the trained index on the first GPU: Flat and IVF kinds only. A search for more than 2048 keys, dead
-            slots included, goes to a copy in main memory, which is slow.
+        factory: "Flat" is exact; "HNSW<links>" is a graph, for more than about 50,000 keys; "IVF<lists>,Flat"
+            searches some of its lists, for a million keys.
+        gpu: Keep the trained index on the first GPU: Flat and IVF kinds only. Searches for more than 2048 keys,
+            including dead slots, use a copy in main memory and are slow.
 
     Raises:
-        UserError: FAISS is missing or lacks a GPU, or the factory string is none of these.
+        UserError: FAISS or its GPU support is missing, or the factory string is not one of these.
     """
 
     def __init__(self, dimension: int, factory: str = "Flat", *, gpu: bool = False) -> None:
@@ -61,7 +61,7 @@ class VectorIndex:
         self._is_ivf = isinstance(target, self._faiss.IndexIVF)
         self.training_size = POINTS_PER_LIST * int(target.nlist) if self._is_ivf else 0
         target = self._place(target)
-        # Until there is enough to train on, an exact index stands in for the one that was asked for.
+        # An exact index is used until there are enough keys to train the requested one.
         self._waiting: Any = None if target.is_trained else target
         self._index: Any = self._faiss.IndexFlatIP(dimension) if self._waiting is not None else target
         self._labels: list[int] = []  # id of each slot, dead ones included
@@ -76,7 +76,7 @@ class VectorIndex:
 
     @property
     def trained(self) -> bool:
-        """Whether searches go to the index that was asked for; else they are exact."""
+        """Whether searches use the requested index; until it is trained they are exact."""
         return self._waiting is None
 
     def ids(self) -> Ids:
@@ -96,7 +96,7 @@ class VectorIndex:
         return written + sys.getsizeof(self._labels) + sys.getsizeof(self._slots) + 2 * 32 * len(self)
 
     def add(self, ids: Ids, vectors: Floats) -> None:
-        """Add keys; an id that is present already is replaced, and of an id given twice the last vector counts.
+        """Add keys; an existing id is replaced, and of a repeated id the last vector counts.
 
         Args:
             ids: ``(n,)`` integers other than -1.
@@ -126,8 +126,8 @@ class VectorIndex:
     def search(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
         """The k live keys of largest inner product with each query; exact for Flat, approximate for other kinds.
 
-        A row has fewer than k only where fewer keys are live: where lists or graph run dry sooner, that query is
-        searched again over every key.
+        A row has fewer than k results only if fewer keys are live: if lists or graph yield fewer, that query is
+        searched again over all keys.
 
         Args:
             vectors: ``(q, d)``, finite.
@@ -154,7 +154,7 @@ class VectorIndex:
         return values, labels
 
     def _nearest(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
-        """Similarities and live slots ``(q, k)``, by the index as it is; slot -1 where it found no more."""
+        """Similarities and live slots ``(q, k)`` found by the index; slot -1 where it found no more."""
         if self._gpu is None or not self.trained:
             return self._index.search(vectors, k, params=self._parameters(self._index, k))
         # GPU kinds take no selector: the dead are searched with the living and dropped.
@@ -168,7 +168,7 @@ class VectorIndex:
         return found, slots
 
     def _nearest_of_all(self, vectors: Floats, k: int) -> tuple[Floats, Ids]:
-        """The same with no key left out, slow: every list of an IVF index, else the stored vectors one by one."""
+        """Like `_nearest`, but exhaustive and slow: searches every list of an IVF index, else all stored vectors."""
         if self._is_ivf and self.trained:
             index = self._on_cpu()
             return index.search(vectors, k, params=self._parameters(index, k, probes=int(index.nlist)))
@@ -179,7 +179,7 @@ class VectorIndex:
         return found, live[rows]
 
     def _parameters(self, index: Any, k: int, probes: int | None = None) -> Any:
-        """Keep the dead out of a search, and let it look far enough."""
+        """Search parameters that exclude dead slots and look at enough candidates."""
         faiss = self._faiss
         chosen: dict[str, Any] = {}
         if self._dead:
@@ -192,7 +192,7 @@ class VectorIndex:
         return faiss.SearchParameters(**chosen)
 
     def _train(self, ids: Ids, vectors: Floats) -> None:
-        """Put the waiting index in place, trained on what is live and what comes, and fill it with both."""
+        """Train the requested index on the live keys and the new ones, and fill it with both."""
         live = self._live_slots()
         ids = np.concatenate([self._labels_of(live), ids])
         vectors = np.concatenate([self._vectors(live), vectors])
@@ -218,7 +218,7 @@ class VectorIndex:
                 self._dead.add(slot)
 
     def _tidy(self) -> None:
-        """Drop the dead slots if they have become too many."""
+        """Drop the dead slots if there are too many."""
         count = len(self._dead)
         if count <= MIN_DEAD or count <= MAX_DEAD_SHARE * (len(self) + count):
             return
@@ -257,7 +257,7 @@ class VectorIndex:
         return out
 
     def _place(self, index: Any) -> Any:
-        """The index on the GPU if that was asked for."""
+        """Move the index to the GPU if requested."""
         if self._gpu is None:
             return index
         try:
@@ -266,7 +266,7 @@ class VectorIndex:
             raise UserError(
                 f"FAISS cannot keep the index {self.factory!r} on a GPU: {reason(error)}",
                 expected='a Flat or IVF index, such as "Flat" or "IVF256,Flat"',
-                remedy="use such an index, or leave the GPU off",
+                remedy="use such an index, or do not use the GPU",
             ) from error
 
     def _on_cpu(self) -> Any:
@@ -279,11 +279,12 @@ class VectorIndex:
             raise UserError(
                 f"vectors of shape {vectors.shape} do not fit an index of dimension {self.dimension}",
                 expected=f"shape (n, {self.dimension})",
-                remedy="embed keys and queries with the same model; after a change of model build the index anew",
+                remedy="embed keys and queries with the same model; rebuild the index after changing the model",
             )
         if not np.isfinite(vectors).all():
             raise UserError(
-                "a vector holds a number that is not finite", remedy="look at the text or model that it was made from"
+                "a vector holds a number that is not finite",
+                remedy="check the text and the model",
             )
         return vectors
 

@@ -1,4 +1,4 @@
-"""The kinds of FAISS index that a memory can use, and clear errors where FAISS or a GPU is missing."""
+"""The kinds of FAISS index that a memory can use, and errors if FAISS or a GPU is missing."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def import_faiss() -> Any:
 def gpu_resources(faiss: Any) -> Any:
     """What FAISS needs to use the first GPU. Raises SetupError if it cannot."""
     if not hasattr(faiss, "StandardGpuResources"):
-        problem = f"this build of FAISS ({faiss.__version__}) runs on the processor only"
+        problem = f"this build of FAISS ({faiss.__version__}) supports only the CPU"
     elif faiss.get_num_gpus() < 1:
         problem = "FAISS finds no GPU"
     else:
         return faiss.StandardGpuResources()
     raise SetupError(
-        f"a GPU index was asked for, but {problem}",
+        f"a GPU index was requested, but {problem}",
         expected="FAISS built for CUDA, and a CUDA device",
-        remedy="pip uninstall faiss-cpu, then pip install faiss-gpu; or leave the GPU off",
+        remedy="pip uninstall faiss-cpu, then pip install faiss-gpu; or set `memory.index_gpu=false`",
     )
 
 
@@ -46,7 +46,7 @@ def build(faiss: Any, dimension: int, factory: str) -> Any:
         raise SetupError(
             f"the index {factory!r:.100} cannot be used",
             expected=KINDS,
-            remedy='take "Flat" below some 50,000 entries, where exact search is fast enough',
+            remedy='use "Flat" up to about 50,000 entries, where exact search is fast enough',
         )
     index = faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
     if isinstance(index, faiss.IndexIVF):
