@@ -19,7 +19,7 @@ import tyro
 
 import ttom
 from ttom.checkpoints.probe_file import resolve_blocks
-from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream
+from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream, Studio
 from ttom.cli.exits import BAD_INPUT, INTERRUPTED
 from ttom.cli.flags import with_flags
 from ttom.cli.memory import MemoryCommand
@@ -38,7 +38,7 @@ class Memory:
     command: tyro.conf.OmitSubcommandPrefixes[MemoryCommand]
 
 
-Command = Generate | Stream | Plan | Memory | Models
+Command = Generate | Stream | Plan | Memory | Models | Studio
 CLOSED_PIPE = 141
 _PLACES = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EROFS, errno.ENOSPC)
 """What the system may say of a place that the user named, wherever we meet it."""
@@ -86,7 +86,7 @@ def _resolved(command: Command) -> Command:
 
 def _run(command: Command) -> None:
     # Imported late: --help and usage errors need neither torch nor diffusers.
-    if isinstance(command, Generate | Stream):
+    if isinstance(command, Generate | Stream | Studio):
         import_plugins(command.plugin)
     if isinstance(command, Memory):
         from ttom.cli.memory_commands import run
@@ -101,6 +101,10 @@ def _run(command: Command) -> None:
         from ttom.cli.plan import plan
 
         plan(command)
+    elif isinstance(command, Studio):
+        from ttom.cli.studio import studio
+
+        studio(command)
     elif isinstance(command, Stream):
         from ttom.cli.stream import stream
 
@@ -122,14 +126,15 @@ def parse(arguments: list[str]) -> Command:
         | Annotated[Stream, stream]
         | Annotated[Plan, tyro.conf.subcommand("plan")]
         | Annotated[Memory, tyro.conf.subcommand("memory")]
-        | Annotated[Models, tyro.conf.subcommand("models")],
+        | Annotated[Models, tyro.conf.subcommand("models")]
+        | Annotated[Studio, tyro.conf.subcommand("studio")],
         prog="ttom",
         description="Text-to-video that follows a layout. `ttom --version` prints the version.",
         args=arguments,
     )
     if isinstance(command, Generate | Stream):
         return replace(command, settings=replace(command.settings, planner=_plain(command.settings.planner)))
-    return replace(command, planner=_plain(command.planner)) if isinstance(command, Plan) else command
+    return replace(command, planner=_plain(command.planner)) if isinstance(command, Plan | Studio) else command
 
 
 def _plain(planner: PlannerConfig) -> PlannerConfig:

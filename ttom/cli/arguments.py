@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from ttom.config import Device, Dtype, PlannerConfig, PlannerKind, RuntimeConfig, Settings
+from ttom.config import Device, Dtype, MemoryConfig, PlannerConfig, PlannerKind, RuntimeConfig, Settings
 from ttom.guidance.registry import DEFAULT_METHOD
 from ttom.presets import DEFAULT_MODEL, PRESETS
 
@@ -131,3 +131,32 @@ class Plan:
     quiet: FlagCreatePairsOff[bool] = False
     """Show no progress."""
     planner: PlannerConfig = field(default_factory=PlannerOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """Plan, draw, generate and compare in a browser (needs the extra studio).
+
+    Serves one page, on this machine alone unless --host says otherwise; then with a token, which is printed once. Runs
+    are kept in the folder --out, which is all that the studio stores.
+    """
+
+    model: str = DEFAULT_MODEL
+    """An embedded checkpoint's name, a Hub id, or a diffusers folder."""
+    host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every address of this machine."""
+    port: int = 7860
+    """Port to listen on; 0 takes a free one."""
+    out: Annotated[Path, arg(metavar="DIR")] = Path("runs/studio")
+    """Folder for the runs."""
+    device: Device = "auto"
+    """"auto" takes a GPU if there is one."""
+    dtype: Dtype = "auto"
+    """Number format, as in `ttom generate`."""
+    check: str = "auto"
+    """Who compares videos with their plans, as in `ttom generate`."""
+    plugin: tuple[str, ...] = ()
+    """Modules of your own to import first, found on PYTHONPATH: they may register methods and losses."""
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    planner: PlannerConfig = field(default_factory=PlannerOptions)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)

@@ -239,17 +239,31 @@ def load_layout(path: str | Path) -> Layout:
         data = parse_json(text)
     except ValueError as error:  # also a whole number of thousands of digits
         raise UserError(f"layout file {path} is not JSON: {error}", expected=expected, remedy=remedy) from error
+    return layout_of(data, f"layout file {path}")
+
+
+def layout_of(data: Any, where: str) -> Layout:
+    """A layout from parsed JSON.
+
+    Args:
+        data: What the JSON holds.
+        where: What messages call it.
+
+    Raises:
+        UserError: It is of another version, or breaks a rule of the format.
+    """
+    remedy = "write one with `ttom plan PROMPT --out layout.json`"
     if not isinstance(data, dict):
-        raise UserError(f"layout file {path} holds {json.dumps(data)[:60]}", expected="one JSON object", remedy=remedy)
+        raise UserError(f"{where} holds {json.dumps(data)[:60]}", expected="one JSON object", remedy=remedy)
     version = data.get("version")
     if type(version) is not int or version != LAYOUT_VERSION:
         problem = "has no version" if "version" not in data else f"has version {cut_short(json.dumps(version), 40)}"
-        raise UserError(f"layout file {path} {problem}", expected=f'"version": {LAYOUT_VERSION}', remedy=remedy)
+        raise UserError(f"{where} {problem}", expected=f'"version": {LAYOUT_VERSION}', remedy=remedy)
     try:
         return Layout.model_validate(data)
     except ValidationError as error:
         problem, expected = _first_problem(error)
-        raise UserError(f"layout file {path}: {problem}", expected=expected, remedy=remedy) from error
+        raise UserError(f"{where}: {problem}", expected=expected, remedy=remedy) from error
 
 
 def check_layout(layout: Layout, prompt: str) -> None:

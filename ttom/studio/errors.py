@@ -1,0 +1,40 @@
+"""What the server answers when it refuses: one JSON object with problem, expected and remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ttom.errors import UserError, cut_short
+
+_LONGEST = 2000
+"""Characters of each part of an answer."""
+
+
+class Refused(UserError):
+    """A request that is refused with a status of its own; any other UserError is a 422."""
+
+    def __init__(self, status: int, problem: str, *, expected: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(problem, expected=expected, remedy=remedy)
+        self.status = status
+
+
+def status_of(error: UserError) -> int:
+    """The HTTP status of an error."""
+    return error.status if isinstance(error, Refused) else 422
+
+
+def as_json(error: UserError) -> dict[str, Any]:
+    """The body of the answer, fit for any reader: no control characters, and of bounded length."""
+    return {name: _plain(getattr(error, name)) for name in ("problem", "expected", "remedy")}
+
+
+def _plain(text: str | None) -> str | None:
+    if text is None:
+        return None
+    kept = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+    return cut_short(kept, _LONGEST)
+
+
+def not_found(what: str, remedy: str | None = None) -> Refused:
+    """The refusal of what does not exist."""
+    return Refused(404, f"there is no {what}", remedy=remedy)

@@ -1,0 +1,140 @@
+"""What the routes do: plan, check, run and look, with the Python API that the command line uses."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ttom.backbones.vocabulary import CLEANERS, Vocabulary
+from ttom.checkpoints.card import read_card
+from ttom.config import MemoryConfig, PlannerConfig, Settings
+from ttom.errors import UserError
+from ttom.guidance.registry import find_method
+from ttom.layout.limits import check_prompt
+from ttom.layout.model import Layout, check_layout
+from ttom.layout.planning import plan_prompt
+from ttom.pipeline import TTOM
+from ttom.prepare import check_seed, check_words
+from ttom.presets import find_preset
+from ttom.studio import describe, record
+from ttom.studio.generate import generate
+from ttom.studio.jobs import Job, Jobs
+from ttom.studio.problems import problems
+from ttom.studio.record import Order
+
+
+@dataclass
+class Studio:
+    """A model, a run folder and a queue.
+
+    Attributes:
+        runner: The model; loaded.
+        out: The run folder.
+        memory: Which memory runs read and write; none without a path.
+        planner: How the planners work; its kind is the request's.
+        check: Who compares videos with their plans, as in `TTOM.generate`.
+    """
+
+    runner: TTOM
+    out: Path
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    check: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.backbone = self.runner.load()
+        self.presets = describe.presets_for(self.runner.model)
+        # One of our own: a tokenizer is switched between cutting and not cutting, and the worker uses the backbone's.
+        cleaner = CLEANERS.get(self.backbone.pipe.__class__.__name__, str)
+        self._vocabulary = Vocabulary.of(self.backbone.pipe.tokenizer, cleaner)
+        self._reading = threading.Lock()
+        self.jobs = Jobs(self.out, self._work)
+
+    def defaults(self, preset: str | None = None) -> Settings:
+        """The settings of a preset, the model's own if None, with the studio's memory. Raises UserError."""
+        name = self.runner.preset if preset is None else preset
+        if preset is not None and preset not in (*self.presets, self.runner.preset):
+            raise UserError(f"there is no preset {preset!r} for this model", expected=f"one of {self.presets}")
+        return replace(find_preset(name)(), memory=self.memory, planner=self.planner)
+
+    def settings(self, order: Order) -> Settings:
+        """The settings of an order. Raises UserError."""
+        method = find_method(order.method)
+        found = describe.with_values(self.defaults(order.preset), order.method, order.settings)
+        if not method.uses_memory:
+            found = replace(found, memory=replace(found.memory, path=None))
+        return found
+
+    # -- what the routes ask for --------------------------------------------------------------------------------------
+
+    def info(self) -> dict[str, Any]:
+        """What the page must know before it can draw anything."""
+        settings = self.defaults()
+        size, card = settings.sampler.size, read_card(self.runner.model)
+        grid = self.backbone.token_grid(size)
+        return {
+            "model": self.runner.model,
+            "family": self.backbone.pipe.__class__.__name__.removesuffix("Pipeline"),
+            "width": size.width,
+            "height": size.height,
+            "frames": size.frames,
+            "fps": settings.sampler.fps,
+            "grid": [grid.frames, grid.height, grid.width],
+            "temporal_compression": self.backbone.temporal_compression,
+            "nouns": list(card.nouns) if card is not None and card.nouns else None,
+            "planners": describe.planners(self.planner),
+            "preset": self.runner.preset,
+            "methods": self._methods(settings),
+            "memory": self.memory.active,
+        }
+
+    def _methods(self, settings: Settings) -> list[dict[str, Any]]:
+        found = describe.methods(settings, self.presets)
+        for method in found:
+            method["seconds"] = self.expected_seconds(Order(prompt="a", method=method["name"]))
+        return found
+
+    def expected_seconds(self, order: Order) -> float | None:
+        """What the newest finished run of the same method and settings took; None if there is none."""
+        same = {"method", "preset", "settings", "compare"}
+        for old in record.history(self.out):
+            if old.state == "done" and old.order.model_dump(include=same) == order.model_dump(include=same):
+                return old.seconds
+        return None
+
+    def plan(self, prompt: str, planner: str) -> dict[str, Any]:
+        """A layout for a prompt. Raises UserError if it cannot be planned."""
+        known = describe.planners(self.planner)
+        if planner not in known:
+            raise UserError(f"there is no planner {planner!r} here", expected=f"one of {', '.join(known)}")
+        config = replace(self.planner, kind="llm" if planner == "llm" else "rules")
+        planned = plan_prompt(prompt, self.defaults().sampler.aspect, config)
+        layout, fallback = planned.layout, planned.report.fallback
+        notes = [*layout.notes, *([f"planned by the rules instead: {fallback}"] if fallback else [])]
+        return {"layout": layout.model_dump(mode="json"), "left_out": list(layout.left_out), "notes": notes}
+
+    def problems(self, layout: Layout) -> list[dict[str, Any]]:
+        """What this model cannot do of a layout."""
+        with self._reading:
+            return problems(layout, self.backbone, self._vocabulary, self.defaults())
+
+    def submit(self, order: Order, layout: Layout | None) -> str:
+        """Put a run into the queue; returns its id. Raises UserError for what cannot work."""
+        check_prompt(order.prompt)
+        check_seed(order.seed)
+        settings = self.settings(order)
+        find_method(order.method).check(settings)
+        if layout is not None:
+            check_layout(layout, order.prompt)
+            with self._reading:
+                check_words(self.runner.model, self._vocabulary, layout)
+        return self.jobs.submit(order, layout)
+
+    def _work(self, job: Job) -> None:
+        generate(self, job)
+
+    def close(self, seconds: float = 1.0) -> bool:
+        """Cancel all runs; returns whether they have ended within the time."""
+        return self.jobs.close(seconds)
