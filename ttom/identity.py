@@ -32,6 +32,8 @@ def settings_hash(settings: Settings) -> str:
         del values["planner"][name]
     memory = values["memory"]
     values["memory"] = {**memory, "path": None, "index_gpu": False} if settings.memory.active else None
+    if not settings.bias.difference:
+        del values["bias"]["difference"]  # as before there was such a setting
     del values["tto"]["probe"]  # settings are resolved: the blocks say what it said
     return _digest(values)
 

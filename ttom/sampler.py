@@ -59,15 +59,32 @@ class Sampler:
         self._caching = False
 
     @torch.no_grad()
-    def step(self, index: int, latents: Tensor, watch: AbstractContextManager[object] | None = None) -> Tensor:
-        """Latents before step ``index`` -> after it; the forward that reads the prompt runs within ``watch``."""
+    def step(
+        self,
+        index: int,
+        latents: Tensor,
+        watch: AbstractContextManager[object] | None = None,
+        against: tuple[float, AbstractContextManager[object]] | None = None,
+    ) -> Tensor:
+        """Latents before step ``index`` -> after it.
+
+        Args:
+            watch: The forward that reads the prompt runs within it.
+            against: A weight and another context: what ``watch`` changes against that one is added with the weight.
+        """
         timestep, watch = self.timesteps[index], watch or nullcontext()
         if self.config.guidance_scale > 1:
             positive, negative = self._both(latents, timestep, watch)
             prediction = negative + self._scale(timestep) * (positive - negative)
         else:
             with watch:
-                prediction = self._denoise("cond", latents, timestep, self.text.positive)
+                prediction = positive = self._denoise("cond", latents, timestep, self.text.positive)
+        if against is not None:
+            weight, other = against
+            with other:
+                prediction = prediction + weight * (
+                    positive - self._denoise("against", latents, timestep, self.text.positive)
+                )
         return self.solver.step(prediction, timestep, latents)
 
     def _both(self, latents: Tensor, timestep: Tensor, watch: AbstractContextManager[object]) -> tuple[Tensor, Tensor]:
@@ -158,7 +175,11 @@ class Sampler:
             step = Step(index, self.timesteps[index], latents, progress)
             with _inside(parts[:i], step):
                 latents = part.before(step)
-        return self.step(index, latents, _inside(parts, Step(index, self.timesteps[index], latents, progress)))
+        step = Step(index, self.timesteps[index], latents, progress)
+        weights = [part.emphasis(step) for part in parts]
+        others = [part for part, weight in zip(parts, weights, strict=True) if weight == 0]
+        against = (max(weights), _inside(others, step)) if len(others) < len(parts) else None
+        return self.step(index, latents, _inside(parts, step), against)
 
 
 @contextmanager

@@ -174,6 +174,25 @@ def test_a_run_equals_the_loop_written_out(runner: TTOM) -> None:
     assert result.report.method == "bias" and result.report.tto is None and result.adapter is None
 
 
+def test_guidance_by_the_difference_that_the_bias_makes(runner: TTOM) -> None:
+    settings = with_bias(strength=6.0, end=0.7, difference=1.5)
+    result, backbone = run(runner, settings=settings), runner.load()
+    request = Request(PROMPT, 1, "bias", result.layout, settings)
+    sample = prepare(request, Plan(PROMPT, result.layout, None), backbone)
+    solver, latents, bias = backbone.solver(4, 1), sample.latents, token_bias(sample)
+    with torch.no_grad():
+        for level, timestep in zip(solver.noise_levels, solver.timesteps, strict=True):
+            strength = 6 * max(0.0, (level - 0.7) / 0.3)
+            plain = backbone.denoise(latents, timestep, sample.text.positive)
+            with backbone.biased(replace(bias, strength=strength * bias.strength), None):  # type: ignore[attr-defined]
+                positive = backbone.denoise(latents, timestep, sample.text.positive)
+            negative = backbone.denoise(latents, timestep, sample.text.negative)
+            prediction = negative + 2.0 * (positive - negative) + 1.5 * (positive - plain)
+            latents = solver.step(prediction, timestep, latents)
+    torch.testing.assert_close(result.latents, latents)
+    assert not torch.equal(result.latents, run(runner, settings=with_bias(strength=6.0, end=0.7)).latents)
+
+
 def test_maps_before_and_after(runner: TTOM) -> None:
     base, result = run(runner, "base"), run(runner)
     assert torch.equal(result.maps_before, base.maps_before)
@@ -244,6 +263,7 @@ def test_a_bias_with_a_memory_loads_and_never_learns(runner: TTOM, tmp_path: Pat
         ({"end": float("nan")}, "`bias.end` is nan"),
         ({"inside": -1.0}, "`bias.inside` is -1.0"),
         ({"outside": float("inf")}, "`bias.outside` is inf"),
+        ({"difference": -1.0}, "`bias.difference` is -1.0"),
         ({"blocks": ()}, "`bias.blocks` is empty"),
         ({"blocks": (1, 1)}, "`bias.blocks` is 1 1"),
         ({"blocks": (-1,)}, "`bias.blocks` is -1"),

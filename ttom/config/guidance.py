@@ -119,6 +119,9 @@ class BiasConfig:
     """Weight of the lowered scores outside."""
     blocks: tuple[int, ...] | Literal["all"] = "all"
     """Transformer blocks that get the bias, counted from 0."""
+    difference: float = 0.0
+    """Weight of a further guidance, by the difference between the predictions with and without the bias: a third
+    forward in each biased step. None at 0."""
     in_maps: bool = True
     """Together with test-time optimization: whether its loss reads maps with the bias or without."""
 
@@ -128,7 +131,7 @@ class BiasConfig:
         require(self, "bias", "end", "a noise level of at least 0 and below 1", lambda e: 0 <= e < 1)
         require_choices(self, "bias", shape=Region)
         require_switches(self, "bias", "in_maps")
-        for name in ("inside", "outside"):
+        for name in ("inside", "outside", "difference"):
             require(self, "bias", name, "a finite number of at least 0", lambda w: w == 0 or is_positive(w))
         expected = "all, or at least one block index, each once, counted from 0"
         require(self, "bias", "blocks", expected, lambda b: b == "all" or are_blocks(b))

@@ -71,6 +71,9 @@ class Bias(Part):
         bias = replace(self._bias, strength=strength * self._bias.strength)
         return self._backbone.biased(bias, None if blocks == "all" else blocks)
 
+    def emphasis(self, step: Step) -> float:
+        return self.prepared.settings.bias.difference if self.strengths[step.index] > 0 else 0.0
+
     def outcome(self) -> Outcome:
         before, after = self._maps
         return Outcome(maps_before=before, maps_after=after)

@@ -95,6 +95,13 @@ class Part:
         """
         return nullcontext()
 
+    def emphasis(self, step: Step) -> float:
+        """Weight of guidance by the part itself: of the difference that its `inside` makes to the prompt's prediction.
+
+        Above 0 it costs a further forward, without the part, in the step.
+        """
+        return 0.0
+
     def outcome(self) -> Outcome:
         """What the part leaves behind; asked for after the last step, within the part."""
         return Outcome()
