@@ -80,7 +80,7 @@ class RunFolder:
         self.rows[row.case.id] = row
 
     def refresh(self, case: Case) -> None:
-        """Write the row of a case that is done anew if what metrics read of the case has changed."""
+        """Rewrite the row of a finished case if what metrics read of the case has changed."""
         row = self.rows[case.id]
         if row.case != case:
             self.rows[case.id] = row.model_copy(update={"case": case})

@@ -155,7 +155,7 @@ class VideoWorker:
     def make(self, job: Job) -> Made | NotMade:
         """Make a video. Raises SetupError for what every other case would meet too."""
         recollection, settings = _Carried(job.adapter), self._run.settings
-        if job.layout is None:  # the driver's planner found none, and no language model shall be asked again
+        if job.layout is None:  # the driver's planner found none, and no language model is asked again
             settings = replace(settings, planner=replace(settings.planner, kind="rules"))
         try:
             result = self._ttom.generate(

@@ -59,7 +59,7 @@ class Request:
         return self.body.get("response_format", {}).get("type")
 
 
-Behaviour = Callable[[Request, int], "Reply | str | dict[str, Any] | None"]
+Behavior = Callable[[Request, int], "Reply | str | dict[str, Any] | None"]
 
 
 def completion(content: str | None, *, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class ChatServer:
         self.requests: list[Request] = []
         self.sent = 0
         self.objects: Objects = [("red balloon", "balloon")]
-        self.behave: Behaviour = lambda request, number: None
+        self.behave: Behavior = lambda request, number: None
         self.running = self.most_running = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()

@@ -125,7 +125,7 @@ def test_base_equals_the_stock_pipeline(runner: TTOM, steered: Result) -> None:
     assert base.report.tto is None
     assert base.report.seconds.optimize == 0
     assert base.maps_after is None
-    # Before the optimisation nothing is steered yet: the plain model's map at the same noise.
+    # Before the optimization nothing is steered yet: the plain model's map at the same noise.
     torch.testing.assert_close(base.maps_before, steered.maps_before)
 
 

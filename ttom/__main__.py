@@ -1,6 +1,6 @@
 """`python -m ttom` and the command `ttom`.
 
-Nothing is imported before an interrupt can be caught: the imports take a second, in which Ctrl-C shall show no
+Nothing is imported before an interrupt can be caught: the imports take a second, in which Ctrl-C must show no
 traceback.
 """
 

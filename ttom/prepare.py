@@ -134,7 +134,7 @@ def plan(request: Request, plans: Plans, *, needs_layout: bool) -> Plan:
     """The given layout, checked against the prompt, or a planned one.
 
     Without a layout only for a method that needs none, and never where the planner was to enrich the text: methods
-    shall be compared on the same words.
+    are compared on the same words.
 
     Raises:
         UserError: The layout does not fit the prompt, or the prompt cannot be planned.

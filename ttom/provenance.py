@@ -125,7 +125,7 @@ def device_name(device: torch.device | str) -> str:
 
 
 def reset_peak(device: torch.device | str) -> None:
-    """Start counting a GPU's peak anew; the resident set of a process cannot be reset."""
+    """Reset a GPU's peak memory; the resident set of a process cannot be reset."""
     import torch
 
     if torch.device(device).type == "cuda":

@@ -106,7 +106,7 @@ class Result:
         return folder
 
     def save_report(self, folder: str | Path) -> None:
-        """Write report.json anew beside a saved video. Raises UserError."""
+        """Rewrite report.json beside a saved video. Raises UserError."""
         with files.disk_errors(folder):
             report = self.report.model_copy(update={"video_sha256": sha256(Path(folder) / "video.mp4")})
             report.save(Path(folder) / "report.json")
@@ -130,7 +130,7 @@ class Result:
         write_video(enlarged, folder / "video.mp4", fps)
         if self.layout is not None:
             # Drawn after enlarging: thin lines and labels that can be read.
-            import torch  # late: `ttom plan` shall not wait for it
+            import torch  # late, so that `ttom plan` does not wait for it
 
             from ttom.layout.draw import draw_boxes
 

@@ -28,7 +28,7 @@ def make_client(options: VlmOptions) -> Any:
             "the judge vlm needs the package openai, which is not installed", remedy='pip install "ttom[eval]"'
         ) from None
     address, key = _endpoint(options)
-    # Its own timeout starts anew with every byte; the deadline does not.
+    # Its own timeout restarts with every byte; the deadline does not.
     http = _bounded(openai)(timeout=options.timeout)
     return openai.OpenAI(
         api_key=key or "none",

@@ -27,7 +27,7 @@ def compbench_rows(run: Run, table: Table) -> list[ScoreRow]:
         raise UserError(
             f"the scores of {table.category} have the video {strangers[0]:04d}, which {run.path} has not",
             expected="scores of this run's videos",
-            remedy="import them into the run that they are of",
+            remedy="import them into the run they belong to",
         )
     rows = []
     for number, row in cases.items():
@@ -40,7 +40,7 @@ def compbench_rows(run: Run, table: Table) -> list[ScoreRow]:
 def vbench_rows(run: Run, results: Results) -> list[ScoreRow]:
     """The scores of a dimension, a row for each case of it.
 
-    Files of temporal_flickering are numbered anew by the filter, so their scores belong to prompts, and the rows count
+    Files of temporal_flickering are renumbered by the filter, so their scores belong to prompts, and the rows count
     in the order of the samples.
 
     Raises:

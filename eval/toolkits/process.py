@@ -57,7 +57,7 @@ class Programs:
     ) -> subprocess.Popen[bytes]:
         with self.lock:
             if self.stopped:
-                raise UserError("stopped before it was started")
+                raise UserError("stopped before it could start")
             try:
                 process = subprocess.Popen(
                     command,

@@ -89,7 +89,7 @@ def stage(files: Mapping[str, Path], folder: Path) -> None:
 
 
 def remove_made(folder: Path, is_made: Callable[[Path], bool]) -> None:
-    """Remove the subfolders that a toolkit made beside its input, so that it makes them anew."""
+    """Remove the subfolders that a toolkit made beside its input, so that it makes them again."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink() and is_made(path):
             shutil.rmtree(path)

@@ -170,7 +170,7 @@ def finished(task: Task) -> Results | None:
         return None
     (results,) = read_results(task.results, [task.dimension])
     names = {path.name for path in task.check.videos.values()}
-    if task.dimension == FLICKERING:  # the filter numbers what it leaves anew
+    if task.dimension == FLICKERING:  # the filter renumbers what it leaves
         return results
     return results if set(results.videos) == names else None
 

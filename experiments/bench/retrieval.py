@@ -21,7 +21,7 @@ from experiments.bench.generate import use_cores
 
 KINDS = ("Flat", "HNSW32", "IVF")
 CLUSTER = 50
-SPREAD, QUERY_SPREAD = 0.6, 0.5  # length of the noise added to a centre, and to a key
+SPREAD, QUERY_SPREAD = 0.6, 0.5  # length of the noise added to a center, and to a key
 CHUNK = 50_000
 
 
@@ -35,11 +35,11 @@ def keys_and_queries(size: int, dimension: int, count: int, seed: int) -> tuple[
         noise = rng.standard_normal(points.shape, dtype=np.float32) * (spread / dimension**0.5)
         return (points + noise) / np.linalg.norm(points + noise, axis=1, keepdims=True)
 
-    centres = near(np.zeros((max(1, size // CLUSTER), dimension), dtype=np.float32), 1.0)
+    centers = near(np.zeros((max(1, size // CLUSTER), dimension), dtype=np.float32), 1.0)
     keys = np.empty((size, dimension), dtype=np.float32)
     for start in range(0, size, CHUNK):
         rows = keys[start : start + CHUNK]
-        rows[:] = near(centres[rng.integers(0, len(centres), len(rows))], SPREAD)
+        rows[:] = near(centers[rng.integers(0, len(centers), len(rows))], SPREAD)
     return keys, near(keys[rng.integers(0, size, count)], QUERY_SPREAD)
 
 

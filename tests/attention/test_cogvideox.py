@@ -26,7 +26,7 @@ def inputs(backbone: CogVideoXBackbone) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def rotated(x: Tensor, rotary: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Neighbouring channels as complex numbers times e^(i angle), text tokens left as they are."""
+    """Neighboring channels as complex numbers times e^(i angle), text tokens left as they are."""
     if rotary is None:
         return x
     cos, sin = (part.double()[:, ::2] for part in rotary)

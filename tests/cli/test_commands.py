@@ -129,7 +129,7 @@ def test_base_without_a_layout_clears_what_an_earlier_run_left(small: list[str],
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_ctrl_c_in_the_optimisation(
+def test_ctrl_c_in_the_optimization(
     small: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -18,7 +18,7 @@ def _layout() -> Layout:
     return Layout(prompt="a cat", objects=(LayoutObject(id="a", phrase="cat", noun="cat", key_frames=frames),))
 
 
-def test_draws_the_outline_in_the_objects_colour_and_leaves_the_input() -> None:
+def test_draws_the_outline_in_the_objects_color_and_leaves_the_input() -> None:
     video = torch.zeros(3, 96, 144, 3, dtype=torch.uint8)
     drawn = draw_boxes(video, _layout())
     assert drawn.shape == video.shape
@@ -44,7 +44,7 @@ def test_wrong_videos_are_refused() -> None:
             draw_boxes(video, _layout())
 
 
-def test_colours_differ() -> None:
+def test_colors_differ() -> None:
     assert len(set(object_colors(24))) == 24
 
 

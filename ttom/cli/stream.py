@@ -197,7 +197,7 @@ def _make(job: Job, runner: TTOM, command: Stream, display: ProgressDisplay) -> 
 
 
 def _record(rows: dict[int, Row], out: Path) -> None:
-    """Write all rows anew, in the file's order: the record is whole at any moment, and has one line a prompt."""
+    """Rewrite all rows, in the file's order: the record is whole at any moment, and has one line per prompt."""
     lines = [json.dumps(rows[number], ensure_ascii=False, allow_nan=False) for number in sorted(rows)]
     with disk_errors(out):
         write_text(out / RECORD, "".join(f"{line}\n" for line in lines))

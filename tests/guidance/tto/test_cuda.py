@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_optimises_quietly(tiny_folder: Path, dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_optimizes_quietly(tiny_folder: Path, dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
     sample = Sample(load_backbone(str(tiny_folder), device="cuda", dtype=dtype)).with_tto(iterations=6, lr=3e-2)
     result = sample.run()
     assert capfd.readouterr() == ("", "")

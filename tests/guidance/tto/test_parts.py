@@ -84,7 +84,7 @@ def test_later_adapters_and_checkpointing_equal_the_plain_loop(
     assert len(calls) == steps + iterations
 
 
-def test_optimises_on_a_smaller_picture(tiny: WanBackbone) -> None:
+def test_optimizes_on_a_smaller_picture(tiny: WanBackbone) -> None:
     """Maps and loss are those of every second latent; the steps are those of the whole picture."""
     sample = Sample(tiny).with_tto(downsample=2, iterations=6, lr=3e-2)
     sample.masks = ObjectMasks(torch.nn.functional.avg_pool2d(sample.masks.masks, 2) * 4, sample.masks.visible)
@@ -100,7 +100,7 @@ def test_optimises_on_a_smaller_picture(tiny: WanBackbone) -> None:
     assert result.outcome.losses[0][0] == alignment_loss("jsd", maps, sample.masks).item()
     assert result.outcome.losses[-1][-1] < 0.9 * result.outcome.losses[0][0]
     assert result.latents.shape == sample.latents.shape
-    # What was optimised there lowers the exact loss too.
+    # What was optimized there lowers the exact loss too.
     exact = Sample(tiny)
     with torch.no_grad():
         losses = []

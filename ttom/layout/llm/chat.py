@@ -224,7 +224,7 @@ class Chat:
     def _no_chat(self, problem: str) -> SetupError:
         return SetupError(
             f"the endpoint {self.url} does not speak chat completions ({self.redact(problem)})",
-            expected="an OpenAI-compatible address, which mostly ends in /v1",
+            expected="an OpenAI-compatible address, which usually ends in /v1",
             remedy="`planner.base_url=URL`, or `planner.kind=rules`",
         )
 
