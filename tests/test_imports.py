@@ -28,7 +28,7 @@ ROOMS = (
     {"run"},
     {"pipeline"},
     {"studio"},
-    {"cli"},
+    {"cli", "lmms_eval"},
     {"__main__"},
 )
 FLOOR = {f"ttom.{room}": floor for floor, rooms in enumerate(ROOMS) for room in rooms}
