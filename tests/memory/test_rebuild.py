@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,32 @@ def test_an_old_memory_without_its_database_is_left_as_it_is(tmp_path: Path) -> 
     assert contents(folder).items() >= before.items() and not (folder / "quarantine").exists()
     (tmp_path / "found").rename(folder / "entries.sqlite")
     assert rebuild.rebuild(folder).entries == 4
+
+
+@pytest.mark.parametrize("kind", ["garbage", "another database", "FIFO", "link", "folder", "empty"])
+def test_only_a_database_that_a_rebuild_made_replaces_the_old_one(tmp_path: Path, kind: str) -> None:
+    """Whatever was called entries.rebuilt replaced the database, which was lost with its counters."""
+    folder = tmp_path / "m"
+    filled(folder)
+    path, outside = folder / database.REBUILT, tmp_path / "outside"
+    outside.write_text("mine")
+    if kind == "another database":
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE entries (x)")
+    elif kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(outside)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"" if kind == "empty" else b"garbage" * 1000)
+    before = (folder / "entries.sqlite").read_bytes()
+    with pytest.raises(UserError, match="is not a database that a rebuild has made"):
+        rebuild.rebuild(folder)
+    assert (
+        (folder / "entries.sqlite").read_bytes() == before
+    assert os.path.lexists(path) and outside.read_text() == "mine"
+    )
+    with pytest.raises(UserError, match="unfinished rebuild"):
+        Store(folder)

@@ -132,9 +132,11 @@ def _verify(command: Verify) -> None:
     for id_, reason in bad.items():
         print(f"quarantined entry {id_}: {output.printable(reason)}")
     if not found.clean:
+        problems = [f"{output.counted(len(bad))} had to be quarantined"] if bad else []
+        if found.orphans:
+            problems.append(f"{len(found.orphans)} of its values belong{'s' * (len(found.orphans) == 1)} to no entry")
         raise UserError(
-            f"{output.counted(len(bad))} of the memory {command.path} had to be quarantined, and "
-            f"{len(found.orphans)} of its files belong to no entry",
+            f"the memory {command.path} was damaged: {', and '.join(problems)}",
             expected="an unchanged row and value for every entry, and an entry for every value",
             remedy=f"inspect {command.path / 'quarantine'} and the files named above; all other entries are intact",
         )

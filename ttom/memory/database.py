@@ -177,6 +177,21 @@ def build(
         part.unlink(missing_ok=True)
 
 
+def check_rebuilt(folder: Path) -> None:
+    """Raise UserError unless the file REBUILT, which is to replace the database, is a whole database of a memory."""
+    path = folder / REBUILT
+    try:
+        _check_regular(path)
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as db:
+            _harden(db)
+            check_schema(db, folder)
+            check_integrity(db, folder)
+    except (sqlite3.DatabaseError, UnicodeDecodeError, UserError):
+        raise UserError(
+            f"{path} is not a database that a rebuild has made", expected="no such file", remedy="move it away"
+        ) from None
+
+
 def _make_durable(db: sqlite3.Connection) -> None:
     """Make commits durable before they return, even if the power fails.
 

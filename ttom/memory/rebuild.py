@@ -192,6 +192,7 @@ def _put_in_place(folder: Path) -> None:
     """Move a rebuilt database into place. The old journal goes first, or SQLite would apply it to the new database."""
     if not os.path.lexists(folder / database.REBUILT):
         return
+    database.check_rebuilt(folder)
     for name in database.BESIDE:
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
