@@ -299,9 +299,7 @@ def test_only_a_database_that_a_rebuild_made_replaces_the_old_one(tmp_path: Path
     before = (folder / "entries.sqlite").read_bytes()
     with pytest.raises(UserError, match="is not a database that a rebuild has made"):
         rebuild.rebuild(folder)
-    assert (
-        (folder / "entries.sqlite").read_bytes() == before
+    assert (folder / "entries.sqlite").read_bytes() == before
     assert os.path.lexists(path) and outside.read_text() == "mine"
-    )
     with pytest.raises(UserError, match="unfinished rebuild"):
         Store(folder)
