@@ -15,8 +15,9 @@ from dataclasses import replace
 from ttom.emojiworld import placing
 from ttom.emojiworld.colors import TINTS
 from ttom.emojiworld.facts import DIRECTIONS, RELATIONS, Direction, Facts, Relation, Side, Subject
-from ttom.emojiworld.kinds import Kind, place_counts, place_relation, place_three
+from ttom.emojiworld.kinds import Kind
 from ttom.emojiworld.scene import HEIGHT, SLOTS, WIDTH, Point, Thing
+from ttom.emojiworld.standing import place_counts, place_relation, place_three
 
 _ACROSS: dict[bool, tuple[Direction, Direction]] = {True: ("left", "right"), False: ("up", "down")}
 

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import random
 
-from ttom.emojiworld.facts import Direction, Side
+from ttom.emojiworld.facts import Direction, Side, Subject
 from ttom.emojiworld.scene import HEIGHT, WIDTH, Point, Thing
 
 
 def is_horizontal(direction: str) -> bool:
     """Whether a direction or a side is along x."""
     return direction in ("left", "right")
+
+
+def size_of(rng: random.Random, subject: Subject, low: float, high: float) -> float:
+    """The side of a sprite: between low and high unless the subject is big or small."""
+    if subject.size == "big":
+        return rng.uniform(31, 37)
+    if subject.size == "small":
+        return rng.uniform(13, 17)
+    return rng.uniform(low, high)
 
 
 def path(rng: random.Random, direction: Direction, size: float, lane: float | None = None) -> tuple[Point, Point]:
