@@ -107,6 +107,19 @@ def import_file(
             ``checked.problems``.
     """
     content = read_text(path, "the file", expected=_EXPECTED)
+    return import_text(content, str(path), limits, prompt=prompt, canvas=canvas, text=text)
+
+
+def import_text(
+    content: str,
+    path: str,
+    limits: Limits,
+    *,
+    prompt: str | None = None,
+    canvas: tuple[int, int] | None = None,
+    text: VideoText = "original",
+) -> list[ImportedPrompt]:
+    """`import_file` of a file's text; ``path`` is what messages call it."""
     try:
         data = parse_json(content)
     except ValueError:
@@ -128,7 +141,7 @@ def import_file(
     return [_imported(source, limits) for source in _sources(path, data, canvas, text)]
 
 
-def _sources(path: Path, data: Any, canvas: tuple[int, int] | None, text: VideoText) -> list[_Source]:
+def _sources(path: str, data: Any, canvas: tuple[int, int] | None, text: VideoText) -> list[_Source]:
     if isinstance(data, list):
         data = {str(number): entry for number, entry in enumerate(data, start=1)}
     if not isinstance(data, dict) or not data:

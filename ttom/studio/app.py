@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -23,6 +24,7 @@ from ttom.layout.limits import parse_json
 from ttom.layout.model import Layout, layout_of
 from ttom.studio import record
 from ttom.studio.errors import Refused, as_json, not_found, status_of
+from ttom.studio.exchange import Upload, read_canvas
 from ttom.studio.guard import Access, Guard
 from ttom.studio.record import FINAL, Order
 from ttom.studio.studio import Studio
@@ -51,6 +53,8 @@ class Routes:
             Route("/api/info", self.info, methods=get),
             Route("/api/plan", self.plan, methods=post),
             Route("/api/check", self.check, methods=post),
+            Route("/api/import", self.import_, methods=post),
+            Route("/api/export", self.export, methods=post),
             Route("/api/runs", self.submit, methods=post),
             Route("/api/runs", self.runs, methods=get),
             Route(run, self.run, methods=get),
@@ -58,6 +62,11 @@ class Routes:
             Route(f"{run}/events", self.events, methods=get),
             Route(f"{run}/cancel", self.cancel, methods=post),
             Route(f"{run}/files/{{name}}", self.file, methods=get),
+            Route(f"{run}/attention", self.attention, methods=get),
+            Route(f"{run}/lora.zip", self.lora, methods=get),
+            Route("/api/memory", self.memory, methods=get),
+            Route("/api/memory/lookup", self.look_up, methods=post),
+            Route("/api/memory/{id}", self.forget, methods=delete),
         ]
 
     # -- the page -----------------------------------------------------------------------------------------------------
@@ -81,6 +90,23 @@ class Routes:
     async def check(self, request: Request) -> Response:
         layout = layout_of((await _body(request)).get("layout"), "the layout")
         return JSONResponse({"problems": await run_in_threadpool(self.studio.problems, layout)})
+
+    async def import_(self, request: Request) -> Response:
+        async with request.form(max_files=1, max_fields=10, max_part_size=2**18) as form:
+            file = form.get("file")
+            if not isinstance(file, UploadFile):
+                raise UserError("the request has no file", expected="a form with the fields file, format and prompt")
+            data = await file.read()
+            words = {name: str(form.get(name) or "") for name in ("format", "prompt", "canvas")}
+        upload = Upload(data, words["format"] or "auto", words["prompt"], read_canvas(words["canvas"]))
+        found = await run_in_threadpool(self.studio.import_layout, upload)
+        return JSONResponse({"layout": found.layout.model_dump(mode="json"), "notes": list(found.notes)})
+
+    async def export(self, request: Request) -> Response:
+        body = await _body(request)
+        layout, format_ = layout_of(body.get("layout"), "the layout"), _text(body, "format")
+        data, name, kind = await run_in_threadpool(self.studio.export_layout, layout, format_)
+        return Response(data, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -135,6 +161,37 @@ class Routes:
     async def file(self, request: Request) -> Response:
         path = record.file_of(self.studio.out, request.path_params["id"], request.path_params["name"])
         return FileResponse(path)
+
+    async def attention(self, request: Request) -> Response:
+        id_ = request.path_params["id"]
+        record.folder_of(self.studio.out, id_)
+        try:
+            path = record.file_of(self.studio.out, id_, "attention.json")
+        except Refused:
+            raise not_found("attention map of this run", "a finished run with a layout") from None
+        return FileResponse(path)
+
+    async def lora(self, request: Request) -> Response:
+        id_ = request.path_params["id"]
+        data = await run_in_threadpool(self.studio.lora, id_)
+        headers = {"content-disposition": f'attachment; filename="ttom-lora-{id_}.zip"'}
+        return Response(data, media_type="application/zip", headers=headers)
+
+    # -- the memory ---------------------------------------------------------------------------------------------------
+
+    async def memory(self, request: Request) -> Response:
+        view = self.studio.recall
+        return JSONResponse({"entries": await run_in_threadpool(view.entries) if view is not None else []})
+
+    async def look_up(self, request: Request) -> Response:
+        body = await _body(request)
+        prompt, layout = _text(body, "prompt"), layout_of(body.get("layout"), "the layout")
+        return JSONResponse(await run_in_threadpool(self.studio.look_up, prompt, layout))
+
+    async def forget(self, request: Request) -> Response:
+        confirmed = request.query_params.get("confirm", "")
+        await run_in_threadpool(self.studio.forget, request.path_params["id"], confirmed)
+        return JSONResponse({})
 
 
 def make_app(studio: Studio, access: Access) -> ASGIApp:

@@ -39,7 +39,7 @@ def generate(studio: Studio, job: Job) -> None:
     folder = studio.out / job.record.id
     videos = 2 if order.compare and method.name != "base" else 1
     telling = _Telling(job, settings.sampler.steps * videos, studio.expected_seconds(order))
-    watch = Watch(folder, telling.step, telling.preview)
+    watch = Watch(folder, studio.colors, telling.step, telling.preview)
     result = studio.runner.generate(
         order.prompt,
         method=_watched(method, watch),
@@ -58,7 +58,7 @@ def generate(studio: Studio, job: Job) -> None:
         telling.taken = settings.sampler.steps
         plain = studio.runner.generate(
             order.prompt,
-            method=_watched(find_method("base"), Watch(None, telling.step, telling.preview)),
+            method=_watched(find_method("base"), Watch(folder, studio.colors, telling.step, telling.preview)),
             seed=order.seed,
             layout=result.layout,
             settings=replace(settings, memory=replace(settings.memory, path=None)),

@@ -69,10 +69,11 @@ class Jobs:
     Args:
         out: The run folder; those that an ended process left unfinished are marked as failed.
         work: Does a job.
+        finish: Called at the end, in the thread that did the jobs: databases want to be closed where they were opened.
     """
 
-    def __init__(self, out: Path, work: Work) -> None:
-        self.out, self._work = out, work
+    def __init__(self, out: Path, work: Work, finish: Callable[[], None] = lambda: None) -> None:
+        self.out, self._work, self._finish = out, work, finish
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._running: Job | None = None
@@ -168,11 +169,12 @@ class Jobs:
                 while not self._waiting and not self._closed:
                     self._changed.wait()
                 if self._closed:
-                    return
+                    break
                 job = self._running = self._waiting.pop(0)
             self._do(job)
             with self._changed:
                 self._running = None
+        self._finish()
 
     def _do(self, job: Job) -> None:
         job.began = time.monotonic()

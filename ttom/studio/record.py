@@ -20,8 +20,8 @@ SHOWN = (
     "video.mp4", "base.mp4", "overlay.mp4", "layout.json", "plan.json", "report.json", "attention.png",
     "attention.json", "preview.png", "latents.safetensors",
 )  # fmt: skip
-"""Files of a run that a client may have, besides the attention maps of single objects and blocks."""
-MAP = re.compile(r"map-(before|after|[0-9]{1,3})-[0-9]{1,2}\.png")
+"""Files of a run that a client may have, besides the attention maps of its blocks."""
+MAP = re.compile(r"map-(before|after|[0-9]{1,3})\.png")
 FINAL = ("done", "cancelled", "failed")
 MAX_RUNS = 500
 """Runs of the history that are shown, the newest first."""

@@ -62,7 +62,7 @@ def serve(runner: TTOM, out: Path, address: Address, **options: Any) -> None:
         KeyboardInterrupt: On Ctrl-C.
     """
     files.check_folder(out)
-    with address.listen() as listening, files.only_writer(out), runner:
+    with address.listen() as listening, files.only_writer(out):
         print(f"loading {runner.model}", flush=True)
         studio = Studio(runner, out, **options)
         routes, access = Routes(studio), Access.to(address.host)

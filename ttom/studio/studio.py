@@ -9,19 +9,28 @@ from typing import Any
 
 from ttom.backbones.vocabulary import CLEANERS, Vocabulary
 from ttom.checkpoints.card import read_card
+from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import MemoryConfig, PlannerConfig, Settings
 from ttom.errors import UserError
 from ttom.guidance.registry import find_method
-from ttom.layout.limits import check_prompt
+from ttom.layout.drafts import Limits
+from ttom.layout.limits import MAX_KEY_FRAMES, MAX_NAME, MAX_OBJECTS, MAX_PROMPT, check_prompt
 from ttom.layout.model import Layout, check_layout
 from ttom.layout.planning import plan_prompt
+from ttom.layout.tracks import Imported
 from ttom.pipeline import TTOM
 from ttom.prepare import check_seed, check_words
 from ttom.presets import find_preset
-from ttom.studio import describe, record
+from ttom.studio import describe, exchange, record
+from ttom.studio.errors import Refused
+from ttom.studio.exchange import Upload
 from ttom.studio.generate import generate
-from ttom.studio.jobs import Job, Jobs
+from ttom.studio.guard import MAX_UPLOAD
+from ttom.studio.jobs import MAX_WAITING, Job, Jobs
+from ttom.studio.lora import lora_zip
+from ttom.studio.preview import Colors
 from ttom.studio.problems import problems
+from ttom.studio.recall import MemoryView
 from ttom.studio.record import Order
 
 
@@ -50,7 +59,12 @@ class Studio:
         cleaner = CLEANERS.get(self.backbone.pipe.__class__.__name__, str)
         self._vocabulary = Vocabulary.of(self.backbone.pipe.tokenizer, cleaner)
         self._reading = threading.Lock()
-        self.jobs = Jobs(self.out, self._work)
+        self.colors = Colors()
+        self.recall: MemoryView | None = None
+        if self.memory.active:
+            settings = resolve_blocks(self.defaults(), self.runner.model)
+            self.recall = MemoryView(self.memory, settings, self.backbone)
+        self.jobs = Jobs(self.out, self._work, finish=self.runner.close)
 
     def defaults(self, preset: str | None = None) -> Settings:
         """The settings of a preset, the model's own if None, with the studio's memory. Raises UserError."""
@@ -88,6 +102,15 @@ class Studio:
             "preset": self.runner.preset,
             "methods": self._methods(settings),
             "memory": self.memory.active,
+            "formats": exchange.formats(),
+            "limits": {
+                "objects": MAX_OBJECTS,
+                "key_frames": MAX_KEY_FRAMES,
+                "prompt": MAX_PROMPT,
+                "name": MAX_NAME,
+                "upload_bytes": MAX_UPLOAD,
+                "waiting": MAX_WAITING,
+            },
         }
 
     def _methods(self, settings: Settings) -> list[dict[str, Any]]:
@@ -120,6 +143,16 @@ class Studio:
         with self._reading:
             return problems(layout, self.backbone, self._vocabulary, self.defaults())
 
+    def import_layout(self, upload: Upload) -> Imported:
+        """The layout of a file. Raises UserError."""
+        limits = Limits(self.planner.min_size, self.planner.max_speed)
+        return exchange.import_layout(upload, self.defaults().sampler.size, limits)
+
+    def export_layout(self, layout: Layout, format_: str) -> tuple[bytes, str, str]:
+        """A layout as a file: its bytes, name and type. Raises UserError."""
+        sampler = self.defaults().sampler
+        return exchange.export_layout(layout, format_, sampler.size, sampler.fps)
+
     def submit(self, order: Order, layout: Layout | None) -> str:
         """Put a run into the queue; returns its id. Raises UserError for what cannot work."""
         check_prompt(order.prompt)
@@ -131,6 +164,25 @@ class Studio:
             with self._reading:
                 check_words(self.runner.model, self._vocabulary, layout)
         return self.jobs.submit(order, layout)
+
+    def lora(self, id_: str) -> bytes:
+        """A run's LoRA as an archive. Raises Refused."""
+        folder = record.folder_of(self.out, id_)
+        known = record.load(self.out, id_)
+        return lora_zip(folder, known, self.runner.model, self.settings(known.order))
+
+    def look_up(self, prompt: str, layout: Layout) -> dict[str, Any]:
+        """The memory's entries nearest to a prompt. Raises UserError."""
+        return self._memory().look_up(prompt, layout)
+
+    def forget(self, id_: str, confirmed: str) -> None:
+        """Delete an entry of the memory. Raises UserError."""
+        self._memory().delete(id_, confirmed)
+
+    def _memory(self) -> MemoryView:
+        if self.recall is None:
+            raise Refused(404, "the studio has no memory", remedy="start it with `memory.path=DIR`")
+        return self.recall
 
     def _work(self, job: Job) -> None:
         generate(self, job)
