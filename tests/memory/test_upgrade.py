@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,14 @@ from tests.memory.memories import (
 )
 from ttom.errors import SetupError
 from ttom.memory import files
-from ttom.memory.files import DamagedMemory
+from ttom.memory.files import VERSION, DamagedMemory
 from ttom.memory.locks import Presence
 from ttom.memory.maintenance import verify
+from ttom.memory.merging import merge
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 from ttom.memory.value_format import decode
+from ttom.memory.values import ValueFolder
 
 
 def test_an_old_memory_is_read_as_it_is_and_written_as_a_new_one(tmp_path: Path) -> None:
@@ -124,3 +128,31 @@ def test_a_memory_of_version_2_is_upgraded_only_if_nobody_else_writes_to_it(tmp_
     other.close()
     with Store(folder) as store:
         assert len(store) == 3
+
+
+def test_values_that_version_2_merged_without_records_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, folder = old_memory(tmp_path / "a", orphan=False), tmp_path / "m"
+    with monkeypatch.context() as patch:
+        patch.setattr("ttom.memory.store.with_record", lambda data, *_, **__: data)
+        merge([source], folder)
+    (folder / "memory.json").write_text((folder / "memory.json").read_text().replace(f": {VERSION}", ": 2"))
+    with closing(sqlite3.connect(folder / "entries.sqlite")) as db:
+        db.execute("PRAGMA user_version = 2")
+    wanted = old.entries(folder)
+    with Store(folder) as store:
+        assert len(store) == 4 and store.meta["version"] == VERSION
+    (folder / "entries.sqlite").unlink()
+    assert rebuild(folder).entries == 4 and old.entries(folder) == wanted
+
+
+def test_only_headers_of_values_with_records_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade must not read hundreds of gigabytes."""
+    folder = memory_of_version_2(tmp_path)
+
+    def whole(*_: object) -> bytes:
+        raise AssertionError("read as a whole")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ValueFolder, "read", whole)
+        Store(folder).close()
+    assert f'"version": {VERSION}' in (folder / "memory.json").read_text()

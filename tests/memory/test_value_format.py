@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 
 from tests.memory.memories import MODULE, SIGNATURE, VECTOR, state
 from ttom.memory.entries import CorruptValue, Record
-from ttom.memory.value_format import METADATA, check, decode, encode, shapes_in, with_record
+from ttom.memory.value_format import METADATA, check, decode, encode, has_record, shapes_in, with_record
 
 RECORD = Record(
     namespace="ann", key="<object A> moves", prompt="ein Bär läuft\nnach links 🐻", layout={"a": [1, 2.5]},
@@ -46,6 +46,10 @@ def test_a_record_is_added_without_changing_the_tensors() -> None:
     assert with_record(save(tensors, metadata={"format": "pt"}), RECORD, embedder="e") == data
     with pytest.raises(CorruptValue):
         with_record(data[:-1], RECORD, embedder="e")
+    assert has_record(data[:2000]) and not has_record(save(tensors)) and not has_record(save(tensors, {"a": "b"}))
+    for other in (b"", data[:100], b"x" * 100):
+        with pytest.raises(CorruptValue):
+            has_record(other)
 
 
 @pytest.mark.parametrize("field", ["namespace", "key", "prompt", "layout", "origin", "loss_after", "created"])

@@ -18,8 +18,7 @@ from ttom.memory.files import NAME, DamagedMemory, memory_errors
 from ttom.memory.schema import check_integrity
 from ttom.memory.store import Store
 from ttom.memory.transactions import UNFINISHED
-from ttom.memory.value_format import check, header_bytes, shapes_in
-from ttom.memory.values import ValueFolder
+from ttom.memory.value_format import check, shapes_in
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -113,14 +112,8 @@ def common_shapes(stores: Sequence[Store]) -> Shapes | None:
     for store in stores:
         for entry in store.entries():
             with suppress(CorruptValue):
-                counted[tuple(sorted(_shapes(store.values, entry.sha256).items()))] += 1
+                counted[tuple(sorted(shapes_in(store.values.header(entry.sha256)).items()))] += 1
     return dict(counted.most_common(1)[0][0]) if counted else None
-
-
-def _shapes(values: ValueFolder, sha256: str) -> Shapes:
-    """The shapes of a value's tensors. No more than its header is read. Raises CorruptValue."""
-    size = 8 + header_bytes(values.head(sha256, 8))
-    return shapes_in(values.head(sha256, size))
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -264,7 +264,6 @@ class Store(Transactions):
             check_old(self.folder, self.values)
         if self.meta["version"] == 2:
             check_alone(self.folder, alone=self._presence.alone)
-            self.describe(self.embedder, self.dimension)
         path = self.folder / database.NAME
         if path.exists():
             self._file = WRITERS.enter(path)

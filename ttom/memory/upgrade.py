@@ -9,7 +9,7 @@ from ttom.errors import SetupError
 from ttom.memory.entries import CorruptValue
 from ttom.memory.files import DiskFull
 from ttom.memory.transactions import Transactions
-from ttom.memory.value_format import with_record
+from ttom.memory.value_format import has_record, with_record
 
 
 def check_alone(folder: Path, *, alone: bool) -> None:
@@ -23,10 +23,11 @@ def check_alone(folder: Path, *, alone: bool) -> None:
 
 
 def add_records(memory: Transactions) -> None:
-    """Give every value of version 1 a record, and then the memory the current version.
+    """Add records to values of version 1, and then set the memory to the current version.
 
-    After an interruption the next writer goes on. If the disk is too full, it can still be used, and the next
-    writer tries again.
+    Memories of version 2 can contain such values too, since that version merged them as they were. After an
+    interruption the next writer goes on. If the disk is full, the memory can still be used, and the next writer tries
+    again.
     """
     with suppress(DiskFull):
         for id_ in memory.ids():
@@ -34,6 +35,8 @@ def add_records(memory: Transactions) -> None:
             if entry is None:
                 continue
             try:
+                if has_record(memory.values.header(entry.sha256)):
+                    continue
                 data = memory.values.read(entry.sha256)
                 upgraded = with_record(data, entry, embedder=memory.embedder)
             except CorruptValue:  # found when it is read

@@ -135,6 +135,12 @@ def _tensors(header: dict[str, Any], body: memoryview) -> dict[str, tuple[str, t
     return found
 
 
+def has_record(head: bytes) -> bool:
+    """Whether a file contains a record, according to the header at its start. Raises CorruptValue."""
+    metadata = _header(head).get("__metadata__")
+    return isinstance(metadata, dict) and METADATA in metadata
+
+
 def shapes_in(head: bytes) -> dict[str, tuple[int, ...]]:
     """Tensor shapes according to the header at the start of a file. Raises CorruptValue."""
     try:

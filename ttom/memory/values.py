@@ -25,6 +25,7 @@ from pathlib import Path
 from ttom.files import try_lock
 from ttom.memory.entries import MAX_VALUE_BYTES, SHA256, CorruptValue
 from ttom.memory.locks import create_locked
+from ttom.memory.value_format import header_bytes
 
 FOLDER = "values"
 QUARANTINE = "quarantine"
@@ -100,9 +101,9 @@ class ValueFolder:
         except OSError:
             return 0
 
-    def head(self, sha256: str, size: int) -> bytes:
-        """The first `size` bytes of a value, unchecked. Raises CorruptValue."""
-        return self._read(sha256, size)
+    def header(self, sha256: str) -> bytes:
+        """The start of a value up to the end of its header, unchecked. Raises CorruptValue."""
+        return self._read(sha256, 8 + header_bytes(self._read(sha256, 8)))
 
     def exists(self, sha256: str) -> bool:
         try:
