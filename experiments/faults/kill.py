@@ -1,4 +1,4 @@
-"""Writers killed with SIGKILL at random moments, one to five at a time on the same memory."""
+"""Processes killed with SIGKILL at random moments: up to five writers of one memory at a time, upgrades, rebuilds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.faults import small
+from experiments.faults import old, small
 from experiments.faults.writer import write
+from ttom.memory.maintenance import verify
 from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
+from ttom.memory.value_format import has_record
 
 SHARED = 3
 """Entries that every process updates."""
@@ -120,7 +123,10 @@ def run(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
         "acknowledged": log.acknowledged,
         "interrupted": dict(log.interrupted),
         "errors": log.errors,
-    } | _check(memory, log)
+        **_check(memory, log),
+        "upgrades": _killed(folder / "upgrade", lambda memory: Store(memory).close(), kills // 8, rng),
+        "rebuilds": _killed(folder / "rebuild", rebuild, kills // 8, rng),
+    }
 
 
 def _check(memory: Path, log: Log) -> dict[str, Any]:
@@ -135,6 +141,33 @@ def _check(memory: Path, log: Log) -> dict[str, Any]:
         again = store.needed_values()
     shutil.rmtree(memory)
     return counts | {"lost_by_rebuilding_without_a_database": len(values - again), "entries": len(values)}
+
+
+def _killed(folder: Path, act: Callable[[Path], object], times: int, rng: random.Random) -> dict[str, int]:
+    """Kill a process that upgrades or rebuilds a memory of version 1; the next one must complete that."""
+    template = old.unpack(folder)
+    wanted, counts = old.entries(template), Counter(times=times, interrupted=0, lost=0, wrong=0)
+    for number in range(times):
+        memory = folder / str(number)
+        shutil.copytree(template, memory)
+        child = os.fork()
+        if child == 0:
+            try:
+                act(memory)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        time.sleep(rng.uniform(0, 0.4))
+        os.kill(child, signal.SIGKILL)
+        counts["interrupted"] += os.waitpid(child, 0)[1] != 0
+        act(memory)
+        with Store(memory) as store:
+            done = [has_record(store.values.header(entry.sha256)) for entry in store.entries()]
+        there = old.entries(memory)
+        counts["lost"] += len(wanted.keys() - there.keys())
+        counts["wrong"] += there != wanted or not all(done) or not verify(memory).clean
+        shutil.rmtree(memory)
+    return dict(counts)
 
 
 def _fork(memory: Path, log: Path, seed: int) -> int:

@@ -197,13 +197,8 @@ class Memory:
         config = self.config
         if config.max_items is None and config.max_bytes is None:
             return 0
-        gone = prune(
-            self.store,
-            max_items=config.max_items,
-            max_bytes=config.max_bytes,
-            namespace=config.namespace,
-            keep=keep,
-        )
+        limits = {"max_items": config.max_items, "max_bytes": config.max_bytes}
+        gone = prune(self.store, **limits, namespace=config.namespace, keep=keep)
         self._matcher.changed |= bool(gone)
         return len(gone)
 
