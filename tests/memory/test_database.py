@@ -135,3 +135,31 @@ def test_a_journal_that_names_another_file_does_not_remove_it(tmp_path: Path) ->
             act()
         assert victim.exists()
     assert rebuild.rebuild(folder).entries == 20 and victim.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "foreign", "empty", "ours"])
+def test_a_database_that_is_there_when_a_memory_is_created(tmp_path: Path, kind: str) -> None:
+    """A link was followed, and the journal mode of the database at its end changed."""
+    folder, foreign = tmp_path / "m", tmp_path / "foreign"
+    folder.mkdir()
+    (folder / "memory.lock").touch()  # as a crash during creation leaves it
+    with closing(sqlite3.connect(foreign)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE mine (x)")
+    before = foreign.read_bytes()
+    path = folder / "entries.sqlite"
+    if kind == "link":
+        path.symlink_to(foreign)
+    elif kind == "foreign":
+        path.write_bytes(before)
+    elif kind == "empty":
+        path.touch()
+    else:
+        database.create(path)
+    if kind in ("link", "foreign"):
+        with pytest.raises(UserError, match="not a regular file|has an empty database|foreign schema"):
+            new(folder)
+        assert path.read_bytes() == before == foreign.read_bytes()
+    else:
+        with new(folder) as store:
+            put(store)

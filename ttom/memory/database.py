@@ -41,20 +41,24 @@ _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 def create(path: Path) -> None:
     """Create an empty database, or complete one whose creation was interrupted.
 
-    Raises DamagedMemory if it holds entries, UserError as `check_beside`.
+    Raises DamagedMemory if it holds anything, UserError as `check_beside`.
     """
     check_beside(path.parent)
+    if os.path.lexists(path):
+        _check_regular(path)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
+        if objects(db):  # looked at before anything is changed
+            check_schema(db, path.parent)
+            if db.execute("SELECT 1 FROM entries").fetchone():
+                raise DamagedMemory(path.parent, "has lost its memory.json")
+            return
         _make_durable(db)
         db.execute("BEGIN IMMEDIATE")
-        if not objects(db):
-            for statement in SCHEMA.values():
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {VERSION}")
+        for statement in SCHEMA.values():
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
-        if db.execute("SELECT 1 FROM entries").fetchone():
-            raise DamagedMemory(path.parent, "has lost its memory.json")
     finally:
         db.close()
 
