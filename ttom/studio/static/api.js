@@ -53,11 +53,13 @@ export function follow(id, each) {
   return () => source.close();
 }
 
-export async function importFile(file, format, prompt) {
+// `canvas` is the size in pixels that the boxes were drawn on, such as 832x480; found out if empty.
+export async function importFile(file, format, prompt, canvas = "") {
   const form = new FormData();
   form.append("file", file);
   form.append("format", format);
   form.append("prompt", prompt);
+  form.append("canvas", canvas);
   return json("/api/import", { method: "POST", body: form });
 }
 
@@ -83,4 +85,5 @@ export function save(blob, name) {
 
 export const memory = () => json("/api/memory");
 export const lookup = async (prompt, layout) => (await post("/api/memory/lookup", { prompt, layout })).json();
-export const deleteEntry = (id) => send(`/api/memory/${encodeURIComponent(id)}`, { method: "DELETE" });
+// The id again says that somebody was asked.
+export const deleteEntry = (id) => send(`/api/memory/${encodeURIComponent(id)}?confirm=${encodeURIComponent(id)}`, { method: "DELETE" });

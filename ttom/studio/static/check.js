@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { byId, make } from "./dom.js";
 import { toLayout } from "./layout.js";
+import { pictureFrame } from "./mask.js";
 import { changed, go, select, state, subscribe } from "./store.js";
 
 let asked = "", timer = null;
@@ -25,7 +26,7 @@ async function ask() {
   const layout = toLayout(document);
   try {
     const found = layout ? (await api.check(layout)).problems : [];
-    for (const { object, frame, message } of found) problems.push({ id: layout.objects[object]?.id ?? null, frame: frame ?? null, message });
+    for (const { object, frame, message } of found) problems.push({ id: layout.objects[object]?.id ?? null, frame: frame === null || frame === undefined ? null : pictureFrame(frame), message });
   } catch (error) {
     problems.push({ id: null, frame: null, message: error.problem ?? error.message });
   }

@@ -4,6 +4,8 @@ import { byId, options, tell } from "./dom.js";
 import { fromLayout, toLayout } from "./layout.js";
 import { edit, select, state } from "./store.js";
 
+const PIXELS = new Set(["tracks", "boxes", "answer", "cache"]); // formats whose boxes are in pixels
+
 const named = (format) => (typeof format === "string" ? { name: format, label: format } : format);
 
 export function start() {
@@ -13,6 +15,9 @@ export function start() {
   options(byId("export-format"), formats.export.map(named).map(({ name, label }) => [name, label ?? name]));
   const accept = readable.map((format) => format.accept).filter(Boolean);
   if (accept.length) byId("import-file").accept = [...new Set(accept.flatMap((each) => each.split(",")))].join(",");
+  const drawn = () => { byId("import-canvas-area").hidden = !PIXELS.has(byId("import-format").value); };
+  byId("import-format").addEventListener("change", drawn);
+  drawn();
   byId("import").addEventListener("click", () => byId("import-file").click());
   byId("import-file").addEventListener("change", (event) => {
     const [file] = event.target.files;
@@ -36,10 +41,10 @@ export function start() {
 }
 
 async function read(file) {
-  const most = state.info.limits?.upload_bytes ?? state.info.limits?.upload;
+  const most = state.info.limits?.upload_bytes;
   if (most && file.size > most) return tell({ problem: `${file.name} has ${file.size} bytes`, expected: `at most ${most}` });
   try {
-    const { layout, notes = [] } = await api.importFile(file, byId("import-format").value, state.document.prompt.trim());
+    const { layout, notes = [] } = await api.importFile(file, byId("import-format").value, state.document.prompt.trim(), byId("import-canvas").value.trim());
     edit((draft) => Object.assign(draft, fromLayout(layout)));
     select(state.document.objects[0]?.id ?? null);
     tell(`${file.name} is imported. ${notes.join(" ")}`.trim());

@@ -1,6 +1,6 @@
 // The form of a run: method, settings with their meaning, seed, and the plain model beside it.
 import * as api from "./api.js";
-import { byId, make, options, seconds, tell } from "./dom.js";
+import { byId, make, options, seconds, sentence, tell } from "./dom.js";
 import { toLayout } from "./layout.js";
 import { changed, state, subscribe } from "./store.js";
 
@@ -46,12 +46,16 @@ function choose(name) {
 function drawSettings() {
   const { presets, settings } = method();
   options(byId("preset"), [["", "the model's own"], ...presets.map((name) => [name, name])], state.form.preset[state.form.method] ?? "");
-  byId("settings").replaceChildren(...settings.map(settingOf));
+  const groups = Map.groupBy(settings, ({ name }) => name.split(".")[0]);
+  byId("settings").replaceChildren(...[...groups].flatMap(([group, each]) => [make("h3", {}, GROUPS[group] ?? group), ...each.map(settingOf)]));
 }
 
+const GROUPS = { tto: "Optimization", bias: "Attention bias", lvd: "Latent guidance", sampler: "Sampling", memory: "Memory" };
+const TITLES = { lr: "Learning rate", use: "After a match" };
+
 const titleOf = (name) => {
-  const words = name.split(".").at(-1).replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  const last = name.split(".").at(-1);
+  return TITLES[last] ?? sentence(last.replaceAll("_", " "));
 };
 
 function settingOf(about) {

@@ -10,6 +10,12 @@ export function latentFrame(frame, frames, latents) {
   return { index, time: (compression * (index - 1) + (compression + 1) / 2) / (frames - 1) };
 }
 
+// The picture frame nearest to the middle of a latent frame.
+export function pictureFrame(latent) {
+  const { frames, grid: [latents] } = state.info, compression = latents > 1 ? (frames - 1) / (latents - 1) : 1;
+  return latent ? Math.floor(compression * (latent - 1) + (compression + 1) / 2) : 0;
+}
+
 const bell = (position, center, deviation) => Math.exp(-0.5 * ((position - center) / deviation) ** 2);
 
 export function maskOf(box, rows, columns, sigma = 0.25) {

@@ -44,11 +44,11 @@ async function lookup() {
   const layout = toLayout(state.document), area = byId("memory-hits");
   if (!layout) return tell({ problem: "there is nothing to look up", remedy: "type a prompt and plan or draw its boxes" });
   try {
-    const { hits } = await api.lookup(layout.prompt, layout);
-    const rows = hits.map((hit) => make("tr", { class: hit.accepted ? "accepted" : null }, make("td", { class: "number" }, String(hit.id)), make("td", {}, hit.key ?? ""),
+    const { hits, key } = await api.lookup(layout.prompt, layout);
+    const rows = hits.map((hit) => make("tr", { class: hit.accepted ? "accepted" : null }, make("td", { class: "number" }, String(hit.id)), make("td", {}, hit.prompt ?? hit.key ?? ""),
       make("td", { class: "number" }, hit.similarity === null || hit.similarity === undefined ? "" : hit.similarity.toFixed(3)), make("td", {}, hit.accepted ? "yes" : "no"), make("td", {}, hit.why ?? "")));
-    area.replaceChildren(make("h3", {}, `For “${layout.prompt}”`), hits.length
-      ? table("What this prompt finds", ["Entry", "Key", "Similarity", "Used", "Why"], rows)
+    area.replaceChildren(make("h3", {}, `For “${layout.prompt}”`), key ? make("p", { class: "help" }, `Key: ${key}`) : "", hits.length
+      ? table("What this prompt finds", ["Entry", "Prompt", "Similarity", "Used", "Why"], rows)
       : make("p", { class: "muted" }, "Nothing in the memory is like this prompt: optimization starts from scratch."));
   } catch (error) {
     tell(error);
@@ -56,7 +56,7 @@ async function lookup() {
 }
 
 function confirmDelete(entry) {
-  ask(`Delete entry ${entry.id} (“${entry.prompt ?? entry.key}”) from the memory? This cannot be undone.`, async () => {
+  ask(`Delete entry ${entry.id} (“${entry.prompt || entry.key}”) from the memory? This cannot be undone.`, async () => {
     await api.deleteEntry(entry.id);
     byId("memory-hits").replaceChildren();
     await refresh();

@@ -1,23 +1,25 @@
 // Videos of one run, played in step, with the planned boxes over them.
 import { make, objectColor, set } from "./dom.js";
 import { boxAt, isVisible } from "./layout.js";
+import { latentFrame } from "./mask.js";
 
 const DRIFT = 0.03; // seconds by which a video may lag before its speed is changed; ten times as much before it is sought
 
 export class Player {
   // `sources` are [label, url] pairs; the first video leads.
   constructor(sources, { fps, frames, width, height, layout }) {
-    Object.assign(this, { fps, frames, layout, boxes: true, playing: false, request: null });
+    Object.assign(this, { fps, frames, layout, boxes: true, playing: false, request: null, maps: null });
     this.screens = sources.map(([label, url]) => {
       const video = make("video", { src: url, muted: true, playsinline: true, preload: "auto", tabindex: "-1", "aria-label": label });
       video.muted = true;
       const layer = make("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", preserveAspectRatio: "none" });
-      const screen = make("div", { class: "screen" }, video, layer);
+      const heat = make("canvas", { class: "heat", "aria-hidden": "true", hidden: true });
+      const screen = make("div", { class: "screen" }, video, heat, layer);
       screen.style.aspectRatio = `${width} / ${height}`;
       video.addEventListener("error", () => screen.replaceChildren(make("p", { class: "novideo" }, "This video cannot be played here.")));
       video.addEventListener("loadeddata", () => this.draw());
       video.addEventListener("seeked", () => this.draw());
-      return { label, video, layer, screen, width, height };
+      return { label, video, layer, heat, screen, width, height };
     });
     this.play = make("button", { type: "button", onclick: () => this.toggle() }, "Play");
     this.slider = make("input", { type: "range", min: 0, max: frames - 1, step: 1, value: 0, "aria-label": "Frame of the result", oninput: () => this.seek(Number(this.slider.value)) });
@@ -76,8 +78,31 @@ export class Player {
     this.draw();
   }
 
+  // Attention maps over the first video: {pixels, row, grid, color}, or null for none. `pixels` are those of a picture with
+  // a row for each object and a column for each latent frame, in cells of the token grid; white is the most.
+  showMaps(maps) {
+    this.maps = maps;
+    this.draw();
+  }
+
+  drawMaps() {
+    const { heat } = this.screens[0];
+    heat.hidden = !this.maps;
+    if (!this.maps) return;
+    const { pixels, row, grid: [latents, height, width], color } = this.maps;
+    const { index } = latentFrame(this.frame, this.frames, latents), channels = color.match(/\d+/g).map(Number);
+    Object.assign(heat, { width, height });
+    const context = heat.getContext("2d"), cells = context.createImageData(width, height);
+    for (let cell = 0; cell < width * height; cell += 1) {
+      const x = index * width + (cell % width), y = row * height + Math.floor(cell / width);
+      cells.data.set([...channels, 0.9 * pixels.data[4 * (y * pixels.width + x)]], 4 * cell);
+    }
+    context.putImageData(cells, 0, 0);
+  }
+
   draw() {
     const frame = this.frame;
+    this.drawMaps();
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", `frame ${frame} of ${this.frames - 1}`);
     this.time.textContent = `${frame} / ${this.frames - 1}`;

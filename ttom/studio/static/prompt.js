@@ -71,7 +71,9 @@ function refuse(error) {
   const area = byId("refused");
   area.hidden = !error;
   if (!error) return area.replaceChildren();
-  const { problem, expected, remedy } = error;
+  const { problem, expected } = error;
+  // The planner's advice is the Python API's: here a layout is drawn.
+  const remedy = error.remedy?.replace("write the layout yourself and pass it as `layout`", "draw the boxes yourself");
   area.replaceChildren(make("strong", {}, sentence(problem ?? error.message)), expected ? ` Expected: ${expected}.` : "", remedy ? ` Try: ${remedy}.` : "");
 }
 

@@ -1,12 +1,10 @@
 // What a run left behind: videos in step, attention over the video, and files to take away.
 import * as api from "./api.js";
-import { make, tell } from "./dom.js";
+import { make, objectColor, tell } from "./dom.js";
 import { Player } from "./player.js";
 import { state } from "./store.js";
 
 let drawn = "", player = null;
-
-export const currentPlayer = () => player;
 
 export async function drawResult(area, run, final, useLayout) {
   const wanted = final ? `${run.id} ${run.state} ${run.files.join(" ")}` : "";
@@ -27,7 +25,7 @@ export async function drawResult(area, run, final, useLayout) {
   }
   if (drawn !== wanted) return; // another run was chosen meanwhile
   if (has("video.mp4")) area.append(playerOf(run, layout, has));
-  area.append(await attentionOf(run, has), filesOf(run, layout, has, useLayout));
+  area.append(await attentionOf(run, layout, has), filesOf(run, layout, has, useLayout));
 }
 
 function playerOf(run, layout, has) {
@@ -40,18 +38,13 @@ function playerOf(run, layout, has) {
 
 // ---- attention ----
 
-async function attentionOf(run, has) {
-  if (!has("attention.png") && !run.files.some((name) => name.startsWith("map-"))) return "";
-  let maps = null;
-  try {
-    maps = await api.attention(run.id);
-  } catch {
-    // only the picture then
-  }
-  const body = make("div", { class: "attention" });
-  if (maps?.objects?.length && maps.blocks?.length && maps.files) body.append(...pickerOf(run, maps));
-  else if (has("attention.png")) body.append(pictureOf(run));
-  return make("details", { class: "part" }, make("summary", {}, "Where the model looks for each object"), body);
+async function attentionOf(run, layout, has) {
+  if (!has("attention.json") && !has("attention.png")) return "";
+  const body = make("div", { class: "attention" }), details = make("details", { class: "part" }, make("summary", {}, "Where the model looks for each object"), body);
+  const maps = has("attention.json") ? await api.attention(run.id).catch(() => null) : null;
+  if (maps?.objects?.length && player) body.append(pickerOf(run, maps, layout, details));
+  if (has("attention.png")) body.append(pictureOf(run));
+  return details;
 }
 
 function pictureOf(run) {
@@ -59,25 +52,37 @@ function pictureOf(run) {
   return make("a", { href: url, target: "_blank", rel: "noopener" }, make("img", { src: url, loading: "lazy", alt: `Attention maps of the run “${run.prompt}”` }));
 }
 
-// `files` maps a block to the names of its pictures, one for each object: one row of all latent frames each.
-function pickerOf(run, maps) {
-  const image = make("img", { alt: "" }), found = make("p", { class: "muted" });
-  const objects = make("select", { onchange: show }, maps.objects.map((name, at) => make("option", { value: at }, String(name))));
-  const blocks = make("select", { onchange: show }, maps.blocks.map((block) => make("option", { value: block }, titleOf(block))));
-  function show() {
-    const name = maps.files[blocks.value]?.[objects.value];
-    image.hidden = !name;
-    found.textContent = name ? `${maps.frames} latent frames from left to right; bright is where the words “${maps.objects[objects.value]}” are looked up.` : "There is no such map.";
-    if (!name) return;
-    image.src = api.fileUrl(run.id, name);
-    image.alt = `Attention of “${maps.objects[objects.value]}”, ${titleOf(blocks.value)}, in ${maps.frames} latent frames`;
+// While this part is open, the attention of one object in one block lies over the first video.
+function pickerOf(run, maps, layout, details) {
+  const over = player, objects = make("select", {}, maps.objects.map((name, at) => make("option", { value: at }, name)));
+  const blocks = make("select", {}, Object.keys(maps.files).map((block) => make("option", { value: block }, titleOf(block))));
+  const colorOf = (phrase) => objectColor(Math.max(0, layout?.objects.findIndex((item) => item.phrase === phrase) ?? 0));
+  let asked = 0;
+  async function show() {
+    const turn = (asked += 1), name = maps.files[blocks.value];
+    try {
+      const pixels = details.open ? await pixelsOf(api.fileUrl(run.id, name)) : null;
+      if (turn === asked) over.showMaps(pixels && { pixels, row: Number(objects.value), grid: maps.grid, color: colorOf(maps.objects[objects.value]) });
+    } catch (error) {
+      tell(error);
+    }
   }
-  show();
-  return [make("div", { class: "row" }, make("label", {}, "Object ", objects), make("label", {}, "Block ", blocks)), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Attention maps" }, image), found,
-    run.files.includes("attention.png") ? pictureOf(run) : ""];
+  for (const control of [objects, blocks]) control.addEventListener("change", show);
+  details.addEventListener("toggle", show);
+  return make("div", {}, make("div", { class: "row" }, make("label", {}, "Object ", objects), make("label", {}, "Block ", blocks)),
+    make("p", { class: "help" }, "Over the video: the more color, the more attention this object’s words get there."));
 }
 
-const titleOf = (block) => (/^\d+$/.test(String(block)) ? `block ${block}` : String(block));
+const titleOf = (block) => ({ before: "mean, before the method acts", after: "mean, after it" })[block] ?? `block ${block}`;
+
+async function pixelsOf(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const canvas = make("canvas", { width: image.naturalWidth, height: image.naturalHeight }), context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
 
 // ---- files ----
 
