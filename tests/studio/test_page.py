@@ -78,8 +78,12 @@ class Visit:
         page.set_default_timeout(20_000)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith((address, "blob:", "data:")) else self.troubles.append(r.url))
+        page.on("request", lambda request: self._asked(request.url))
         self.open()
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.address, "blob:", "data:")):
+            self.troubles.append(url)
 
     def _heard(self, message: Any) -> None:
         if "status of 4" in message.text:  # the browser reports each refused request; the tests say how many
@@ -131,12 +135,18 @@ class Visit:
     def word(self, text: str) -> Any:
         return self.page.locator("#words button", has_text=text).first
 
-    def shot(self, name: str, **options: Any) -> None:
-        """A picture for the documentation, if asked for."""
+    def shot(self, name: str, area: str | None = None) -> None:
+        """A picture of the window, or of an element of it, for the documentation, if asked for."""
         folder = os.environ.get("TTOM_SCREENSHOTS")
-        if folder:
-            self.page.wait_for_timeout(300)
-            self.page.screenshot(path=ROOT / folder / f"studio-{name}.png", **options)
+        if not folder:
+            return
+        path = ROOT / folder / f"studio-{name}.png"
+        place = "scrollTo({ top: 0, behavior: 'instant' })"
+        if area is not None:
+            place = f"document.querySelector('{area}').scrollIntoView({{ block: 'center', behavior: 'instant' }})"
+        self.page.evaluate(place)
+        self.page.wait_for_timeout(300)
+        (self.page if area is None else self.page.locator(area)).screenshot(path=path)
 
 
 @pytest.fixture
@@ -191,10 +201,10 @@ def test_boxes_are_interpolated_as_in_python(visit: Visit) -> None:
     rng = random.Random(0)
     for _ in range(20):
         times = sorted({round(rng.random(), 2) for _ in range(rng.randint(1, 5))})
-        frames = [
-            {"time": time, "box": {"x0": (x := rng.random() / 2), "y0": (y := rng.random() / 2), "x1": x + 0.3, "y1": y + 0.4}}
-            for time in times
-        ]
+        frames = []
+        for time in times:
+            x, y = rng.random() / 2, rng.random() / 2
+            frames.append({"time": time, "box": {"x0": x, "y0": y, "x1": x + 0.3, "y1": y + 0.4}})
         item = {"id": "a", "phrase": "dog", "noun": "dog", "visible": [0.2, 0.9], "key_frames": frames}
         ours = Layout.model_validate({"prompt": "a dog", "objects": [item]}).objects[0]
         at = [0.0, 0.2, 0.9, 1.0, *times, *(rng.random() for _ in range(20))]
@@ -247,7 +257,7 @@ def test_a_prompt_is_planned_and_a_refusal_says_why(visit: Visit) -> None:
     visit.shot("edit")
     page.locator("#grid").click()
     page.locator("#mask").click()
-    visit.shot("masks", clip=page.locator(".stage-frame").bounding_box())
+    visit.shot("masks", "#stage")
     page.fill("#prompt", "Hello")
     page.locator("#plan").click()
     page.locator("#refused").wait_for()
@@ -317,8 +327,7 @@ def check_player(visit: Visit) -> None:
     assert planned is not None
     lefts = page.locator(".screen rect").evaluate_all("(all) => all.map((each) => Number(each.getAttribute('x')))")
     assert len(lefts) == 4 and lefts[0] == lefts[2] == pytest.approx(planned.x0 * 96, abs=0.01)
-    page.locator("#runs").scroll_into_view_if_needed()
-    visit.shot("result", clip=page.locator(".player").bounding_box())
+    visit.shot("result", "#run")
     page.locator(".player").get_by_role("button", name="Boxes").click()
     assert page.locator(".screen rect").count() == 0
     page.locator(".player").get_by_role("button", name="Play").click()
@@ -334,7 +343,8 @@ def test_handles_undo_snap_and_the_timeline(visit: Visit) -> None:
     page.locator("#snap").click()
     visit.draw((0.2, 0.2), (0.5, 0.6))  # no word is selected: it takes the first noun that has no box
     assert visit.layout()[0]["phrase"] == "balloon"
-    for handle, to, side, value in (("se", (0.7, 0.8), "x1", 0.7), ("n", (0.4, 0.1), "y0", 0.1), ("w", (0.3, 0.5), "x0", 0.3)):
+    pulls = (("se", (0.7, 0.8), "x1", 0.7), ("n", (0.4, 0.1), "y0", 0.1), ("w", (0.3, 0.5), "x0", 0.3))
+    for handle, to, side, value in pulls:
         area = page.locator(f'[data-handle="{handle}"] .knob').bounding_box()
         visit.drag((area["x"] + area["width"] / 2, area["y"] + area["height"] / 2), visit.point(*to))
         assert visit.layout()[0]["key_frames"][0]["box"][side] == pytest.approx(value, abs=0.01)
@@ -438,7 +448,7 @@ def test_cancel_ends_a_run_in_the_middle(visit: Visit) -> None:
     choose(page, "ttom", sampler__steps=25)
     generate(page, "running")
     page.locator("#losses").wait_for(timeout=60_000)
-    visit.shot("progress", clip=page.locator("#run").bounding_box())
+    visit.shot("progress", "#run")
     page.locator("#run-cancel").click()
     page.locator("#run-state.cancelled").wait_for(timeout=15_000)
     assert page.locator("#progress").is_hidden()
@@ -459,7 +469,7 @@ def test_the_memory_is_shown_asked_and_emptied(visit: Visit) -> None:
     page.locator("#memory-entries tbody tr").wait_for()
     page.locator("#memory-lookup").click()
     page.locator("#memory-hits tr.accepted").wait_for()
-    visit.shot("memory", clip=page.locator("#memory").bounding_box())
+    visit.shot("memory", "#memory")
     page.locator("#memory-entries button").first.click()
     page.locator("#confirm").get_by_role("button", name="Delete").click()
     page.locator("#memory-entries tbody tr").wait_for(state="detached")
@@ -520,8 +530,8 @@ def test_axe_finds_nothing_serious(browser: Any, address: str, scheme: str) -> N
     page.wait_for_timeout(500)
     page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
     found = page.evaluate("async () => (await axe.run(document, { resultTypes: ['violations'] })).violations")
-    serious = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found if each["impact"] in ("serious", "critical")]
-    assert serious == []
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in serious] == []
     visit.context.close()
 
 

@@ -1,5 +1,6 @@
 // Starts the page, and gives the actions their buttons and keys.
 import * as api from "./api.js";
+import * as behind from "./behind.js";
 import * as canvas from "./canvas.js";
 import * as check from "./check.js";
 import { byId, hush, tell } from "./dom.js";
@@ -29,13 +30,13 @@ const ACTIONS = {
   duplicate: () => objects.copy(state.selected),
   delete: () => objects.remove(state.selected),
   undo, redo,
-  draw: toggle("draw"), whole: toggle("whole"), snap: toggle("snap"), grid: toggle("grid"), mask: toggle("mask"), path: toggle("path"),
+  draw: toggle("draw"), whole: toggle("whole"), snap: toggle("snap"), grid: toggle("grid"), mask: toggle("mask"), path: toggle("path"), video: toggle("video"),
   "help-open": () => byId("help").showModal(),
 };
 
 const KEYS = {
   " ": "play", ArrowLeft: "back", ArrowRight: "forward", Home: "first", End: "last", "[": "key-previous", "]": "key-next", k: "key-add", K: "key-remove",
-  n: "add", d: "draw", w: "whole", s: "snap", g: "grid", m: "mask", p: "path", Delete: "delete", Backspace: "delete", "?": "help-open",
+  n: "add", d: "draw", w: "whole", s: "snap", g: "grid", m: "mask", p: "path", v: "video", Delete: "delete", Backspace: "delete", "?": "help-open",
 };
 const WITH_CONTROL = { z: "undo", y: "redo", d: "duplicate" };
 
@@ -74,7 +75,7 @@ function keydown(event) {
 }
 
 function draw() {
-  for (const name of ["draw", "whole", "snap", "grid", "mask", "path"]) byId(name).setAttribute("aria-pressed", String(state.view[name]));
+  for (const name of ["draw", "whole", "snap", "grid", "mask", "path", "video"]) byId(name).setAttribute("aria-pressed", String(state.view[name]));
   byId("undo").disabled = !canUndo();
   byId("redo").disabled = !canRedo();
   for (const name of ["duplicate", "delete"]) byId(name).disabled = !selected();
@@ -96,7 +97,7 @@ async function start() {
   byId("message-close").addEventListener("click", hush);
   addEventListener("keydown", keydown);
   addEventListener("pagehide", persist);
-  for (const part of [prompt, canvas, timeline, objects, check, files, memory]) part.start();
+  for (const part of [prompt, canvas, behind, timeline, objects, check, files, memory]) part.start();
   generate.start(runs.begun);
   subscribe(draw);
   changed();

@@ -14,7 +14,7 @@ export async function start() {
   byId("runs-more").addEventListener("click", () => { limit += PAGE; drawHistory(); });
   byId("run-cancel").addEventListener("click", () => cancel(state.run));
   await refresh();
-  if (!current() && runs.length) state.run = runs[0].id;
+  if (!chosenRun() && runs.length) state.run = runs[0].id;
   show(state.run);
 }
 
@@ -25,7 +25,7 @@ export async function begun(id) {
   byId("runs").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" });
 }
 
-const current = () => runs.find((run) => run.id === state.run);
+export const chosenRun = () => runs.find((run) => run.id === state.run);
 
 async function refresh() {
   clearTimeout(polling);
@@ -43,7 +43,7 @@ function show(id) {
   changed();
   drawHistory();
   drawCurrent();
-  const run = current();
+  const run = chosenRun();
   if (!run || api.FINAL.has(run.state) || followed === id) return;
   stop();
   followed = id;
@@ -59,6 +59,7 @@ function show(id) {
     }
     if (news.id === state.run) drawCurrent();
     drawHistory();
+    changed();
   });
 }
 
@@ -82,7 +83,7 @@ function stateOf(run) {
 }
 
 function drawCurrent() {
-  const run = current(), final = run && api.FINAL.has(run.state);
+  const run = chosenRun(), final = run && api.FINAL.has(run.state);
   byId("run").hidden = !run;
   if (!run) return;
   byId("run-prompt").textContent = run.prompt;
