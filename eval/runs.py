@@ -95,7 +95,8 @@ def belongs(header: RunHeader, row: ManifestRow, find_layout: Callable[[Manifest
     """Whether a row was written for a run with this header; see `PlannedCase.identity`.
 
     Args:
-        find_layout: The layout of a row, looked up only where it decides: the planner may have enriched the prompt.
+        find_layout: The layout of a row, looked up only where it decides: where the planner may have enriched the
+            prompt, which its settings say.
     """
 
     def identity(prompt: str) -> str:
@@ -103,6 +104,9 @@ def belongs(header: RunHeader, row: ManifestRow, find_layout: Callable[[Manifest
 
     if row.identity == identity(row.case.prompt):
         return True
+    planner = header.settings.get("planner", {})
+    if planner.get("kind") == "rules" or planner.get("video_text") == "original":
+        return False
     layout = find_layout(row)
     return layout is not None and row.identity == identity(layout.prompt)
 

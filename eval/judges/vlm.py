@@ -129,6 +129,8 @@ class VlmJudge:
             completion = self._client.chat.completions.create(**request)
         except openai.OpenAIError as error:
             self._failed(reason_of(error, options))
+        except (ValueError, RecursionError):  # a body that is not JSON, or is too deep for any reader
+            self._failed("the server's answer is not JSON")
         self._pay(completion, conversation)
         text = self._text(completion)
         with self._lock:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Annotated
 
@@ -95,12 +96,17 @@ def _write(path: Path, text: str) -> None:
 
 def _told(report: Report, runs: Sequence[ReportRun], folder: Path, media: Media) -> str:
     left_out = sum(problem.count for run in runs for problem in run.problems.values())
-    lines = [f"{len(runs)} runs, {report.cases} cases, {len(report.columns)} metrics: {folder / 'report.html'}"]
+    counts = ((len(runs), "run"), (report.cases, "case"), (len(report.columns), "metric"))
+    lines = [f"{', '.join(starmap(_counted, counts))}: {folder / 'report.html'}"]
     if media.copied_bytes:
         lines.append(f"{media.copied_bytes / 1e6:.1f} MB of files lie in {folder / 'media'}: keep it beside the page")
     if left_out:
-        lines.append(f"{left_out} things were left out or replaced; report.md lists them")
+        lines.append(f"{_counted(left_out, 'problem')} with what is in the runs; report.md lists them")
     return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 if __name__ == "__main__":

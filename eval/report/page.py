@@ -33,7 +33,7 @@ def write_page(file: TextIO, report: Report, runs: Sequence[ReportRun], media: M
     template = (_ASSETS / "template.html").read_text(encoding="utf-8")
     head, rest = template.split("<!--style-->")
     before, after = rest.split("<!--data-->")
-    file.write(head.replace("<!--title-->", _html(f"{report.suite}: {len(runs)} runs compared")))
+    file.write(head.replace("<!--title-->", _html(f"{report.suite}: {len(runs)} run{'s' * (len(runs) != 1)} compared")))
     file.write(f"<style>\n{(_ASSETS / 'style.css').read_text(encoding='utf-8')}</style>")
     file.write(before)
     file.write(f'<script type="application/json" id="data">{script_json(data)}</script>\n')

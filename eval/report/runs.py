@@ -97,7 +97,7 @@ def load_runs(folders: Sequence[Path]) -> list[ReportRun]:
     """Read the runs of one suite, each with a label of its own.
 
     Raises:
-        UserError: There are no runs, a folder is no run, one was given twice, or their suites differ.
+        UserError: There are no runs, a folder is no run, one was given twice, their suites differ, or none has a case.
     """
     if not folders:
         raise UserError("no runs were given", expected="at least one run folder", remedy="make one with eval.replay")
@@ -120,6 +120,12 @@ def load_runs(folders: Sequence[Path]) -> list[ReportRun]:
                 expected="each run once",
                 remedy="name each run once; shards of one run belong in one folder",
             )
+    if not any(run.rows for run in runs):
+        problems = [f"{problem.what} ({problem.example})" for run in runs for problem in run.problems.values()]
+        raise UserError(
+            f"there is nothing to compare: {'; '.join(problems[:3]) or 'the manifests are empty'}",
+            expected="runs with cases that eval.replay made",
+        )
     return _with_unique_labels(runs)
 
 

@@ -61,7 +61,7 @@ def cases_csv(runs: Sequence[ReportRun]) -> str:
 def markdown(report: Report) -> str:
     """Every table of the report."""
     parts = [
-        f"# {report.suite}: {len(report.runs)} runs compared",
+        f"# {report.suite}: {len(report.runs)} run{'s' * (len(report.runs) != 1)} compared",
         f"{report.cases} cases, suite revision {report.suite_revision}. Scores are means with 95% intervals: a "
         "bootstrap clustered by prompt, which needs two prompts, or Wilson's where all scores are 0 or all are 1. "
         f"Differences are paired with **{report.baseline}** over the cases that both runs have; p is McNemar's exact "

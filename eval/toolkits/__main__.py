@@ -147,8 +147,9 @@ def _compbench(command: Compbench, programs: Programs) -> str:
     kit = compbench.Toolkit(
         command.toolkit, command.llava_python.absolute(), command.detection_python.absolute(), command.name
     )
-    tasks = compbench.plan(one, command.out or one.path / "toolkits" / "compbench", command.categories)
-    told = [f"{task.category.name}: {line}" for task in tasks for line in task.check.told()]
+    planned = compbench.plan(one, command.out or one.path / "toolkits" / "compbench", command.categories)
+    told = [f"{task.category.name}: {line}" for task in planned for line in task.check.told()]
+    tasks = [task for task in planned if task.check.videos]
     compbench.preflight(kit, tasks)
     if command.check:
         return "\n".join([*told, f"{len(tasks)} categories can be evaluated"])
@@ -162,8 +163,9 @@ def _compbench(command: Compbench, programs: Programs) -> str:
 def _vbench(command: Vbench, programs: Programs) -> str:
     one = load_run(command.run)
     out = command.out or one.path / "toolkits" / "vbench"
-    tasks = vbench.plan(one, out, command.dimensions)
-    told = [f"{task.dimension}: {line}" for task in tasks for line in task.check.told()] + vbench.warnings(tasks)
+    planned = vbench.plan(one, out, command.dimensions)
+    told = [f"{task.dimension}: {line}" for task in planned for line in task.check.told()] + vbench.warnings(planned)
+    tasks = [task for task in planned if task.check.videos]
     vbench.preflight(command.python.absolute(), programs, out / "log.txt")
     if command.check:
         return "\n".join([*told, f"{len(tasks)} dimensions can be evaluated"])

@@ -96,7 +96,7 @@ class Task:
 
 
 def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
-    """The categories that a run has videos of, checked.
+    """The categories that a run has cases of, checked; some may lack good videos.
 
     Args:
         wanted: Names of categories; all that the run has if empty.
@@ -113,11 +113,13 @@ def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
         if not rows or (wanted and category.name not in wanted):
             continue
         check = check_videos(run, rows, least_frames=SAMPLED)
-        if check.videos:
-            good = next(row for row in rows if row.case.id in check.videos)
-            tasks.append(Task(category, rows, check, out / category.name, good.frames or 0, good.fps or 0))
-    if not tasks:
-        raise UserError(f"{run.path} has no videos of T2V-CompBench", expected="a run of the suite compbench")
+        good = next((row for row in rows if row.case.id in check.videos), rows[0])
+        tasks.append(Task(category, rows, check, out / category.name, good.frames or 0, good.fps or 0))
+    if not any(task.check.videos for task in tasks):
+        reasons = [f"{task.category.name}: {line}" for task in tasks for line in task.check.told()]
+        raise UserError(
+            "; ".join([f"{run.path} has no videos of T2V-CompBench", *reasons]), expected="a run of the suite compbench"
+        )
     return tasks
 
 

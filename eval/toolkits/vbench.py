@@ -78,7 +78,7 @@ class Results:
 
 
 def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
-    """The dimensions that a run has videos of, checked.
+    """The dimensions that a run has cases of, checked; some may lack good videos.
 
     Raises:
         UserError: There is nothing to evaluate, or a dimension is unknown.
@@ -96,8 +96,8 @@ def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
             videos = {row.case.id: path for row in rows if (path := checked.videos.get(row.case.id))}
             check = Check(videos, Counter(_missing(rows, videos)), checked.stray)
             tasks.append(Task(dimension, rows, check, out / dimension))
-    if not tasks:
-        raise UserError(f"{run.path} has no videos of these dimensions")
+    if not any(task.check.videos for task in tasks):
+        raise UserError("; ".join([f"{run.path} has no videos of these dimensions", *checked.told()]))
     return tasks
 
 

@@ -59,6 +59,12 @@ def test_rows_of_enriched_prompts_belong_to_their_run(tmp_path: Path) -> None:
     line |= {"identity": planned.identity("i"), "layout_hash": layout_digest(planned.layout)}
     (path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
     assert run(command(tmp_path, path), ToyJudge()).answered == 2
+    header = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(header | {"settings": {"planner": {"kind": "rules"}}}))
+    with pytest.raises(
+        UserError, match="of another run"
+    ):  # the rules enrich nothing: the prompt was changed afterwards
+        run(command(tmp_path, path), ToyJudge())
 
 
 def test_a_video_path_that_leads_out_of_the_run(tmp_path: Path) -> None:

@@ -27,6 +27,12 @@ def test_tries_again_after_a_failure(server: ChatServer, video: Video) -> None:
         (Served(reset=True), "the connection breaks"),
         (Served(hang=5.0), "no reply within 0.3 s"),
         (Served({"choices": []}), "the server's answer is not a chat completion"),
+        (Served("<html>welcome</html>"), "the server's answer is not JSON"),
+        (Served("[" * 100_000), "the server's answer is not JSON"),
+        (
+            Served("<html>welcome</html>", headers={"Content-Type": "text/html"}),
+            "the server's answer is not a chat completion",
+        ),
         (Served(completion("x" * 5_000_000)), "a reply that is too long"),
         (Served(completion("a long story"), drip=0.05), "no reply within 0.3 s"),
         (Served(completion("hello"), headers={"Content-Encoding": "gzip"}), "a compressed reply"),

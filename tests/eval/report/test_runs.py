@@ -85,6 +85,17 @@ def test_rows_of_enriched_prompts_belong_to_their_run(folder: Path) -> None:
     assert "enriched" not in load_run(folder).rows
 
 
+def test_runs_without_a_case_are_an_error(folder: Path) -> None:
+    header = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(header | {"identity": "another"}))
+    with pytest.raises(UserError, match="nothing to compare: manifest rows of another run"):
+        load_runs([folder])
+    (folder / "manifest.jsonl").write_text("")
+    (folder / "scores.jsonl").unlink()
+    with pytest.raises(UserError, match="nothing to compare: no scores.jsonl"):
+        load_runs([folder])
+
+
 def test_repeated_scores_count_once_and_contradictions_not_at_all(folder: Path) -> None:
     lines = (folder / "scores.jsonl").read_text().splitlines()
     first = json.loads(lines[0])

@@ -37,6 +37,23 @@ def test_command_line(tmp_path: Path, toolkit: Toolkit, capsys: pytest.CaptureFi
     assert "a script is missing" in capsys.readouterr().err
 
 
+def test_a_category_without_a_good_video_is_told(
+    tmp_path: Path, toolkit: Toolkit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_run(tmp_path / "run", "action", "interaction", numbers=(1, 2))
+    arguments = ["compbench", str(path), "--toolkit", str(toolkit.folder), "--llava-python", sys.executable,
+                 "--detection-python", sys.executable, "--check"]  # fmt: skip
+    for video in (path / "videos" / "interaction").iterdir():
+        video.unlink()
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "interaction: 2 videos left out: missing video" in out and "1 categories can be evaluated" in out
+    for video in (path / "videos" / "action_binding").iterdir():
+        video.write_bytes(b"")
+    assert main(arguments) == 2
+    assert "action: 2 videos left out: not the recorded video" in capsys.readouterr().err
+
+
 def test_files_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = make_run(tmp_path / "run", "motion", "numeracy", numbers=(1, 2))
     table = tmp_path / "m_motion_score.csv"
