@@ -18,7 +18,7 @@ class BlobJudge:
     """See `Judge`."""
 
     name = "blobs"
-    version = version_of(1, blobs.LEAST_DISTANCE, blobs.LEAST_PIXELS)
+    version = version_of(1, blobs.LEAST_DISTANCE, blobs.LEAST_PIXELS, blobs.LEAST_SHARE)
     kinds = frozenset({"blobs"})
     workers = 1
 

@@ -27,7 +27,8 @@ FRAMES = 17
 """Frames of a video that are looked at: a zigzag needs all of an embedded model's."""
 LEAST_DISTANCE = 0.045
 """Oklab distance from the background from which on a pixel belongs to a thing."""
-LEAST_PIXELS = 20
+LEAST_PIXELS, LEAST_SHARE = 30, 0.2
+"""What is smaller, in pixels or as a share of the frame's largest blob, is a splinter or a ghost of another thing."""
 FARTHEST = 0.25
 """How far a thing may get from one of these frames to the next, in shares of the picture."""
 BlindName = Literal["number", "motion", "color", "all"]
@@ -57,10 +58,12 @@ def find_blobs(frame: np.ndarray) -> list[Blob]:
     mask = np.linalg.norm(lab - _background(lab), axis=-1) > LEAST_DISTANCE
     labels, _ = label(binary_opening(mask))
     height, width = mask.shape
+    pixels = np.bincount(labels.ravel())[1:]  # without the background
+    least = max(LEAST_PIXELS, LEAST_SHARE * pixels.max(initial=0))
     blobs = []
     for number, (rows, columns) in enumerate(find_objects(labels), start=1):
-        inside = labels[rows, columns] == number
-        if inside.sum() >= LEAST_PIXELS:
+        if pixels[number - 1] >= least:
+            inside = labels[rows, columns] == number
             box = columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
             blobs.append(Blob(box, name_color(frame[rows, columns][inside])))
     return blobs
