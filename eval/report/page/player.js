@@ -62,7 +62,8 @@ class Player {
     if (share === this.drawn || !this.video.videoWidth) return;
     this.drawn = share;
     const width = this.video.videoWidth, height = this.video.videoHeight;
-    const size = (13 * width) / (this.video.clientWidth || width); // 13 pixels on the screen
+    const shown = this.video.clientWidth || width;
+    const size = (Math.min(13, shown / 15) * width) / shown; // 13 pixels on the screen, fewer in a small player
     this.layer.replaceChildren(...this.layout.flatMap((item, at) => {
       const box = boxAt(item, share);
       return box ? boxMarks(box, item.phrase, BOX_COLORS[at % BOX_COLORS.length], width, height, size) : [];
@@ -71,7 +72,9 @@ class Player {
 }
 
 function boxMarks([x0, y0, x1, y1], phrase, stroke, width, height, size, extra = {}) {
-  const label = make("text", { x: x0 * width + size * 0.3, y: y0 * height + size * 1.05, "font-size": size, "stroke-width": size * 0.14 }, phrase);
+  // Moved to the left where it would leave the picture; a letter is about .62 of the font's size wide.
+  const left = Math.max(0, Math.min(x0 * width + size * 0.3, width - (phrase.length * 0.62 + 0.3) * size));
+  const label = make("text", { x: left, y: y0 * height + size * 1.05, "font-size": size, "stroke-width": size * 0.14 }, phrase);
   const box = { x: x0 * width, y: y0 * height, width: (x1 - x0) * width, height: (y1 - y0) * height, stroke };
   return [make("rect", { ...box, ...extra }), label];
 }
