@@ -29,6 +29,12 @@ def table(result: dict[str, Any]) -> str:
             f"their values alone lost {kill['lost_by_rebuilding_without_a_database']}",
         ),
         (
+            "Upgrades of version 1 and rebuilds killed at random moments, then done again",
+            f"{kill['upgrades']['times']} and {kill['rebuilds']['times']}, {kill['upgrades']['interrupted']} and "
+            f"{kill['rebuilds']['interrupted']} of them before they had finished",
+            str(sum(kill[kind][count] for kind in ("upgrades", "rebuilds") for count in ("lost", "wrong"))),
+        ),
+        (
             "Bits flipped, ends cut off, files deleted: database, journal, log of version 1, `memory.json`",
             f"{_sum(others, 'times')} times",
             f"{_sum(others, 'lost')} values lost, {_sum(others, 'wrong')} entries wrong without an error",
