@@ -285,7 +285,7 @@ def test_drawn_boxes_are_generated_kept_exported_and_imported(visit: Visit, addr
     page.wait_for_timeout(500)
     assert page.locator("#problems").is_hidden()
 
-    choose(page, "bias", sampler__steps=8)
+    choose(page, "bias", sampler__steps=6)
     id_ = generate(page)
     report = api(address, f"/api/runs/{id_}/files/report.json")
     checked = report["check"]["objects"]
@@ -293,6 +293,12 @@ def test_drawn_boxes_are_generated_kept_exported_and_imported(visit: Visit, addr
     assert checked[0]["moved"] == ["left"] and all(item["iou"] > 0.3 for item in checked)
     assert "follow" in page.locator("#run-check").inner_text()
     check_player(visit)
+    page.locator("#video").click()
+    visit.scrub(8)
+    visit.until("document.getElementById('behind').readyState >= 2 && !document.getElementById('behind').seeking")
+    assert page.evaluate("Math.floor(document.getElementById('behind').currentTime * 8)") == 8
+    visit.shot("window")
+    check_attention(visit)
 
     before = visit.layout()
     visit.open()
@@ -335,6 +341,33 @@ def check_player(visit: Visit) -> None:
     times = page.evaluate(f"{videos}.map((video) => video.currentTime)")
     assert abs(times[0] - times[1]) < 1 / 8
     page.locator(".player").get_by_role("button", name="Pause").click()
+
+
+def check_attention(visit: Visit) -> None:
+    """In the block and the frame that are chosen, the dog's words are looked up where the dog is planned."""
+    page = visit.page
+    page.locator("#result summary").click()
+    page.locator(".attention select").first.select_option(label="dog")
+    page.get_by_label("Frame of the result").fill("8")
+    visit.until("!document.querySelector('.heat').hidden && document.querySelector('.heat').width === 12")
+    visit.shot("attention", "#run .player")
+    inside, outside = page.evaluate(
+        """() => {
+          const heat = document.querySelector(".heat"), { width, height } = heat;
+          const { data } = heat.getContext("2d").getImageData(0, 0, width, height);
+          const sums = [0, 0], counts = [0, 0];
+          for (let cell = 0; cell < width * height; cell += 1) {
+            const x = ((cell % width) + 0.5) / width, y = (Math.floor(cell / width) + 0.5) / height;
+            const out = x > 0.36 && x < 0.64 && y > 0.52 && y < 0.94 ? 0 : 1;
+            sums[out] += data[4 * cell + 3];
+            counts[out] += 1;
+          }
+          return sums.map((sum, at) => sum / counts[at]);
+        }"""
+    )
+    assert inside > 2 * outside
+    page.locator("#result summary").click()
+    visit.until("document.querySelector('.heat').hidden")
 
 
 def test_handles_undo_snap_and_the_timeline(visit: Visit) -> None:
@@ -508,8 +541,13 @@ def test_wrong_files_are_refused_with_a_reason(visit: Visit, name: str, content:
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_scrolls_sideways(browser: Any, address: str, width: int) -> None:
+    """With a layout, the results of the tests before, open settings, and a memory of long prompts."""
     visit = Visit(browser, address, viewport={"width": width, "height": 800})
     page = visit.page
+    entry = {"id": 1, "prompt": "word " * 60, "key": "x" * 80, "uses": 3, "created": 1.8e9}
+    page.route("**/api/memory", lambda route: route.fulfill(json={"entries": [entry]}))
+    page.locator("#memory-refresh").click()
+    page.locator("#memory-entries tbody tr").wait_for()
     page.fill("#prompt", "A balloon moves from left to right above a house")
     page.locator("#plan").click()
     page.locator(".boxes .box").nth(1).wait_for()

@@ -93,7 +93,10 @@ export function release(keep) {
   const { kind, moved: hasMoved, now: box } = held;
   held = null;
   guides = [];
-  if (kind === "draw" && keep && hasMoved) add(box);
+  if (kind === "draw" && keep && hasMoved) {
+    const { id } = add(box);
+    requestAnimationFrame(() => layers.boxes.querySelector(`[data-key="${CSS.escape(id)}"]`)?.focus({ preventScroll: true }));
+  }
   else if (kind === "draw") select(null);
   drop(keep);
   draw();
@@ -113,6 +116,7 @@ export function add(box) {
     addObject(draft, { phrase, noun: nounOf(phrase, info.nouns), box, frame: state.frame, frames: frames() }));
   state.view.draw = false;
   select(item.id);
+  return item;
 }
 
 // ---- keyboard ----

@@ -10,9 +10,10 @@ export function start(onStarted) {
   started = onStarted;
   const { methods } = state.info, names = methods.map((method) => method.name);
   if (!names.includes(state.form.method)) state.form.method = names.includes("bias") ? "bias" : names[0];
+  forgetUnknown();
   byId("methods").append(...methods.map((method) => make("label", { class: "method" },
     make("input", { type: "radio", name: "method", value: method.name, checked: method.name === state.form.method, onchange: () => choose(method.name) }),
-    make("span", { class: "method-name" }, method.name), make("span", { class: "muted" }, method.seconds ? `about ${seconds(method.seconds)}` : ""),
+    make("span", { class: "method-name" }, method.name), make("span", { class: "muted", "data-seconds": method.name }, method.seconds ? `about ${seconds(method.seconds)}` : ""),
     make("span", { class: "help" }, method.help))));
   byId("seed").value = state.form.seed;
   byId("seed").addEventListener("input", (event) => {
@@ -36,6 +37,24 @@ export function start(onStarted) {
 
 const method = () => state.info.methods.find((each) => each.name === state.form.method);
 const given = () => (state.form.settings[state.form.method] ??= {});
+
+// What the page remembers may be of another model or version.
+function forgetUnknown() {
+  for (const { name, settings } of state.info.methods) {
+    const known = new Set(settings.map((about) => about.name)), kept = state.form.settings[name] ?? {};
+    state.form.settings[name] = Object.fromEntries(Object.entries(kept).filter(([setting]) => known.has(setting)));
+  }
+}
+
+// How long a method takes is known once it has run.
+export async function refresh() {
+  const { methods } = await api.info().catch(() => state.info);
+  for (const { name, seconds: taken } of methods) {
+    state.info.methods.find((each) => each.name === name).seconds = taken;
+    byId("methods").querySelector(`[data-seconds="${name}"]`).textContent = taken ? `about ${seconds(taken)}` : "";
+  }
+  changed();
+}
 
 function choose(name) {
   state.form.method = name;
@@ -95,7 +114,7 @@ async function generate() {
   draw();
   try {
     const { id } = await api.startRun({
-      layout, prompt: document.prompt.trim(), method: chosen.name, preset: form.preset[chosen.name] || null,
+      layout, prompt: document.prompt.trim(), method: chosen.name, preset: byId("preset").value || null,
       settings: given(), seed: form.seed, compare: form.compare && chosen.name !== "base",
     });
     started(id);

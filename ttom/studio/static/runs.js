@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { byId, keyed, make, seconds, sentence, set, tell } from "./dom.js";
 import { fromLayout } from "./layout.js";
+import { refresh as refreshSeconds } from "./generate.js";
 import { ask, refresh as refreshMemory } from "./memory.js";
 import { drawResult } from "./result.js";
 import { changed, edit, select, state } from "./store.js";
@@ -35,6 +36,7 @@ async function refresh() {
     tell(error);
   }
   drawHistory();
+  drawCurrent();
   if (runs.some((run) => !api.FINAL.has(run.state))) polling = setTimeout(refresh, POLL);
 }
 
@@ -56,6 +58,7 @@ function show(id) {
       byId("announce").textContent = `Run ${stateOf(news).toLowerCase()}.`;
       refresh();
       refreshMemory();
+      refreshSeconds();
     }
     if (news.id === state.run) drawCurrent();
     drawHistory();
