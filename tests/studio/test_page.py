@@ -144,9 +144,11 @@ class Visit:
         place = "scrollTo({ top: 0, behavior: 'instant' })"
         if area is not None:
             place = f"document.querySelector('{area}').scrollIntoView({{ block: 'center', behavior: 'instant' }})"
+        self.page.set_viewport_size({"width": 1280, "height": 1120})
         self.page.evaluate(place)
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_timeout(400)
         (self.page if area is None else self.page.locator(area)).screenshot(path=path)
+        self.page.set_viewport_size({"width": 1280, "height": 900})
 
 
 @pytest.fixture
@@ -481,7 +483,6 @@ def test_cancel_ends_a_run_in_the_middle(visit: Visit) -> None:
     choose(page, "ttom", sampler__steps=25)
     generate(page, "running")
     page.locator("#losses").wait_for(timeout=60_000)
-    visit.shot("progress", "#run")
     page.locator("#run-cancel").click()
     page.locator("#run-state.cancelled").wait_for(timeout=15_000)
     assert page.locator("#progress").is_hidden()
