@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ttom.errors import UserError, cut_short
 from ttom.layout.drafts import Draft, DraftObject, Limits, Rectangle, check_draft
 from ttom.layout.english import singular
@@ -22,7 +24,7 @@ MAX_FRAMES = 10_000
 """Points of a track, or frames of boxes, that are read."""
 CANVASES = ((832, 480), (480, 832), (720, 480), (512, 512), (1280, 720), (720, 1280), (1360, 768), (1920, 1080))
 """Sizes that others draw on; the first that holds everything is taken where nobody says."""
-_SAMPLES = 49
+_SAMPLES = 241
 """Frames of a path that are looked at; straight stretches then become one."""
 _TOLERANCE = 0.004
 """How far a straight stretch may be from what was drawn, as a share of the picture."""
@@ -152,6 +154,8 @@ def _read_tracks(data: Any) -> list[list[tuple[float, float]]]:
         if not isinstance(points, list) or not points:
             raise UserError("a track is not a list of points", expected=_TRACKS)
         _check_number(points, "points in a track", MAX_FRAMES)
+        if isinstance(points[0], dict) and "width" in points[0]:
+            raise UserError("the file holds boxes", expected=_TRACKS)
         read = [_numbers(point, ("x", "y"), _TRACKS) for point in points]
         tracks.append([(x, y) for x, y in (read if len(read) > 1 else read * 2)])
     return tracks
@@ -252,24 +256,21 @@ def simplified(layout: Layout, tolerance: float = _TOLERANCE) -> Layout:
 
 def _straightened(frames: tuple[KeyFrame, ...], tolerance: float) -> tuple[KeyFrame, ...]:
     """Ramer, Douglas and Peucker: split at the key frame that is farthest from the straight motion."""
-    kept, open_ = {0, len(frames) - 1}, [(0, len(frames) - 1)]
-    while open_:
-        start, end = open_.pop()
-        distances = [(_distance(frames[start], frames[k], frames[end]), k) for k in range(start + 1, end)]
-        if distances and max(distances)[0] > tolerance:
-            middle = max(distances)[1]
+    times = np.array([frame.time for frame in frames])
+    sides = np.array([(frame.box.x0, frame.box.y0, frame.box.x1, frame.box.y1) for frame in frames])
+    kept, left = {0, len(frames) - 1}, [(0, len(frames) - 1)]
+    while left:
+        start, end = left.pop()
+        if end - start < 2:
+            continue
+        share = ((times[start + 1 : end] - times[start]) / (times[end] - times[start]))[:, None]
+        straight = (1 - share) * sides[start] + share * sides[end]
+        distances = np.abs(straight - sides[start + 1 : end]).max(axis=1)
+        if distances.max() > tolerance:
+            middle = start + 1 + int(distances.argmax())
             kept.add(middle)
-            open_ += [(start, middle), (middle, end)]
+            left += [(start, middle), (middle, end)]
     places = sorted(kept)
     if len(places) == 2 and frames[0].box == frames[-1].box:
         places = places[:1]
-    return tuple(frames[k] for k in places)
-
-
-def _distance(before: KeyFrame, at: KeyFrame, after: KeyFrame) -> float:
-    share = (at.time - before.time) / (after.time - before.time)
-    sides = [
-        (1 - share) * getattr(before.box, side) + share * getattr(after.box, side) - getattr(at.box, side)
-        for side in ("x0", "y0", "x1", "y1")
-    ]
-    return max(map(abs, sides))
+    return tuple(frames[place] for place in places)

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -202,13 +202,21 @@ def make_app(studio: Studio, access: Access) -> ASGIApp:
 def application(routes: Routes) -> Starlette:
     return Starlette(
         routes=routes.all(),
-        exception_handlers={UserError: _refuse, HTTPException: _refuse_http, Exception: _fail},
+        exception_handlers={
+            UserError: _refuse,
+            HTTPException: _refuse_http,
+            ClientDisconnect: _gone,
+            Exception: _fail,
+        },
     )
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
-    return JSONResponse(as_json(error), status_of(error))
+    status = status_of(error)
+    # What is left of a body that was too large is not waited for.
+    headers = {"connection": "close"} if status in (408, 413) else None
+    return JSONResponse(as_json(error), status, headers)
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
@@ -216,6 +224,11 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
     what = {404: "there is nothing at this address", 405: "this address does not take this method"}
     problem = what.get(error.status_code, error.detail)
     return JSONResponse(as_json(UserError(problem)), error.status_code, headers=error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads this answer."""
+    return Response(status_code=400)
 
 
 async def _fail(request: Request, error: Exception) -> Response:

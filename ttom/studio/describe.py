@@ -9,7 +9,7 @@ import inspect
 import os
 import textwrap
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -99,7 +99,8 @@ def describe(setting: str, defaults: Settings) -> dict[str, Any]:
     """One setting: its type, default, limits and meaning."""
     group, name = setting.split(".")
     owner = type(getattr(defaults, group))
-    kind, choices = _kind(setting, get_type_hints(owner)[name])
+    hint = get_type_hints(owner)[name]
+    kind, choices = _kind(setting, hint)
     low, high = _RANGES.get(setting, (None, None))
     default = getattr(getattr(defaults, group), name)
     return {
@@ -109,7 +110,7 @@ def describe(setting: str, defaults: Settings) -> dict[str, Any]:
         "min": low,
         "max": high,
         "choices": choices,
-        "optional": default is None,
+        "optional": type(None) in get_args(hint),
         "help": docs_of(owner.__module__, owner.__name__).get(name, ""),
     }
 
@@ -156,8 +157,9 @@ def with_values(settings: Settings, method: str, values: dict[str, Any]) -> Sett
             value = _checked(value, about)
         group, field = name.split(".")
         groups.setdefault(group, {})[field] = value
-    names = {field.name for field in fields(settings)}
-    assert groups.keys() <= names
+    steps = groups.get("sampler", {}).get("steps", settings.sampler.steps)
+    if "tto.guided_steps" not in known and settings.tto.guided_steps > steps:
+        groups.setdefault("tto", {})["guided_steps"] = steps  # of no meaning here, and never an error
     return replace(settings, **{group: replace(getattr(settings, group), **given) for group, given in groups.items()})
 
 

@@ -26,7 +26,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import export_to_video
 
 GUIDED_STEPS = {guided}
-pipe = DiffusionPipeline.from_pretrained({model!r}, torch_dtype=torch.{dtype})
+pipe = DiffusionPipeline.from_pretrained({model!r}, dtype=torch.{dtype})
 if torch.cuda.is_available():
     pipe.to("cuda")
 pipe.load_lora_weights(".", weight_name="pytorch_lora_weights.safetensors")

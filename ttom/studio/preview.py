@@ -1,8 +1,8 @@
 """Previews of the clean video that a step predicts: one frame, decoded by the VAE or by a linear map of latents to RGB.
 
 The map is learned from the frames that the VAE decoded before, in this process, and costs nearly nothing. The VAE is
-asked only as long as all previews together take less than a tenth of the run's time; where even the map would take
-more, there are none.
+asked only while all previews together take less than a tenth of the run's time, and the map only if it takes less than
+a tenth of a step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "preview.png"
 SHARE = 0.1
-"""Of the run's time that previews may take."""
+"""Of the run's time that the VAE may take, and of a step's that the map may take."""
 _SIDE = 240  # pixels of a preview's height, roughly
 _SAMPLES = 8192  # latent pixels that the map is fitted to, the newest
 _RIDGE = 1e-3
@@ -84,9 +84,11 @@ class Previews:
         if last is None:
             self._began = now
             return False
-        left = SHARE * (now - self._began - self._spent) - self._spent
-        decode = self._colors.decode_seconds is None or self._colors.decode_seconds <= left
-        if (not decode and self._cheap > left) or self._levels[index - 1] <= self._levels[index]:
+        allowed = SHARE * (now - self._began - self._spent)
+        known = self._colors.decode_seconds
+        decode = known is None or self._spent + known <= allowed
+        too_slow = not decode and self._cheap > allowed / index
+        if too_slow or self._levels[index - 1] <= self._levels[index]:
             return False
         shown = self._write(self._clean(index, last, latents), decode=decode)
         cost = time.perf_counter() - now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -112,4 +113,5 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._routes.ending = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # else it shows each answer that it cuts off
         super().handle_exit(sig, frame)
