@@ -17,13 +17,16 @@ QUICK := PROXY: a few prompts that a toy model knows, judged by its own detector
 REAL := PROXY: the scores of stand-in judges are not the benchmark's; for those give the videos to the official toolkit.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding env-compbench env-vbench clean
+.PHONY: help demo studio test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding env-compbench env-vbench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | expand -t 16
 
 demo: $(VENV)/.installed ## install, then make a video of one prompt
 	@$(BIN)/ttom generate "$(DEMO_PROMPT)" --out $(DEMO_OUT)
+
+studio: $(VENV)/.installed-studio ## install, then serve the page that plans, draws, generates and compares: MODEL=... OPTIONS="--port 7861"
+	@$(BIN)/ttom studio --model $(MODEL) $(OPTIONS)
 
 test: $(VENV)/.installed-dev ## install what the tests need, then run all that need no GPU
 	@$(BIN)/python -m pytest -q -m "not gpu"
@@ -117,6 +120,11 @@ $(VENV)/.installed: $(VENV)/.pip pyproject.toml constraints.txt
 	@echo "installing TTOM and its packages into $(VENV) (the first time, a few minutes)"
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
+
+$(VENV)/.installed-studio: $(VENV)/.pip pyproject.toml constraints.txt
+	@echo "installing TTOM with its studio into $(VENV) (the first time, a few minutes)"
+	@$(PIP) install -c constraints.txt -e ".[studio]"
+	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.pip pyproject.toml constraints.txt
 	@echo "installing TTOM with its tools for tests into $(VENV) (the first time, a few minutes)"

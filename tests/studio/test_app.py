@@ -23,8 +23,8 @@ from ttom.studio.app import make_app
 from ttom.studio.guard import Access
 from ttom.studio.studio import Studio
 
-SHORT: dict[str, Any] = {"method": "bias", "settings": {"sampler.steps": 3}}
-OPTIMIZED = {"sampler.steps": 3, "tto.guided_steps": 1, "tto.iterations": 1}
+SHORT: dict[str, Any] = {"method": "bias", "settings": {"sampler.steps": 2}}
+OPTIMIZED = {"sampler.steps": 2, "tto.guided_steps": 1, "tto.iterations": 1}
 
 
 def plain(layout: Layout) -> dict[str, Any]:
@@ -141,11 +141,11 @@ def test_a_run_gives_the_video_of_the_command_line(
     biased: dict[str, Any], layout: Layout, studio: Studio, tmp_path: Path
 ) -> None:
     assert biased["state"] == "done" and biased["error"] is None
-    assert (biased["step"], biased["steps"], biased["preview"] >= 1) == (3, 3, True)
+    assert (biased["step"], biased["steps"], biased["preview"] >= 1) == (2, 2, True)
     assert "plan" in biased["check"]
     assert {"video.mp4", "overlay.mp4", "layout.json", "report.json", "attention.png"} <= set(biased["files"])
     settings = find_preset("emojiworld")()
-    settings = replace(settings, sampler=replace(settings.sampler, steps=3), tto=replace(settings.tto, guided_steps=3))
+    settings = replace(settings, sampler=replace(settings.sampler, steps=2), tto=replace(settings.tto, guided_steps=2))
     TTOM("emojiworld-wan", device="cpu").generate(
         PROMPT, method="bias", seed=3, layout=layout, settings=settings, out=tmp_path
     )
@@ -155,7 +155,7 @@ def test_a_run_gives_the_video_of_the_command_line(
 
 def test_the_plain_model_is_beside_it_and_losses_are_told(optimized: dict[str, Any], client: TestClient) -> None:
     assert optimized["state"] == "done" and len(optimized["losses"]) == 1
-    assert (optimized["step"], optimized["steps"]) == (6, 6)
+    assert (optimized["step"], optimized["steps"]) == (4, 4)
     videos = [client.get(f"/api/runs/{optimized['id']}/files/{name}").content for name in ("video.mp4", "base.mp4")]
     assert all(video[4:8] == b"ftyp" for video in videos) and videos[0] != videos[1]
 
