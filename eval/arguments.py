@@ -38,7 +38,7 @@ class Replay(Run):
     limit: int | None = None
     """The first cases of each category only. A later call with a higher limit continues the run."""
     samples: int | None = None
-    """Videos of each prompt where the suite has several (VBench: 5)."""
+    """Videos of each prompt where the suite has several (VBench: 5; emojiworld-compose: 1, at most 4)."""
     layouts: Literal["suite", "planner"] = "suite"
     """Whose layouts: the suite's true ones where it has them (emojiworld-compose), or the planner's for every case."""
     label: str | None = None

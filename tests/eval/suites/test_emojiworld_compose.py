@@ -11,9 +11,13 @@ from eval.suites import Options, Suite, load_suite
 from eval.suites.emojiworld_compose import build
 from eval.types import Case
 from ttom.emojiworld.compose import NEVER_TRAINED
-from ttom.emojiworld.editions import EDITIONS, FIRST, SECOND, Edition
+from ttom.emojiworld.detector import detect, load_detector
+from ttom.emojiworld.editions import CURRENT, EDITIONS, FIRST, SECOND, Edition
 from ttom.emojiworld.facts import Facts, Split, split_of
-from ttom.emojiworld.prompts import COMPOSE_KINDS, CONTROLS, SEEDS
+from ttom.emojiworld.judging import all_hold, judge
+from ttom.emojiworld.prompts import COMPOSE_KINDS, CONTROLS, SEEDS, can_say, scene_prompts
+from ttom.emojiworld.render import Renderer, frame_times, pack
+from ttom.errors import UserError
 
 both_editions = pytest.mark.parametrize("edition", EDITIONS.values(), ids=["e1", "e2"])
 
@@ -88,3 +92,28 @@ def test_the_planners_layouts_are_another_revision() -> None:
     planned = load_suite("emojiworld-compose-tune", Options(limit=1, layouts="planner"))
     assert all(case.layout is None for case in planned.cases) and given.revision != planned.revision
     assert [case.facts for case in planned.cases] == [case.facts for case in given.cases]
+
+
+def test_samples_of_a_prompt_share_no_noise_with_others() -> None:
+    few = load_suite("emojiworld-compose", Options(limit=6, samples=2, categories=("zigzag",))).cases
+    assert [case.id for case in few[:3]] == ["e1-zigzag-000", "e1-zigzag-000-1", "e1-zigzag-001"]
+    assert few[0].prompt == few[1].prompt and few[0].facts == few[1].facts
+    seeds = sorted(case.seed for case in build("test", Options(samples=4), SECOND).cases)
+    assert min(b - a for a, b in zip(seeds[:-1], seeds[1:], strict=True)) >= 4, "room for four tries"
+    with pytest.raises(UserError, match="samples is 5"):
+        build("test", Options(samples=5), SECOND)
+
+
+def test_true_renders_of_the_scenes_show_every_fact_and_those_of_other_prompts_none() -> None:
+    """By the embedded detector, on three scenes of each kind that it knows."""
+    detector = load_detector()
+    kinds = [kind for kind in COMPOSE_KINDS if can_say(CURRENT, kind)]
+    prompts = scene_prompts("test", 3, kinds, CURRENT)
+    videos = Renderer()(pack([prompt.scene for prompt in prompts]), frame_times())[0].transpose(1, 2)
+    seen = [detect(detector, video, colors=True) for video in videos]
+    shown = [all_hold(judge(prompt.facts, frames)) for prompt, frames in zip(prompts, seen, strict=True)]
+    assert sum(shown) >= len(shown) - 1, [
+        prompt.text for prompt, holds in zip(prompts, shown, strict=True) if not holds
+    ]
+    others = zip(prompts, [*seen[1:], seen[0]], strict=True)
+    assert not any(all_hold(judge(prompt.facts, frames)) for prompt, frames in others)
