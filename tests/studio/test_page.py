@@ -273,6 +273,29 @@ def test_a_prompt_is_planned_and_a_refusal_says_why(visit: Visit) -> None:
 # ---- drawing ----
 
 
+def test_what_the_model_cannot_do_is_marked_while_drawing(visit: Visit) -> None:
+    page = visit.page
+    page.fill("#prompt", "A balloon and a zeppelin in the evening")
+    visit.draw((0.1, 0.1), (0.4, 0.5))
+    visit.scrub(8)
+    page.locator('[data-field="width"]').fill("3")
+    page.keyboard.press("Enter")
+    page.locator("#problems li", has_text="token").wait_for()
+    assert page.locator(".box.wrong").count() == 1
+    page.locator("#undo").click()
+    page.locator("#problems").wait_for(state="hidden")
+    page.keyboard.press("Escape")
+    visit.draw((0.5, 0.5), (0.9, 0.9))
+    page.locator("#problems li", has_text="no name").wait_for()
+    page.locator("#generate").click()  # the page says it before the server does
+    assert "no name" in page.locator("#message").inner_text()
+    visit.word("zeppelin").click()
+    page.locator("#problems li", has_text="zeppelin").wait_for()
+    assert page.locator(".box.wrong").get_attribute("aria-label").startswith("zeppelin")
+    page.locator("#problems button").first.click()
+    assert page.locator(".object.open .text").inner_text() == "zeppelin"
+
+
 def test_drawn_boxes_are_generated_kept_exported_and_imported(visit: Visit, address: str, tmp_path: Path) -> None:
     page = visit.page
     draw_two(visit)
@@ -321,7 +344,25 @@ def test_drawn_boxes_are_generated_kept_exported_and_imported(visit: Visit, addr
     page.locator("#import-file").set_input_files(file)
     page.locator(".object").nth(1).wait_for()
     assert visit.layout() == before
+    drop(page, "dropped.json", file.read_text().replace("dog", "cat"))
+    page.locator(".object", has_text="cat").wait_for()
+    page.keyboard.press("Control+z")
+    page.locator(".object", has_text="dog").wait_for()
+    assert visit.layout() == before
     assert visit.refusals == 0
+
+
+def drop(page: Any, name: str, text: str) -> None:
+    """Drop a file onto the page."""
+    page.evaluate(
+        """([name, text]) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([text], name, { type: "application/json" }));
+          for (const kind of ["dragenter", "dragover", "drop"])
+            document.body.dispatchEvent(new DragEvent(kind, { bubbles: true, cancelable: true, dataTransfer }));
+        }""",
+        [name, text],
+    )
 
 
 def check_player(visit: Visit) -> None:
@@ -442,6 +483,11 @@ def test_keys_alone_are_enough(visit: Visit) -> None:
     visit.word("dog").focus()
     page.keyboard.press("Enter")
     assert visit.layout()[0]["phrase"] == "dog"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+Enter")
+    assert visit.layout()[0]["phrase"] == "a dog"
     page.locator("#undo").focus()
     for key in ("Control+z", "Control+z", "Delete"):
         page.keyboard.press(key)
@@ -477,11 +523,18 @@ def test_touch_draws_and_moves(browser: Any, address: str) -> None:
 # ---- runs ----
 
 
-def test_cancel_ends_a_run_in_the_middle(visit: Visit) -> None:
+def test_cancel_ends_a_run_in_the_middle_and_others_wait(visit: Visit) -> None:
     page = visit.page
     draw_two(visit)
     choose(page, "ttom", sampler__steps=25)
-    generate(page, "running")
+    first = generate(page, "running")
+    second = generate(page, "queued")
+    assert "number 1" in page.locator("#run-state").inner_text()
+    page.locator("#run-cancel").click()
+    page.locator("#run-state.cancelled").wait_for()
+    visit.open()  # a reload in the middle of the first run
+    page.locator(f'#history-list [data-key="{second}"] .badge.cancelled').wait_for()
+    page.locator(f'#history-list [data-key="{first}"] .entry-open').click()
     page.locator("#losses").wait_for(timeout=60_000)
     page.locator("#run-cancel").click()
     page.locator("#run-state.cancelled").wait_for(timeout=15_000)

@@ -90,6 +90,7 @@ export function moveAll(item, dx, dy) {
 
 // One end (0 or 1) of the visible interval; at least one frame stays between the ends.
 export function setVisible(item, end, frame, frames) {
+  if (frames < 2) return;
   const first = frameOf(item.visible[0], frames), last = frameOf(item.visible[1], frames);
   const at = end ? clamp(frame, first + 1, frames - 1) : clamp(frame, 0, last - 1);
   item.visible[end] = timeOf(at, frames);

@@ -16,20 +16,18 @@ export async function drawResult(area, run, final, useLayout) {
   area.replaceChildren();
   if (!final) return;
   const has = (name) => run.files.includes(name);
-  const name = ["layout.json", "plan.json"].find(has);
-  let layout = null;
-  try {
-    layout = name ? await api.runFile(run.id, name) : null;
-  } catch {
-    // the videos are worth showing without it
-  }
+  // The videos are worth showing without the other files.
+  const read = (name) => (name ? api.runFile(run.id, name).catch(() => null) : null);
+  const layout = await read(["layout.json", "plan.json"].find(has)), report = await read(has("report.json") && "report.json");
   if (drawn !== wanted) return; // another run was chosen meanwhile
-  if (has("video.mp4")) area.append(playerOf(run, layout, has));
+  if (has("video.mp4")) area.append(playerOf(run, layout, report, has));
+  if (report?.unknown_words?.length) area.append(make("p", { class: "help" }, `Words that the model does not know: ${report.unknown_words.join(", ")}.`));
+  if (report?.cut_off) area.append(make("p", { class: "help" }, `The prompt was too long; cut off: “${report.cut_off}”.`));
   area.append(await attentionOf(run, layout, has), filesOf(run, layout, has, useLayout));
 }
 
-function playerOf(run, layout, has) {
-  const { fps, frames, width, height } = state.info;
+function playerOf(run, layout, report, has) {
+  const { fps, frames, width, height } = report?.sampler ?? state.info; // an old run may be another model's
   const sources = [[run.method === "base" ? "The plain model" : `With ${run.method}`, api.fileUrl(run.id, "video.mp4")]];
   if (has("base.mp4")) sources.push(["The plain model, same seed", api.fileUrl(run.id, "base.mp4")]);
   player = new Player(sources, { fps, frames, width, height, layout });
