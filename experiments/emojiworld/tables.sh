@@ -52,9 +52,13 @@ done
 for pid in "${pids[@]}"; do
     wait "$pid" || echo "tables: some videos were refused or failed; see the logs in $runs" >&2
 done
-code=0
-shards $((2 * workers)) "$runs/judge.log" \
-    "$python" -m eval.judge "${folders[@]}" --judge emojiworld --answers "$runs/answers" --device cpu --quiet || code=$?
+code=0 judges=(emojiworld)
+[[ $suite != emojiworld-compose* ]] || judges+=(blobs) # its scenes are also looked at without learning
+for judge in "${judges[@]}"; do
+    shards $((2 * workers)) "$runs/judge.log" \
+        "$python" -m eval.judge "${folders[@]}" --judge "$judge" --answers "$runs/answers" --device cpu --quiet ||
+        code=$(($? > code ? $? : code))
+done
 if [ "$code" -gt 1 ]; then
     echo "tables: the judge failed; see $runs/judge.log" >&2
     exit "$code"
