@@ -36,7 +36,8 @@ export const listRuns = async () => (await json("/api/runs")).runs;
 export const deleteRun = (id) => send(`/api/runs/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const cancelRun = (id) => json(`/api/runs/${encodeURIComponent(id)}/cancel`, { method: "POST" });
 export const attention = (id) => json(`/api/runs/${encodeURIComponent(id)}/attention`);
-export const fileUrl = (id, name) => `/api/runs/${encodeURIComponent(id)}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
+export const fileUrl = (id, name) =>
+  `/api/runs/${encodeURIComponent(id)}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
 export const runFile = (id, name) => json(fileUrl(id, name));
 export const loraUrl = (id) => `/api/runs/${encodeURIComponent(id)}/lora.zip`;
 
@@ -86,4 +87,5 @@ export function save(blob, name) {
 export const memory = () => json("/api/memory");
 export const lookup = async (prompt, layout) => (await post("/api/memory/lookup", { prompt, layout })).json();
 // The id again says that somebody was asked.
-export const deleteEntry = (id) => send(`/api/memory/${encodeURIComponent(id)}?confirm=${encodeURIComponent(id)}`, { method: "DELETE" });
+export const deleteEntry = (id) =>
+  send(`/api/memory/${encodeURIComponent(id)}?confirm=${encodeURIComponent(id)}`, { method: "DELETE" });

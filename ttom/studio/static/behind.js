@@ -17,7 +17,9 @@ function seek() {
 }
 
 function draw() {
-  const video = byId("behind"), run = chosenRun(), can = Boolean(run?.files.includes("video.mp4"));
+  const video = byId("behind"),
+    run = chosenRun(),
+    can = Boolean(run?.files.includes("video.mp4"));
   byId("video").disabled = !can;
   video.hidden = !(can && state.view.video);
   if (video.hidden) return;

@@ -4,7 +4,9 @@ const SVG = new Set("svg g rect line circle text polyline path title".split(" ")
 export const byId = (id) => document.getElementById(id);
 
 export function make(name, attributes = {}, ...children) {
-  const node = SVG.has(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  const node = SVG.has(name)
+    ? document.createElementNS("http://www.w3.org/2000/svg", name)
+    : document.createElement(name);
   set(node, attributes);
   node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return node;
@@ -16,14 +18,17 @@ export function set(node, attributes) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (key.startsWith("--")) node.style.setProperty(key, value);
     else if (value === null || value === undefined || value === false) node.removeAttribute(key);
-    else if (node.getAttribute(key) !== String(value === true ? "" : value)) node.setAttribute(key, value === true ? "" : value);
+    else if (node.getAttribute(key) !== String(value === true ? "" : value))
+      node.setAttribute(key, value === true ? "" : value);
   }
   return node;
 }
 
 // One child for each key, in this order. Children are kept, since a replaced one would lose focus and pointer capture.
 export function keyed(parent, items, keyOf, create, update) {
-  const old = new Map([...parent.children].filter((node) => node.dataset.key !== undefined).map((node) => [node.dataset.key, node]));
+  const old = new Map(
+    [...parent.children].filter((node) => node.dataset.key !== undefined).map((node) => [node.dataset.key, node]),
+  );
   const focused = document.activeElement;
   let at = null;
   for (const [index, item] of items.entries()) {
@@ -64,9 +69,11 @@ export function seconds(value) {
 
 // As in ttom/layout/draw.py, so that boxes have the colors of overlay.mp4.
 export function objectColor(index) {
-  const hue = ((index * 0.381966) % 1) * 6, value = 255, low = 0.15 * value;
+  const hue = ((index * 0.381966) % 1) * 6,
+    value = 255,
+    low = 0.15 * value;
   const between = (distance) => Math.round(value - (value - low) * clamp(Math.min(distance, 4 - distance), 0, 1));
-  const channel = (shift) => between(((shift + hue) % 6 + 6) % 6);
+  const channel = (shift) => between((((shift + hue) % 6) + 6) % 6);
   return `rgb(${channel(5)}, ${channel(3)}, ${channel(1)})`;
 }
 
@@ -78,14 +85,19 @@ export function inkOn(color) {
 
 const message = byId("message");
 
-// A problem, what was expected and what to try; or one line of news.
+// What an error says: the problem, what was expected and what to try.
+export function reason({ problem, message: text, expected, remedy }) {
+  return [
+    make("strong", {}, sentence(problem ?? text ?? "Something went wrong")),
+    expected && make("span", {}, ` Expected: ${expected}.`),
+    remedy && make("span", {}, ` Try: ${remedy}.`),
+  ].filter(Boolean);
+}
+
+// Shows an error, or one line of news, above the page until it is closed.
 export function tell(error) {
-  const body = byId("message-text");
   const told = typeof error === "string" ? { problem: error, note: true } : error;
-  const lines = [make("strong", {}, sentence(told.problem ?? told.message ?? "Something went wrong"))];
-  if (told.expected) lines.push(make("span", {}, `Expected: ${told.expected}.`));
-  if (told.remedy) lines.push(make("span", {}, `Try: ${told.remedy}.`));
-  body.replaceChildren(...lines);
+  byId("message-text").replaceChildren(...reason(told));
   message.classList.toggle("note", Boolean(told.note));
   message.hidden = false;
 }

@@ -9,13 +9,23 @@ const PIXELS = new Set(["tracks", "boxes", "answer", "cache"]); // formats whose
 const named = (format) => (typeof format === "string" ? { name: format, label: format } : format);
 
 export function start() {
-  const formats = state.info.formats ?? { import: [], export: ["layout"] }, readable = formats.import.map(named);
-  if (!readable.some((format) => format.name === "auto")) readable.unshift({ name: "auto", label: "recognize the format" });
-  options(byId("import-format"), readable.map(({ name, label }) => [name, label ?? name]));
-  options(byId("export-format"), formats.export.map(named).map(({ name, label }) => [name, label ?? name]));
+  const formats = state.info.formats ?? { import: [], export: ["layout"] },
+    readable = formats.import.map(named);
+  if (!readable.some((format) => format.name === "auto"))
+    readable.unshift({ name: "auto", label: "recognize the format" });
+  options(
+    byId("import-format"),
+    readable.map(({ name, label }) => [name, label ?? name]),
+  );
+  options(
+    byId("export-format"),
+    formats.export.map(named).map(({ name, label }) => [name, label ?? name]),
+  );
   const accept = readable.map((format) => format.accept).filter(Boolean);
   if (accept.length) byId("import-file").accept = [...new Set(accept.flatMap((each) => each.split(",")))].join(",");
-  const drawn = () => { byId("import-canvas-area").hidden = !PIXELS.has(byId("import-format").value); };
+  const drawn = () => {
+    byId("import-canvas-area").hidden = !PIXELS.has(byId("import-format").value);
+  };
   byId("import-format").addEventListener("change", drawn);
   drawn();
   byId("import").addEventListener("click", () => byId("import-file").click());
@@ -27,9 +37,15 @@ export function start() {
   byId("export").addEventListener("click", write);
   let inside = 0;
   const over = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  addEventListener("dragenter", (event) => { if (over(event)) document.body.classList.toggle("dropping", (inside += 1) > 0); });
-  addEventListener("dragleave", (event) => { if (over(event)) document.body.classList.toggle("dropping", (inside = Math.max(0, inside - 1)) > 0); });
-  addEventListener("dragover", (event) => { if (over(event)) event.preventDefault(); });
+  addEventListener("dragenter", (event) => {
+    if (over(event)) document.body.classList.toggle("dropping", (inside += 1) > 0);
+  });
+  addEventListener("dragleave", (event) => {
+    if (over(event)) document.body.classList.toggle("dropping", (inside = Math.max(0, inside - 1)) > 0);
+  });
+  addEventListener("dragover", (event) => {
+    if (over(event)) event.preventDefault();
+  });
   addEventListener("drop", (event) => {
     inside = 0;
     document.body.classList.remove("dropping");
@@ -42,9 +58,15 @@ export function start() {
 
 async function read(file) {
   const most = state.info.limits?.upload_bytes;
-  if (most && file.size > most) return tell({ problem: `${file.name} has ${file.size} bytes`, expected: `at most ${most}` });
+  if (most && file.size > most)
+    return tell({ problem: `${file.name} has ${file.size} bytes`, expected: `at most ${most}` });
   try {
-    const { layout, notes = [] } = await api.importFile(file, byId("import-format").value, state.document.prompt.trim(), byId("import-canvas").value.trim());
+    const { layout, notes = [] } = await api.importFile(
+      file,
+      byId("import-format").value,
+      state.document.prompt.trim(),
+      byId("import-canvas").value.trim(),
+    );
     edit((draft) => Object.assign(draft, fromLayout(layout)));
     select(state.document.objects[0]?.id ?? null);
     tell(`${file.name} is imported. ${notes.join(" ")}`.trim());
@@ -55,7 +77,8 @@ async function read(file) {
 
 async function write() {
   const layout = toLayout(state.document);
-  if (!layout) return tell({ problem: "there is nothing to export", remedy: "type a prompt and draw a box with a name" });
+  if (!layout)
+    return tell({ problem: "there is nothing to export", remedy: "type a prompt and draw a box with a name" });
   try {
     const { blob, name } = await api.exportLayout(layout, byId("export-format").value);
     api.save(blob, name);

@@ -13,7 +13,8 @@ export function boxAt(item, time) {
   const frames = item.key_frames;
   if (time <= frames[0].time) return { ...frames[0].box };
   for (let at = 1; at < frames.length; at += 1) {
-    const before = frames[at - 1], after = frames[at];
+    const before = frames[at - 1],
+      after = frames[at];
     if (time > after.time) continue;
     const share = (time - before.time) / (after.time - before.time);
     return Object.fromEntries(SIDES.map((side) => [side, (1 - share) * before.box[side] + share * after.box[side]]));
@@ -37,12 +38,14 @@ const rounded = (value) => Math.round(value * 1e4) / 1e4;
 
 // The box with its corners in order, inside the picture and large enough to grab.
 export function tidy(box) {
-  const [left, right] = span(box.x0, box.x1), [top, bottom] = span(box.y0, box.y1);
+  const [left, right] = span(box.x0, box.x1),
+    [top, bottom] = span(box.y0, box.y1);
   return { x0: left, y0: top, x1: right, y1: bottom };
 }
 
 function span(one, two) {
-  let low = clamp(Math.min(one, two), 0, 1), high = clamp(Math.max(one, two), 0, 1);
+  let low = clamp(Math.min(one, two), 0, 1),
+    high = clamp(Math.max(one, two), 0, 1);
   if (high - low < SMALLEST) {
     low = clamp(low, 0, 1 - SMALLEST);
     high = low + SMALLEST;
@@ -52,13 +55,15 @@ function span(one, two) {
 
 // The box moved, stopped by the edges of the picture.
 export function moved(box, dx, dy) {
-  const x = clamp(dx, -box.x0, 1 - box.x1), y = clamp(dy, -box.y0, 1 - box.y1);
+  const x = clamp(dx, -box.x0, 1 - box.x1),
+    y = clamp(dy, -box.y0, 1 - box.y1);
   return { x0: rounded(box.x0 + x), y0: rounded(box.y0 + y), x1: rounded(box.x1 + x), y1: rounded(box.y1 + y) };
 }
 
 // Changes the key frame of this picture frame, or makes one.
 export function setBox(item, frame, frames, box) {
-  const at = keyAt(item, frame, frames), key = { time: timeOf(frame, frames), box: tidy(box) };
+  const at = keyAt(item, frame, frames),
+    key = { time: timeOf(frame, frames), box: tidy(box) };
   if (at >= 0) item.key_frames[at] = key;
   else item.key_frames.splice(item.key_frames.filter((each) => each.time < key.time).length, 0, key);
 }
@@ -73,7 +78,8 @@ export function removeKey(item, index) {
 
 // Moves a key frame in time. It stops one frame before its neighbors, so that times stay in order.
 export function moveKey(item, index, frame, frames) {
-  const step = timeOf(1, frames), keys = item.key_frames;
+  const step = timeOf(1, frames),
+    keys = item.key_frames;
   const low = index > 0 ? keys[index - 1].time + step : 0;
   const high = index < keys.length - 1 ? keys[index + 1].time - step : 1;
   if (low > high + EXACT) return;
@@ -91,13 +97,15 @@ export function moveAll(item, dx, dy) {
 // One end (0 or 1) of the visible interval; at least one frame stays between the ends.
 export function setVisible(item, end, frame, frames) {
   if (frames < 2) return;
-  const first = frameOf(item.visible[0], frames), last = frameOf(item.visible[1], frames);
+  const first = frameOf(item.visible[0], frames),
+    last = frameOf(item.visible[1], frames);
   const at = end ? clamp(frame, first + 1, frames - 1) : clamp(frame, 0, last - 1);
   item.visible[end] = timeOf(at, frames);
 }
 
 function freeId(objects, name) {
-  const ids = new Set(objects.map((item) => item.id)), stem = name.slice(0, 180) || "box";
+  const ids = new Set(objects.map((item) => item.id)),
+    stem = name.slice(0, 180) || "box";
   let number = 1;
   while (ids.has(`${stem}-${number}`)) number += 1;
   return `${stem}-${number}`;
@@ -105,8 +113,11 @@ function freeId(objects, name) {
 
 export function addObject(document, { phrase, noun, box, frame, frames }) {
   const item = {
-    id: freeId(document.objects, noun || phrase), phrase, noun,
-    key_frames: [{ time: timeOf(frame, frames), box: tidy(box) }], visible: [0, 1],
+    id: freeId(document.objects, noun || phrase),
+    phrase,
+    noun,
+    key_frames: [{ time: timeOf(frame, frames), box: tidy(box) }],
+    visible: [0, 1],
   };
   document.objects.push(item);
   return item;
@@ -146,8 +157,12 @@ export class History {
     if (this.past.length > this.limit) this.past.shift();
     this.future = [];
   }
-  undo(present) { return this.step(this.past, this.future, present); }
-  redo(present) { return this.step(this.future, this.past, present); }
+  undo(present) {
+    return this.step(this.past, this.future, present);
+  }
+  redo(present) {
+    return this.step(this.future, this.past, present);
+  }
   step(from, to, present) {
     if (!from.length) return null;
     this.last = null;

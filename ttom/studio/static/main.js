@@ -11,10 +11,28 @@ import * as memory from "./memory.js";
 import * as objects from "./objects.js";
 import * as prompt from "./prompt.js";
 import * as runs from "./runs.js";
-import { canRedo, canUndo, changed, editObject, frames, go, persist, redo, restore, select, selected, state, subscribe, undo } from "./store.js";
+import {
+  canRedo,
+  canUndo,
+  changed,
+  editObject,
+  frames,
+  go,
+  persist,
+  redo,
+  restore,
+  select,
+  selected,
+  state,
+  subscribe,
+  undo,
+} from "./store.js";
 import * as timeline from "./timeline.js";
 
-const toggle = (name) => () => { state.view[name] = !state.view[name]; changed(); };
+const toggle = (name) => () => {
+  state.view[name] = !state.view[name];
+  changed();
+};
 
 const ACTIONS = {
   play: timeline.toggle,
@@ -22,39 +40,68 @@ const ACTIONS = {
   forward: () => go(state.frame + 1),
   first: () => go(0),
   last: () => go(frames() - 1),
-  "key-previous": () => canvas.goToKey(-1),
-  "key-next": () => canvas.goToKey(1),
+  "key-previous": () => timeline.goToKey(-1),
+  "key-next": () => timeline.goToKey(1),
   "key-add": () => selected() && editObject(state.selected, (item) => addKey(item, state.frame, frames())),
   "key-remove": removeKeyHere,
   add: () => canvas.add(freePlace()),
   duplicate: () => objects.copy(state.selected),
   delete: () => objects.remove(state.selected),
-  undo, redo,
-  draw: toggle("draw"), whole: toggle("whole"), snap: toggle("snap"), grid: toggle("grid"), mask: toggle("mask"), path: toggle("path"), video: toggle("video"),
+  undo,
+  redo,
+  draw: toggle("draw"),
+  whole: toggle("whole"),
+  snap: toggle("snap"),
+  grid: toggle("grid"),
+  mask: toggle("mask"),
+  path: toggle("path"),
+  video: toggle("video"),
   "help-open": () => byId("help").showModal(),
 };
 
 const KEYS = {
-  " ": "play", ArrowLeft: "back", ArrowRight: "forward", Home: "first", End: "last", "[": "key-previous", "]": "key-next", k: "key-add", K: "key-remove",
-  n: "add", d: "draw", w: "whole", s: "snap", g: "grid", m: "mask", p: "path", v: "video", Delete: "delete", Backspace: "delete", "?": "help-open",
+  " ": "play",
+  ArrowLeft: "back",
+  ArrowRight: "forward",
+  Home: "first",
+  End: "last",
+  "[": "key-previous",
+  "]": "key-next",
+  k: "key-add",
+  K: "key-remove",
+  n: "add",
+  d: "draw",
+  w: "whole",
+  s: "snap",
+  g: "grid",
+  m: "mask",
+  p: "path",
+  v: "video",
+  Delete: "delete",
+  Backspace: "delete",
+  "?": "help-open",
 };
 const WITH_CONTROL = { z: "undo", y: "redo", d: "duplicate" };
 
 function removeKeyHere() {
-  const item = selected(), at = item ? keyAt(item, state.frame, frames()) : -1;
+  const item = selected(),
+    at = item ? keyAt(item, state.frame, frames()) : -1;
   if (at >= 0) editObject(item.id, (draft) => removeKey(draft, at));
 }
 
 // New boxes without a pointer step through the picture, so that they do not hide each other.
 function freePlace() {
-  const count = state.document.objects.length, x = 0.08 + 0.3 * (count % 3), y = 0.1 + 0.4 * (Math.floor(count / 3) % 2);
+  const count = state.document.objects.length,
+    x = 0.08 + 0.3 * (count % 3),
+    y = 0.1 + 0.4 * (Math.floor(count / 3) % 2);
   return { x0: x, y0: y, x1: x + 0.26, y1: y + 0.4 };
 }
 
 // Keys without Ctrl work while the focus is in the editor or nowhere, never while somebody types or uses a control.
 function keydown(event) {
   if (event.defaultPrevented || byId("help").open || byId("confirm").open) return;
-  const { target } = event, typing = target.matches("textarea, input:not([type=range]):not([type=checkbox]):not([type=radio]), select");
+  const { target } = event,
+    typing = target.matches("textarea, input:not([type=range]):not([type=checkbox]):not([type=radio]), select");
   if (event.key === "Escape") {
     canvas.release(false);
     timeline.release(false);
@@ -65,7 +112,8 @@ function keydown(event) {
     return;
   }
   let action;
-  if (event.ctrlKey || event.metaKey) action = event.shiftKey && event.key.toLowerCase() === "z" ? "redo" : WITH_CONTROL[event.key.toLowerCase()];
+  if (event.ctrlKey || event.metaKey)
+    action = event.shiftKey && event.key.toLowerCase() === "z" ? "redo" : WITH_CONTROL[event.key.toLowerCase()];
   else if (!event.altKey && (target === document.body || target.closest("#editor"))) action = KEYS[event.key];
   if (!action || typing) return;
   if (event.key === " " && target.matches("button, a, summary, [role=button]")) return;
@@ -75,7 +123,8 @@ function keydown(event) {
 }
 
 function draw() {
-  for (const name of ["draw", "whole", "snap", "grid", "mask", "path", "video"]) byId(name).setAttribute("aria-pressed", String(state.view[name]));
+  for (const name of ["draw", "whole", "snap", "grid", "mask", "path", "video"])
+    byId(name).setAttribute("aria-pressed", String(state.view[name]));
   byId("undo").disabled = !canUndo();
   byId("redo").disabled = !canRedo();
   for (const name of ["duplicate", "delete"]) byId(name).disabled = !selected();

@@ -10,29 +10,65 @@ export class Player {
   constructor(sources, { fps, frames, width, height, layout }) {
     Object.assign(this, { fps, frames, layout, boxes: true, playing: false, request: null, maps: null });
     this.screens = sources.map(([label, url]) => {
-      const video = make("video", { src: url, muted: true, playsinline: true, preload: "auto", tabindex: "-1", "aria-label": label });
+      const video = make("video", {
+        src: url,
+        muted: true,
+        playsinline: true,
+        preload: "auto",
+        tabindex: "-1",
+        "aria-label": label,
+      });
       video.muted = true;
-      const layer = make("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true", preserveAspectRatio: "none" });
+      const layer = make("svg", {
+        viewBox: `0 0 ${width} ${height}`,
+        "aria-hidden": "true",
+        preserveAspectRatio: "none",
+      });
       const heat = make("canvas", { class: "heat", "aria-hidden": "true", hidden: true });
       const screen = make("div", { class: "screen" }, video, heat, layer);
       screen.style.aspectRatio = `${width} / ${height}`;
-      video.addEventListener("error", () => screen.replaceChildren(make("p", { class: "novideo" }, "This video cannot be played here.")));
+      video.addEventListener("error", () =>
+        screen.replaceChildren(make("p", { class: "novideo" }, "This video cannot be played here.")),
+      );
       video.addEventListener("loadeddata", () => this.draw());
       video.addEventListener("seeked", () => this.draw());
       return { label, video, layer, heat, screen, width, height };
     });
     this.play = make("button", { type: "button", onclick: () => this.toggle() }, "Play");
-    this.slider = make("input", { type: "range", min: 0, max: frames - 1, step: 1, value: 0, "aria-label": "Frame of the result", oninput: () => this.seek(Number(this.slider.value)) });
-    this.toggleBoxes = make("button", { type: "button", "aria-pressed": "true", onclick: () => this.showBoxes(!this.boxes) }, "Boxes");
+    this.slider = make("input", {
+      type: "range",
+      min: 0,
+      max: frames - 1,
+      step: 1,
+      value: 0,
+      "aria-label": "Frame of the result",
+      oninput: () => this.seek(Number(this.slider.value)),
+    });
+    this.toggleBoxes = make(
+      "button",
+      { type: "button", "aria-pressed": "true", onclick: () => this.showBoxes(!this.boxes) },
+      "Boxes",
+    );
     this.time = make("span", { class: "muted number" });
-    this.element = make("div", { class: "player" },
-      make("div", { class: "screens" }, this.screens.map(({ label, screen }) => make("figure", {}, screen, make("figcaption", {}, label)))),
-      make("div", { class: "transport" }, this.play, this.slider, this.time, layout ? this.toggleBoxes : null));
+    this.element = make(
+      "div",
+      { class: "player" },
+      make(
+        "div",
+        { class: "screens" },
+        this.screens.map(({ label, screen }) => make("figure", {}, screen, make("figcaption", {}, label))),
+      ),
+      make("div", { class: "transport" }, this.play, this.slider, this.time, layout ? this.toggleBoxes : null),
+    );
     this.draw();
   }
 
-  get lead() { return this.screens[0].video; }
-  get frame() { return Math.min(this.frames - 1, Math.floor(this.lead.currentTime * this.fps + 1e-3)); }
+  get lead() {
+    return this.screens[0].video;
+  }
+  get frame() {
+    return Math.min(this.frames - 1, Math.floor(this.lead.currentTime * this.fps + 1e-3));
+  }
 
   seek(frame) {
     this.pause();
@@ -60,7 +96,8 @@ export class Player {
   tick() {
     if (!this.playing) return;
     if (!this.element.isConnected) return this.pause();
-    const time = this.lead.currentTime, over = this.lead.ended || time >= this.lead.duration - 1e-3;
+    const time = this.lead.currentTime,
+      over = this.lead.ended || time >= this.lead.duration - 1e-3;
     for (const { video } of this.screens) {
       const drift = video.currentTime - time;
       if (over) video.currentTime = 0;
@@ -89,12 +126,20 @@ export class Player {
     const { heat } = this.screens[0];
     heat.hidden = !this.maps;
     if (!this.maps) return;
-    const { pixels, row, grid: [latents, height, width], color } = this.maps;
-    const { index } = latentFrame(this.frame, this.frames, latents), channels = color.match(/\d+/g).map(Number);
+    const {
+      pixels,
+      row,
+      grid: [latents, height, width],
+      color,
+    } = this.maps;
+    const { index } = latentFrame(this.frame, this.frames, latents),
+      channels = color.match(/\d+/g).map(Number);
     Object.assign(heat, { width, height });
-    const context = heat.getContext("2d"), cells = context.createImageData(width, height);
+    const context = heat.getContext("2d"),
+      cells = context.createImageData(width, height);
     for (let cell = 0; cell < width * height; cell += 1) {
-      const x = index * width + (cell % width), y = row * height + Math.floor(cell / width);
+      const x = index * width + (cell % width),
+        y = row * height + Math.floor(cell / width);
       cells.data.set([...channels, 0.9 * pixels.data[4 * (y * pixels.width + x)]], 4 * cell);
     }
     context.putImageData(cells, 0, 0);
@@ -108,11 +153,24 @@ export class Player {
     this.time.textContent = `${frame} / ${this.frames - 1}`;
     const time = this.frames > 1 ? frame / (this.frames - 1) : 0;
     for (const { layer, width, height } of this.screens) {
-      const shown = this.boxes && this.layout ? this.layout.objects.map((item, index) => ({ item, index })).filter(({ item }) => isVisible(item, time)) : [];
-      layer.replaceChildren(...shown.map(({ item, index }) => {
-        const box = boxAt(item, time);
-        return set(make("rect", { x: box.x0 * width, y: box.y0 * height, width: (box.x1 - box.x0) * width, height: (box.y1 - box.y0) * height }), { "--color": objectColor(index) });
-      }));
+      const shown =
+        this.boxes && this.layout
+          ? this.layout.objects.map((item, index) => ({ item, index })).filter(({ item }) => isVisible(item, time))
+          : [];
+      layer.replaceChildren(
+        ...shown.map(({ item, index }) => {
+          const box = boxAt(item, time);
+          return set(
+            make("rect", {
+              x: box.x0 * width,
+              y: box.y0 * height,
+              width: (box.x1 - box.x0) * width,
+              height: (box.y1 - box.y0) * height,
+            }),
+            { "--color": objectColor(index) },
+          );
+        }),
+      );
     }
   }
 }

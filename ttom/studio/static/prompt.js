@@ -1,23 +1,31 @@
 // The prompt: planned by the server, and selected word by word to name boxes.
 import * as api from "./api.js";
-import { byId, keyed, make, objectColor, options, sentence, set, tell } from "./dom.js";
+import { byId, keyed, make, objectColor, options, reason, set, tell } from "./dom.js";
 import { fromLayout } from "./layout.js";
 import { changed, edit, editObject, select, selected, state, subscribe } from "./store.js";
-import { nounOf, occurrences, wordsOf } from "./words.js";
+import { indices, nounOf, occurrences, wordsOf } from "./words.js";
 
-let anchor = null, range = null, planning = false;
+let anchor = null,
+  range = null,
+  planning = false;
 
 export function start() {
   const field = byId("prompt");
   const planners = { rules: "Rules", llm: "Language model" };
-  options(byId("planner"), state.info.planners.map((name) => [name, planners[name] ?? name]), state.form.planner);
+  options(
+    byId("planner"),
+    state.info.planners.map((name) => [name, planners[name] ?? name]),
+    state.form.planner,
+  );
   byId("planner").addEventListener("change", (event) => {
     state.form.planner = event.target.value;
     changed();
   });
   field.addEventListener("input", () => {
     refuse(null);
-    edit((draft) => { draft.prompt = field.value; }, "prompt");
+    edit((draft) => {
+      draft.prompt = field.value;
+    }, "prompt");
   });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) plan();
@@ -27,7 +35,10 @@ export function start() {
   strip.addEventListener("pointerdown", down);
   strip.addEventListener("pointermove", move);
   strip.addEventListener("pointerup", () => name(range));
-  strip.addEventListener("pointercancel", () => { range = anchor = null; draw(); });
+  strip.addEventListener("pointercancel", () => {
+    range = anchor = null;
+    draw();
+  });
   // Only keys: the pointer has named the box already.
   strip.addEventListener("click", (event) => {
     const at = wordOf(event.target);
@@ -71,10 +82,9 @@ function refuse(error) {
   const area = byId("refused");
   area.hidden = !error;
   if (!error) return area.replaceChildren();
-  const { problem, expected } = error;
   // The planner's advice is the Python API's: here a layout is drawn.
   const remedy = error.remedy?.replace("write the layout yourself and pass it as `layout`", "draw the boxes yourself");
-  area.replaceChildren(make("strong", {}, sentence(problem ?? error.message)), expected ? ` Expected: ${expected}.` : "", remedy ? ` Try: ${remedy}.` : "");
+  area.replaceChildren(...reason({ problem: error.message, ...error, remedy }));
 }
 
 // ---- words ----
@@ -105,9 +115,12 @@ function move(event) {
 function name(found) {
   range = null;
   if (!found) return;
-  const { prompt } = state.document, words = wordsOf(prompt), [first, last] = found;
+  const { prompt } = state.document,
+    words = wordsOf(prompt),
+    [first, last] = found;
   if (!words[first] || !words[last]) return;
-  const phrase = prompt.slice(words[first].start, words[last].end), item = selected();
+  const phrase = prompt.slice(words[first].start, words[last].end),
+    item = selected();
   if (phrase.length > 200) return tell({ problem: "the phrase is too long", expected: "at most 200 characters" });
   if (item) editObject(item.id, (draft) => Object.assign(draft, { phrase, noun: nounOf(phrase, state.info.nouns) }));
   else state.words = phrase;
@@ -115,23 +128,37 @@ function name(found) {
 }
 
 function draw() {
-  const { prompt, objects, left_out: leftOut, notes } = state.document, field = byId("prompt");
+  const { prompt, objects, left_out: leftOut, notes } = state.document,
+    field = byId("prompt");
   if (field.value !== prompt) field.value = prompt;
   byId("plan").disabled = planning || !prompt.trim();
   byId("plan").textContent = planning ? "Planning …" : "Plan boxes";
-  const words = wordsOf(prompt).slice(0, 400), item = selected();
+  const words = wordsOf(prompt).slice(0, 400),
+    item = selected();
   const colors = words.map(() => []);
   for (const [index, each] of objects.entries())
-    for (const [first, last] of occurrences(words, each.phrase)) for (let at = first; at <= last; at += 1) colors[at].push(objectColor(index));
-  const chosen = new Set(occurrences(words, item ? item.phrase : state.words).flatMap(([first, last]) => [first, last].length && Array.from({ length: last - first + 1 }, (_, at) => first + at)));
-  keyed(byId("words"), words, (_, at) => at, (_, at) => make("button", { type: "button", "data-word": at }), (node, word, at) => {
-    if (node.textContent !== word.text) node.textContent = word.text;
-    const on = range ? at >= range[0] && at <= range[1] : chosen.has(at);
-    set(node, { class: ["word", colors[at].length && "used", on && "on"].filter(Boolean).join(" "), "aria-pressed": String(on), "--color": colors[at][0] ?? "transparent" });
-  });
+    for (const at of occurrences(words, each.phrase).flatMap(indices)) colors[at].push(objectColor(index));
+  const chosen = new Set(occurrences(words, item ? item.phrase : state.words).flatMap(indices));
+  keyed(
+    byId("words"),
+    words,
+    (_, at) => at,
+    (_, at) => make("button", { type: "button", "data-word": at }),
+    (node, word, at) => {
+      if (node.textContent !== word.text) node.textContent = word.text;
+      const on = range ? at >= range[0] && at <= range[1] : chosen.has(at);
+      set(node, {
+        class: ["word", colors[at].length && "used", on && "on"].filter(Boolean).join(" "),
+        "aria-pressed": String(on),
+        "--color": colors[at][0] ?? "transparent",
+      });
+    },
+  );
   byId("words-hint").textContent = item
     ? `Select the words of the ${item.phrase ? `box “${item.phrase}”` : "selected box"} here: click a word, or drag over several.`
-    : state.words ? `The next box is for “${state.words}”: draw it below.` : "Select words here to name the next box.";
+    : state.words
+      ? `The next box is for “${state.words}”: draw it below.`
+      : "Select words here to name the next box.";
   byId("words-area").hidden = !words.length;
   notesOf(byId("left-out"), "Left out of the boxes", leftOut);
   notesOf(byId("notes"), "How the words were read", notes);
@@ -142,5 +169,12 @@ function notesOf(area, title, lines) {
   const wanted = JSON.stringify(lines);
   if (area.dataset.drawn === wanted) return;
   area.dataset.drawn = wanted;
-  area.replaceChildren(make("summary", {}, `${title} (${lines.length})`), make("ul", {}, lines.slice(0, 100).map((line) => make("li", {}, line))));
+  area.replaceChildren(
+    make("summary", {}, `${title} (${lines.length})`),
+    make(
+      "ul",
+      {},
+      lines.slice(0, 100).map((line) => make("li", {}, line)),
+    ),
+  );
 }

@@ -1,6 +1,6 @@
 // Runs: the one that is shown, with progress or result, and the history.
 import * as api from "./api.js";
-import { byId, keyed, make, seconds, sentence, set, tell } from "./dom.js";
+import { byId, keyed, make, reason, seconds, sentence, set, tell } from "./dom.js";
 import { fromLayout } from "./layout.js";
 import { refresh as refreshSeconds } from "./generate.js";
 import { ask, refresh as refreshMemory } from "./memory.js";
@@ -9,10 +9,17 @@ import { changed, edit, select, state } from "./store.js";
 
 const POLL = 3000; // milliseconds between looks at runs that wait
 const PAGE = 12;
-let runs = [], stop = () => {}, followed = null, limit = PAGE, polling = null;
+let runs = [],
+  stop = () => {},
+  followed = null,
+  limit = PAGE,
+  polling = null;
 
 export async function start() {
-  byId("runs-more").addEventListener("click", () => { limit += PAGE; drawHistory(); });
+  byId("runs-more").addEventListener("click", () => {
+    limit += PAGE;
+    drawHistory();
+  });
   byId("run-cancel").addEventListener("click", () => cancel(state.run));
   await refresh();
   if (!chosenRun() && runs.length) state.run = runs[0].id;
@@ -23,7 +30,10 @@ export async function begun(id) {
   state.run = id;
   await refresh();
   show(id);
-  byId("runs").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" });
+  byId("runs").scrollIntoView({
+    behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+    block: "start",
+  });
 }
 
 export const chosenRun = () => runs.find((run) => run.id === state.run);
@@ -86,17 +96,20 @@ function stateOf(run) {
 }
 
 function drawCurrent() {
-  const run = chosenRun(), final = run && api.FINAL.has(run.state);
+  const run = chosenRun(),
+    final = run && api.FINAL.has(run.state);
   byId("run").hidden = !run;
   if (!run) return;
   byId("run-prompt").textContent = run.prompt;
-  byId("run-about").textContent = [run.method, run.preset, `seed ${run.seed}`, run.seconds ? seconds(run.seconds) : ""].filter(Boolean).join(" · ");
+  byId("run-about").textContent = [run.method, run.preset, `seed ${run.seed}`, run.seconds ? seconds(run.seconds) : ""]
+    .filter(Boolean)
+    .join(" · ");
   byId("progress").hidden = final;
   byId("run-state").textContent = stateOf(run);
   byId("run-state").className = `badge ${run.state}`;
   const failed = byId("run-error");
   failed.hidden = !run.error;
-  if (run.error) failed.replaceChildren(make("strong", {}, sentence(run.error.problem)), run.error.expected ? ` Expected: ${run.error.expected}.` : "", run.error.remedy ? ` Try: ${run.error.remedy}.` : "");
+  if (run.error) failed.replaceChildren(...reason(run.error));
   byId("run-check").hidden = !run.check;
   byId("run-check").textContent = run.check ? sentence(run.check) : "";
   drawProgress(run);
@@ -108,10 +121,12 @@ function drawProgress(run) {
   const bar = byId("bar");
   set(bar, { max: Math.max(run.steps, 1), value: run.state === "queued" ? 0 : run.step });
   byId("step").textContent = run.steps ? `Step ${run.step} of ${run.steps}` : "";
-  byId("left").textContent = run.seconds_left !== null && run.seconds_left !== undefined ? `about ${seconds(run.seconds_left)} left` : "";
+  byId("left").textContent =
+    run.seconds_left !== null && run.seconds_left !== undefined ? `about ${seconds(run.seconds_left)} left` : "";
   byId("run-cancel").disabled = run.phase === "cancelling";
   byId("run-cancel").textContent = run.phase === "cancelling" ? "Cancelling …" : "Cancel";
-  const image = byId("preview"), url = run.preview ? `${api.fileUrl(run.id, "preview.png")}?n=${run.preview}` : "";
+  const image = byId("preview"),
+    url = run.preview ? `${api.fileUrl(run.id, "preview.png")}?n=${run.preview}` : "";
   byId("preview-area").hidden = !url;
   if (url && image.getAttribute("src") !== url) image.src = url;
 }
@@ -120,12 +135,20 @@ function drawLosses(losses, final) {
   const area = byId("losses");
   area.hidden = losses.length < 2;
   if (area.hidden) return;
-  const width = 320, height = 96, low = Math.min(...losses), high = Math.max(...losses), range = high - low || 1;
-  const points = losses.map((loss, at) => `${((at / (losses.length - 1)) * (width - 8) + 4).toFixed(1)},${(height - 6 - ((loss - low) / range) * (height - 12)).toFixed(1)}`);
+  const width = 320,
+    height = 96,
+    low = Math.min(...losses),
+    high = Math.max(...losses),
+    range = high - low || 1;
+  const points = losses.map(
+    (loss, at) =>
+      `${((at / (losses.length - 1)) * (width - 8) + 4).toFixed(1)},${(height - 6 - ((loss - low) / range) * (height - 12)).toFixed(1)}`,
+  );
   set(byId("losses-line"), { points: points.join(" ") });
   const [x, y] = points.at(-1).split(",");
   set(byId("losses-now"), { cx: x, cy: y, r: final ? 0 : 3.5 });
-  byId("losses-text").textContent = `Loss ${losses[0].toPrecision(3)} → ${losses.at(-1).toPrecision(3)} in ${losses.length} iterations`;
+  byId("losses-text").textContent =
+    `Loss ${losses[0].toPrecision(3)} → ${losses.at(-1).toPrecision(3)} in ${losses.length} iterations`;
 }
 
 // The layout of a run goes back into the editor, with its prompt.
@@ -145,24 +168,40 @@ function drawHistory() {
 }
 
 function createEntry({ id }) {
-  return make("li", { class: "entry" },
-    make("button", { type: "button", class: "entry-open", onclick: () => show(id) }, make("span", { class: "entry-prompt" }), make("span", { class: "muted entry-about" })),
+  return make(
+    "li",
+    { class: "entry" },
+    make(
+      "button",
+      { type: "button", class: "entry-open", onclick: () => show(id) },
+      make("span", { class: "entry-prompt" }),
+      make("span", { class: "muted entry-about" }),
+    ),
     make("span", { class: "badge" }),
-    make("button", { type: "button", class: "small entry-end" }, "✕"));
+    make("button", { type: "button", class: "small entry-end" }, "✕"),
+  );
 }
 
 function updateEntry(node, run) {
-  const final = api.FINAL.has(run.state), chosen = run.id === state.run;
+  const final = api.FINAL.has(run.state),
+    chosen = run.id === state.run;
   set(node, { class: chosen ? "entry chosen" : "entry" });
   set(node.querySelector(".entry-open"), { "aria-pressed": String(chosen) });
   node.querySelector(".entry-prompt").textContent = run.prompt;
   const when = new Date(typeof run.created === "number" ? run.created * 1000 : run.created);
-  node.querySelector(".entry-about").textContent = [run.method, `seed ${run.seed}`, when.toLocaleString(undefined, { dateStyle: "short", timeStyle: "short" })].join(" · ");
+  node.querySelector(".entry-about").textContent = [
+    run.method,
+    `seed ${run.seed}`,
+    when.toLocaleString(undefined, { dateStyle: "short", timeStyle: "short" }),
+  ].join(" · ");
   set(node.querySelector(".badge"), { class: `badge ${run.state}` });
-  node.querySelector(".badge").textContent = run.state === "running" && run.steps ? `${Math.round((100 * run.step) / run.steps)}%` : run.state;
-  const end = node.querySelector(".entry-end"), label = `${final ? "Delete" : "Cancel"} the run “${run.prompt.slice(0, 80)}”`;
+  node.querySelector(".badge").textContent =
+    run.state === "running" && run.steps ? `${Math.round((100 * run.step) / run.steps)}%` : run.state;
+  const end = node.querySelector(".entry-end"),
+    label = `${final ? "Delete" : "Cancel"} the run “${run.prompt.slice(0, 80)}”`;
   set(end, { "aria-label": label, title: final ? "Delete" : "Cancel" });
-  end.onclick = () => (final ? ask(`${label} and its files? This cannot be undone.`, () => remove(run.id)) : cancel(run.id));
+  end.onclick = () =>
+    final ? ask(`${label} and its files? This cannot be undone.`, () => remove(run.id)) : cancel(run.id);
 }
 
 async function remove(id) {

@@ -1,7 +1,8 @@
 // Lines that edges of a box are drawn to: the token grid, the other boxes, and the edges and middle of the picture.
 
 export function lines(grid, boxes) {
-  const across = [0, 0.5, 1], down = [0, 0.5, 1];
+  const across = [0, 0.5, 1],
+    down = [0, 0.5, 1];
   const [, height, width] = grid;
   for (let at = 1; at < width; at += 1) across.push(at / width);
   for (let at = 1; at < height; at += 1) down.push(at / height);
@@ -37,7 +38,8 @@ export function snapMove(box, { across, down }, [reachX, reachY]) {
 // Of a resized box only the edges that are held snap.
 export function snapEdges(box, edges, { across, down }, [reachX, reachY]) {
   const found = { ...box };
-  let x = null, y = null;
+  let x = null,
+    y = null;
   for (const edge of edges) {
     const best = edge.startsWith("x") ? shift([box[edge]], across, reachX) : shift([box[edge]], down, reachY);
     found[edge] = box[edge] + best.by;

@@ -18,7 +18,9 @@ export const state = {
 
 const history = new History();
 const listeners = [];
-let scheduled = false, saving = null, before = null;
+let scheduled = false,
+  saving = null,
+  before = null;
 
 export const subscribe = (listener) => listeners.push(listener);
 
@@ -51,7 +53,8 @@ export function restore() {
   } catch {
     return;
   }
-  if (kept?.version !== 1 || typeof kept.document?.prompt !== "string" || !kept.document.objects?.every?.(isObject)) return;
+  if (kept?.version !== 1 || typeof kept.document?.prompt !== "string" || !kept.document.objects?.every?.(isObject))
+    return;
   state.document = { ...emptyDocument(), ...kept.document };
   Object.assign(state.view, kept.view, { draw: false });
   Object.assign(state.form, kept.form);
@@ -60,8 +63,10 @@ export function restore() {
 
 // Storage may hold what another version of this page left.
 const isObject = ({ id, phrase, noun, key_frames: keys, visible }) =>
-  [id, phrase, noun].every((text) => typeof text === "string") && visible?.length === 2
-  && keys?.length > 0 && keys.every(({ time, box }) => [time, box?.x0, box?.y0, box?.x1, box?.y1].every(Number.isFinite));
+  [id, phrase, noun].every((text) => typeof text === "string") &&
+  visible?.length === 2 &&
+  keys?.length > 0 &&
+  keys.every(({ time, box }) => [time, box?.x0, box?.y0, box?.x1, box?.y1].every(Number.isFinite));
 
 export const frames = () => state.info.frames;
 export const now = () => timeOf(state.frame, frames());

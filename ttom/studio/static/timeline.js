@@ -3,7 +3,8 @@ import { byId, clamp, keyed, make, objectColor, set } from "./dom.js";
 import { addKey, frameOf, keyAt, moveKey, removeKey, setVisible } from "./layout.js";
 import { drag, drop, editObject, frames, go, indexOf, select, selected, state, subscribe } from "./store.js";
 
-let held = null, playing = null;
+let held = null,
+  playing = null;
 
 export function start() {
   const ruler = byId("ruler");
@@ -42,7 +43,9 @@ const scrub = (event) => go(frameAt(event, byId("ruler-track")));
 function down(event) {
   const lane = event.target.closest(".lane");
   if (!lane || event.button > 0 || held) return;
-  const id = lane.dataset.key, key = event.target.closest(".key"), end = event.target.closest(".end");
+  const id = lane.dataset.key,
+    key = event.target.closest(".key"),
+    end = event.target.closest(".end");
   if (state.selected !== id) select(id);
   if (!key && !end) {
     if (event.target.closest(".track")) go(frameAt(event, lane.querySelector(".track")));
@@ -50,7 +53,14 @@ function down(event) {
   }
   event.target.setPointerCapture(event.pointerId);
   const index = key ? Number(key.dataset.key) : null;
-  held = { kind: key ? "key" : "end", id, index, end: end ? Number(end.dataset.end) : null, track: lane.querySelector(".track"), x: event.clientX };
+  held = {
+    kind: key ? "key" : "end",
+    id,
+    index,
+    end: end ? Number(end.dataset.end) : null,
+    track: lane.querySelector(".track"),
+    x: event.clientX,
+  };
 }
 
 function move(event) {
@@ -76,7 +86,8 @@ export function release(keep) {
 }
 
 function double(event) {
-  const lane = event.target.closest(".lane"), key = event.target.closest(".key");
+  const lane = event.target.closest(".lane"),
+    key = event.target.closest(".key");
   if (!lane || event.target.closest(".end")) return;
   const id = lane.dataset.key;
   if (key) editObject(id, (item) => removeKey(item, Number(key.dataset.key)));
@@ -90,17 +101,24 @@ function double(event) {
 // ---- keyboard ----
 
 function keydown(event) {
-  const lane = event.target.closest(".lane"), key = event.target.closest(".key"), end = event.target.closest(".end");
+  const lane = event.target.closest(".lane"),
+    key = event.target.closest(".key"),
+    end = event.target.closest(".end");
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!lane || (!key && !end) || event.ctrlKey || event.metaKey) return;
   const item = state.document.objects[indexOf(lane.dataset.key)];
   if (step && key) {
-    const index = Number(key.dataset.key), frame = frameOf(item.key_frames[index].time, frames()) + step;
+    const index = Number(key.dataset.key),
+      frame = frameOf(item.key_frames[index].time, frames()) + step;
     editObject(item.id, (draft) => moveKey(draft, index, frame, frames()), `key ${index}`);
     go(frame);
   } else if (step) {
     const at = Number(end.dataset.end);
-    editObject(item.id, (draft) => setVisible(draft, at, frameOf(item.visible[at], frames()) + step, frames()), `end ${at}`);
+    editObject(
+      item.id,
+      (draft) => setVisible(draft, at, frameOf(item.visible[at], frames()) + step, frames()),
+      `end ${at}`,
+    );
   } else if (key && (event.key === "Delete" || event.key === "Backspace")) {
     editObject(item.id, (draft) => removeKey(draft, Number(key.dataset.key)));
   } else return;
@@ -112,7 +130,8 @@ function keydown(event) {
 
 export function toggle() {
   if (playing) return pause();
-  const began = performance.now(), from = state.frame >= frames() - 1 ? 0 : state.frame;
+  const began = performance.now(),
+    from = state.frame >= frames() - 1 ? 0 : state.frame;
   const tick = (time) => {
     if (!playing) return;
     const frame = (from + Math.floor(((time - began) / 1000) * state.info.fps)) % frames();
@@ -133,6 +152,15 @@ function showPlaying() {
   byId("play").textContent = playing ? "Pause" : "Play";
 }
 
+// The path's key frames can be visited one by one.
+export function goToKey(step) {
+  const item = selected();
+  if (!item) return;
+  const keys = item.key_frames.map((key) => Math.round(key.time * (frames() - 1)));
+  const found = step > 0 ? keys.find((frame) => frame > state.frame) : keys.findLast((frame) => frame < state.frame);
+  if (found !== undefined) go(found);
+}
+
 // ---- drawing ----
 
 function drawRuler() {
@@ -141,7 +169,9 @@ function drawRuler() {
   for (let frame = 0; frame < frames(); frame += 1) {
     if (frames() > 200 && frame % every) continue;
     const numbered = frame % every === 0;
-    marks.push(make("span", { class: numbered ? "tick numbered" : "tick", "--at": share(frame) }, numbered ? String(frame) : ""));
+    marks.push(
+      make("span", { class: numbered ? "tick numbered" : "tick", "--at": share(frame) }, numbered ? String(frame) : ""),
+    );
   }
   byId("ruler-marks").replaceChildren(...marks);
   set(byId("seek"), { max: frames() - 1 });
@@ -153,36 +183,65 @@ function draw() {
   byId("seek").setAttribute("aria-valuetext", `frame ${state.frame} of ${frames() - 1}`);
   byId("time").textContent = `${state.frame} / ${frames() - 1} · ${(state.frame / state.info.fps).toFixed(2)} s`;
   keyed(byId("lanes"), state.document.objects, (item) => item.id, createLane, updateLane);
-  const item = selected(), at = item ? keyAt(item, state.frame, frames()) : -1;
+  const item = selected(),
+    at = item ? keyAt(item, state.frame, frames()) : -1;
   byId("key-add").disabled = !item || at >= 0;
   byId("key-remove").disabled = !item || at < 0 || item.key_frames.length < 2;
 }
 
 function createLane(item) {
-  const name = make("button", { type: "button", class: "lane-name", onclick: () => select(item.id) }, make("span", { class: "dot" }), make("span", { class: "text" }));
+  const name = make(
+    "button",
+    { type: "button", class: "lane-name", onclick: () => select(item.id) },
+    make("span", { class: "dot" }),
+    make("span", { class: "text" }),
+  );
   const ends = [0, 1].map((end) => make("span", { class: "end", "data-end": end, role: "slider", tabindex: "0" }));
-  const track = make("div", { class: "track" }, make("div", { class: "visible" }), ...ends, make("div", { class: "keys" }), make("div", { class: "playhead" }));
+  const track = make(
+    "div",
+    { class: "track" },
+    make("div", { class: "visible" }),
+    ...ends,
+    make("div", { class: "keys" }),
+    make("div", { class: "playhead" }),
+  );
   return make("div", { class: "lane", role: "group" }, name, track);
 }
 
 function updateLane(lane, item, index) {
-  const name = item.phrase || "unnamed", chosen = item.id === state.selected;
-  set(lane, { "--color": objectColor(index), "aria-label": `Timeline of ${name}`, class: chosen ? "lane selected" : "lane" });
+  const name = item.phrase || "unnamed",
+    chosen = item.id === state.selected;
+  set(lane, {
+    "--color": objectColor(index),
+    "aria-label": `Timeline of ${name}`,
+    class: chosen ? "lane selected" : "lane",
+  });
   set(lane.querySelector(".lane-name"), { "aria-pressed": String(chosen) });
   lane.querySelector(".text").textContent = name;
   const [first, last] = item.visible.map((time) => frameOf(time, frames()));
   set(lane.querySelector(".visible"), { "--from": share(first), "--to": share(last) });
   for (const [at, node] of [...lane.querySelectorAll(".end")].entries()) {
     set(node, {
-      "--at": share(at ? last : first), "aria-label": `${at ? "Last" : "First"} visible frame of ${name}`,
-      "aria-valuemin": 0, "aria-valuemax": frames() - 1, "aria-valuenow": at ? last : first,
+      "--at": share(at ? last : first),
+      "aria-label": `${at ? "Last" : "First"} visible frame of ${name}`,
+      "aria-valuemin": 0,
+      "aria-valuemax": frames() - 1,
+      "aria-valuenow": at ? last : first,
     });
   }
-  keyed(lane.querySelector(".keys"), item.key_frames, (_, at) => at, () => make("button", { type: "button" }), (node, key) => {
-    const frame = frameOf(key.time, frames());
-    set(node, {
-      "--at": share(frame), "aria-label": `Key frame of ${name} at frame ${frame}`, title: `Key frame at ${frame}: drag, or double-click to delete`,
-      class: frame === state.frame ? "key now" : "key",
-    });
-  });
+  keyed(
+    lane.querySelector(".keys"),
+    item.key_frames,
+    (_, at) => at,
+    () => make("button", { type: "button" }),
+    (node, key) => {
+      const frame = frameOf(key.time, frames());
+      set(node, {
+        "--at": share(frame),
+        "aria-label": `Key frame of ${name} at frame ${frame}`,
+        title: `Key frame at ${frame}: drag, or double-click to delete`,
+        class: frame === state.frame ? "key now" : "key",
+      });
+    },
+  );
 }

@@ -2,18 +2,34 @@
 const UNSPACED = "\\u3040-\\u30ff\\u3400-\\u9fff";
 const WORD = new RegExp(`[${UNSPACED}]|(?:(?![${UNSPACED}])[\\p{L}\\p{N}_])+`, "gu");
 const IRREGULAR = {
-  children: "child", people: "person", men: "man", women: "woman", mice: "mouse", geese: "goose", leaves: "leaf",
-  wolves: "wolf", knives: "knife", shelves: "shelf", feet: "foot", teeth: "tooth", oxen: "ox", buses: "bus",
+  children: "child",
+  people: "person",
+  men: "man",
+  women: "woman",
+  mice: "mouse",
+  geese: "goose",
+  leaves: "leaf",
+  wolves: "wolf",
+  knives: "knife",
+  shelves: "shelf",
+  feet: "foot",
+  teeth: "tooth",
+  oxen: "ox",
+  buses: "bus",
 };
-const SAME = new Set("bus gas lens glass grass dress cactus walrus octopus tennis chess scissors sunglasses glasses".split(" "));
+const SAME = new Set(
+  "bus gas lens glass grass dress cactus walrus octopus tennis chess scissors sunglasses glasses".split(" "),
+);
 
-export const wordsOf = (text) => [...text.matchAll(WORD)].map((match) => ({ start: match.index, end: match.index + match[0].length, text: match[0] }));
+export const wordsOf = (text) =>
+  [...text.matchAll(WORD)].map((match) => ({ start: match.index, end: match.index + match[0].length, text: match[0] }));
 
 export function singular(word) {
   const lower = word.toLowerCase();
   if (IRREGULAR[lower]) return IRREGULAR[lower];
   if (SAME.has(lower) || lower.length < 3 || !lower.endsWith("s") || /(ss|us|is)$/.test(lower)) return lower;
-  if (lower.endsWith("ies") && lower.length > 4 && lower !== "cookies" && lower !== "movies") return `${lower.slice(0, -3)}y`;
+  if (lower.endsWith("ies") && lower.length > 4 && lower !== "cookies" && lower !== "movies")
+    return `${lower.slice(0, -3)}y`;
   if (/(ch|sh|x|ss|zz|o)es$/.test(lower) && !/(shoes|toes)$/.test(lower)) return lower.slice(0, -2);
   return lower.slice(0, -1);
 }
@@ -40,16 +56,19 @@ export function occurrences(words, phrase) {
   for (let at = 0; at + wanted.length <= words.length; at += 1) {
     const window = words.slice(at, at + wanted.length).map((word) => word.text.toLowerCase());
     const same = window.every((word, index) =>
-      index < wanted.length - 1 ? word === wanted[index] : singular(word) === singular(wanted[index]));
+      index < wanted.length - 1 ? word === wanted[index] : singular(word) === singular(wanted[index]),
+    );
     if (same) found.push([at, at + wanted.length - 1]);
   }
   return found;
 }
 
+export const indices = ([first, last]) => Array.from({ length: last - first + 1 }, (_, at) => first + at);
+
 // What a new box is probably for: the first noun of the prompt that the model knows and that has no box yet.
 export function nextPhrase(prompt, objects, nouns) {
-  const words = wordsOf(prompt), taken = new Set();
-  for (const item of objects) for (const [first, last] of occurrences(words, item.phrase)) for (let at = first; at <= last; at += 1) taken.add(at);
+  const words = wordsOf(prompt),
+    taken = new Set(objects.flatMap((item) => occurrences(words, item.phrase).flatMap(indices)));
   for (let first = 0; first < words.length; first += 1) {
     for (const last of [first + 1, first]) {
       if (last >= words.length || taken.has(first) || taken.has(last)) continue;
