@@ -83,6 +83,11 @@ class Jobs:
         self._worker = threading.Thread(target=self._loop, name="ttom-studio", daemon=True)
         self._worker.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs."""
+        return self._running is not None
+
     def submit(self, order: Order, layout: Layout | None) -> str:
         """Put a job into the queue; returns its id. Raises Refused if too many wait."""
         with self._changed:

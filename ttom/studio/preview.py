@@ -8,6 +8,7 @@ a tenth of a step.
 from __future__ import annotations
 
 import io
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from ttom import files
+from ttom.errors import first_line
 
 if TYPE_CHECKING:
     from ttom.prepare import Prepared
+
+_log = logging.getLogger(__name__)
 
 NAME = "preview.png"
 SHARE = 0.1
@@ -76,9 +80,12 @@ class Previews:
         self._path, self._colors = folder / NAME, colors
         self._last: Tensor | None = None
         self._began = self._spent = self._cheap = 0.0
+        self._off = False
 
     def show(self, index: int, latents: Tensor) -> bool:
         """Look at the latents before a step; whether there is a new preview, of what the last step predicted."""
+        if self._off:
+            return False
         now, last = time.perf_counter(), self._last
         self._last = latents
         if last is None:
@@ -87,10 +94,17 @@ class Previews:
         allowed = SHARE * (now - self._began - self._spent)
         known = self._colors.decode_seconds
         decode = known is None or self._spent + known <= allowed
-        too_slow = not decode and self._cheap > allowed / index
-        if too_slow or self._levels[index - 1] <= self._levels[index]:
+        if not decode and self._cheap > allowed / index:
+            self._cheap *= 0.8  # a busy machine may have been the reason: look again later
             return False
-        shown = self._write(self._clean(index, last, latents), decode=decode)
+        if self._levels[index - 1] <= self._levels[index]:
+            return False
+        try:
+            shown = self._write(self._clean(index, last, latents), decode=decode)
+        except (RuntimeError, OSError) as error:  # out of memory, or a full disk: the run itself may well end
+            _log.warning("warning: no previews of this run: %s", first_line(error))
+            self._off = True
+            return False
         cost = time.perf_counter() - now
         self._spent += cost
         if not decode:

@@ -173,6 +173,8 @@ class Studio:
 
     def look_up(self, prompt: str, layout: Layout) -> dict[str, Any]:
         """The memory's entries nearest to a prompt. Raises UserError."""
+        if self.runner.runtime.offload and self.jobs.busy:  # the text encoder is where the run wants it
+            raise Refused(409, "a run uses the text encoder", remedy="wait until it has ended")
         return self._memory().look_up(prompt, layout)
 
     def forget(self, id_: str, confirmed: str) -> None:
