@@ -605,6 +605,13 @@ def test_nothing_scrolls_sideways(browser: Any, address: str, width: int) -> Non
     page.fill("#prompt", "A balloon moves from left to right above a house")
     page.locator("#plan").click()
     page.locator(".boxes .box").nth(1).wait_for()
+    page.evaluate(
+        """async () => {
+          const { edit } = await import("/static/store.js");
+          edit((draft) => { draft.objects[0].phrase = "very long phrase ".repeat(10).trim(); });
+        }"""
+    )
+    page.locator("#problems").wait_for()
     page.locator(".settings-area").evaluate("(details) => { details.open = true; }")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     visit.context.close()

@@ -98,7 +98,9 @@ function updateBox(node, { item, index, box, hidden }) {
     "aria-label": described(item, box, hidden, wrong),
   });
   set(outline, at);
-  const name = `${wrong ? "⚠ " : ""}${item.phrase || "unnamed"}`;
+  // Long names would cover other boxes: only the selected one shows all of its own.
+  const room = item.id === state.selected ? 60 : Math.max(6, Math.floor((at.width - 10) / 7.2));
+  const name = shortened(`${wrong ? "⚠ " : ""}${item.phrase || "unnamed"}`, room);
   if (text.textContent !== name) text.textContent = name;
   // The label sits above its box, or inside where there is no room above.
   const width = name.length * 7.2 + 10,
@@ -113,6 +115,8 @@ function updateBox(node, { item, index, box, hidden }) {
     lengthAdjust: "spacingAndGlyphs",
   });
 }
+
+const shortened = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 function described(item, box, hidden, wrong) {
   const percent = (value) => `${Math.round(value * 100)} %`;
