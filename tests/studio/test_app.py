@@ -109,6 +109,7 @@ def test_wrong_bodies_get_one_clear_error(client: TestClient, body: bytes) -> No
     [
         {"method": "magic"}, {"preset": "paper"}, {"preset": "none"}, {"settings": {"tto.lr": "x"}}, {"seed": -1},
         {"settings": {"memory.path": "/etc"}}, {"prompt": ""}, {"prompt": "A cat"}, {"surprise": 1}, {"layout": 3},
+        {"layout": None, "prompt": "qwxz fgh"}, {"layout": None, "prompt": "A zeppelin rises"},
     ],
 )  # fmt: skip
 def test_runs_that_cannot_work_are_refused_at_once(client: TestClient, layout: Layout, wrong: dict[str, Any]) -> None:

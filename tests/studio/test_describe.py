@@ -61,7 +61,8 @@ def test_values_reach_the_settings() -> None:
     [
         ("sampler.steps", 0), ("sampler.steps", 100_000), ("sampler.steps", 2.5), ("sampler.steps", True),
         ("sampler.steps", "9"), ("sampler.steps", None), ("tto.lr", 0.0), ("tto.lr", "x"), ("tto.loss", "none"),
-        ("tto.mask", 3), ("sampler.negative_prompt", 3), ("memory.path", "/etc"), ("sampler.frames", 9),
+        ("tto.mask", 3), ("sampler.negative_prompt", 3), ("sampler.negative_prompt", "\x1b[2J"),
+        ("memory.path", "/etc"), ("sampler.frames", 9),
         ("tto", 3), ("no.such", 1), ("", 1), ("lvd.scale", 1.0), ("tto.guided_steps", 26),
     ],
 )  # fmt: skip

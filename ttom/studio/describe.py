@@ -17,6 +17,7 @@ from ttom.checkpoints import EMBEDDED
 from ttom.config import PlannerConfig, Settings
 from ttom.errors import UserError
 from ttom.guidance.registry import METHODS, find_method
+from ttom.layout.limits import text_problem
 from ttom.presets import PRESETS, find_preset, preset_for
 
 _COMMON = ("sampler.steps", "sampler.guidance_scale", "sampler.negative_prompt")
@@ -176,6 +177,8 @@ def _checked(value: Any, about: dict[str, Any]) -> Any:
     expected = f"one of {', '.join(about['choices'])}" if kind == "choice" else {"text": "text"}.get(kind, f"{kind}")
     if low is not None:
         fits, expected = fits and low <= value <= high, f"{kind} from {low:g} to {high:g}"
+    if kind == "text" and fits and text_problem(value):
+        fits, expected = False, "plain text"
     if not fits:
         raise UserError(f"`{about['name']}` is {str(value)[:80]}", expected=expected)
     return value

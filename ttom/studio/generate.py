@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ttom import files
 from ttom.guidance.registry import Method, find_method
 from ttom.result import Result
+from ttom.studio import record
 from ttom.studio.jobs import Job
 from ttom.studio.record import MAX_LOSSES
 from ttom.studio.watch import Watch
@@ -38,7 +39,7 @@ def generate(studio: Studio, job: Job) -> None:
     settings, method = studio.settings(order), find_method(order.method)
     folder = studio.out / job.record.id
     videos = 2 if order.compare and method.name != "base" else 1
-    telling = _Telling(job, settings.sampler.steps * videos, studio.expected_seconds(order))
+    telling = _Telling(job, settings.sampler.steps * videos, studio.expected_seconds(order, record.history(studio.out)))
     watch = Watch(folder, studio.colors, telling.step, telling.preview)
     result = studio.runner.generate(
         order.prompt,

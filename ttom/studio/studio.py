@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from ttom.studio.lora import lora_zip
 from ttom.studio.preview import Colors
 from ttom.studio.problems import problems
 from ttom.studio.recall import MemoryView
-from ttom.studio.record import Order
+from ttom.studio.record import Order, RunRecord
 
 
 @dataclass
@@ -115,14 +116,15 @@ class Studio:
 
     def _methods(self, settings: Settings) -> list[dict[str, Any]]:
         found = describe.methods(settings, self.presets)
+        past = record.history(self.out)
         for method in found:
-            method["seconds"] = self.expected_seconds(Order(prompt="a", method=method["name"]))
+            method["seconds"] = self.expected_seconds(Order(prompt="a", method=method["name"]), past)
         return found
 
-    def expected_seconds(self, order: Order) -> float | None:
+    def expected_seconds(self, order: Order, past: Sequence[RunRecord]) -> float | None:
         """What the newest finished run of the same method and settings took; None if there is none."""
         same = {"method", "preset", "settings", "compare"}
-        for old in record.history(self.out):
+        for old in past:
             if old.state == "done" and old.order.model_dump(include=same) == order.model_dump(include=same):
                 return old.seconds
         return None
@@ -158,11 +160,15 @@ class Studio:
         check_prompt(order.prompt)
         check_seed(order.seed)
         settings = self.settings(order)
-        find_method(order.method).check(settings)
-        if layout is not None:
-            check_layout(layout, order.prompt)
+        method = find_method(order.method)
+        method.check(settings)
+        followed = layout
+        if layout is None and method.needs_layout and self.planner.kind == "rules":  # a language model takes its time
+            followed = plan_prompt(order.prompt, settings.sampler.aspect, self.planner).layout
+        if followed is not None:
+            check_layout(followed, order.prompt)
             with self._reading:
-                check_words(self.runner.model, self._vocabulary, layout)
+                check_words(self.runner.model, self._vocabulary, followed)
         return self.jobs.submit(order, layout)
 
     def lora(self, id_: str) -> bytes:
