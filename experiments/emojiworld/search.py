@@ -88,11 +88,11 @@ class Search:
         command = [sys.executable, "-m", "experiments.emojiworld.search", "--out", str(self.out), "--make", stage]
         codes = [self._in_processes(command, shared, log)]
         for judge in JUDGES:
+            _check(codes, stage, log)
             command = [sys.executable, "-m", "eval.judge", *runs, "--judge", judge, *answers]
             codes.append(self._in_processes(command, ["--device", "cpu", "--quiet"], log))
         codes.append(score.main([*runs, *answers, "--quiet"]))
-        if max(codes) > 1:
-            raise UserError(f"the stage {stage} ended with exit code {max(codes)}", remedy=f"read {log}")
+        _check(codes, stage, log)
         for point, run in zip(chosen, runs, strict=True):
             head = {"stage": stage, "method": point.method, "changes": dict(point.changes)}
             rows[point.label] = head | measured(Path(run))
@@ -236,6 +236,12 @@ def measured(run: Path) -> Row:
     times = [sum(row.seconds.get(name, 0.0) for name in STAGES_OF_TIME) for row in made.values()]
     found["seconds"] = round(fmean(times), 4) if times else 0.0
     return found
+
+
+def _check(codes: Sequence[int], stage: str, log: Path) -> None:
+    """Raise UserError if a process could not do its work; missing videos and answers are told by the exit code."""
+    if max(codes) > replay.FAILED:
+        raise UserError(f"the stage {stage} ended with exit code {max(codes)}", remedy=f"read {log}")
 
 
 def _folder(out: Path, stage: str) -> Path:
