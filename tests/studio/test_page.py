@@ -144,7 +144,7 @@ class Visit:
         place = "scrollTo({ top: 0, behavior: 'instant' })"
         if area is not None:
             place = f"document.querySelector('{area}').scrollIntoView({{ block: 'center', behavior: 'instant' }})"
-        self.page.set_viewport_size({"width": 1280, "height": 1120})
+        self.page.set_viewport_size({"width": 1280, "height": 1200})
         self.page.evaluate(place)
         self.page.wait_for_timeout(400)
         (self.page if area is None else self.page.locator(area)).screenshot(path=path)
