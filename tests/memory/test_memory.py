@@ -22,6 +22,7 @@ from ttom.layout.rules.planner import plan
 from ttom.memory.entries import new_record
 from ttom.memory.memory import Lookup, Memory
 from ttom.memory.quarantine import take_out_entry
+from ttom.memory.query import Query
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 from ttom.memory.value_format import encode
@@ -65,9 +66,14 @@ def product(state: dict[str, Tensor]) -> Tensor:
     return state[B].float() @ state[A].float()
 
 
-def ask(memory: Memory, direction: str) -> Lookup:
+def query(direction: str) -> Query:
     prompt = f"A cat moves {direction}"
-    return memory.look_up(prompt, plan(prompt, aspect=1.5, seed=0))
+    return Query(prompt, plan(prompt, aspect=1.5, seed=0))
+
+
+def ask(memory: Memory, direction: str) -> Lookup:
+    asked = query(direction)
+    return memory.look_up(asked.prompt, asked.layout)
 
 
 def learn(memory: Memory, direction: str, scale: float = 1.0) -> dict[str, Any]:
@@ -174,9 +180,10 @@ def test_namespaces_are_apart_and_a_shared_one_is_read_but_not_written(tmp_path:
     assert ask(ann, "left").state is None
     both = make(tmp_path / "m", namespace="ann", shared_namespace="everyone", dtype="float32")
     report = learn(both, "left", 5.0)
-    assert report["hit"] and report["updated"] == []
-    assert learn(both, "up")["inserted"] == 2
-    assert {e.namespace for e in both.store.entries()} == {"everyone", "ann"}
+    assert report["hit"] and report["updated"] == [] and report["inserted"] == 2
+    assert learn(both, "up")["inserted"] == 3
+    assert {e.id: e.namespace for e in both.store.entries()} == {1: "everyone", 2: "ann", 3: "ann"}
+    assert ask(both, "left").recalled.matches[0].entry.id == 2
 
 
 def test_it_sees_what_another_process_writes_and_deletes(tmp_path: Path) -> None:
@@ -209,7 +216,7 @@ def test_another_embedder_and_another_adapter_are_refused_with_both_named(tmp_pa
     with pytest.raises(UserError, match="of another model") as caught:  # whose embedder is another one too
         make(tmp_path / "m", Embedder("other embedder"), signature=OTHER)
     assert "reindex" not in str(caught.value) and "cogvideox" in str(caught.value)
-    assert make(tmp_path / "m", signature=None).match("<object A> moves left")
+    assert make(tmp_path / "m", signature=None).match(query("left"))
 
 
 @pytest.mark.parametrize("mode", ["read", "readwrite"])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ttom.layout import english
-from ttom.layout.model import Layout, check_layout
+from ttom.layout.model import Layout, ObjectGroup, check_layout
 
 _PLACEHOLDER = re.compile(r"<object ([A-Z]+)>", re.IGNORECASE)
 
@@ -48,7 +48,7 @@ def abstract(prompt: str, layout: Layout) -> str:
         UserError: a phrase of the layout does not occur in the prompt, so the layout belongs to another prompt.
     """
     check_layout(layout, prompt)
-    phrases = [_LEADING.sub("", group.phrase) for group in layout.groups()]
+    phrases = _phrases(layout)
     letters = _free_letters(prompt)
     names: dict[int, str] = {}
     pieces, done = [], 0
@@ -58,6 +58,18 @@ def abstract(prompt: str, layout: Layout) -> str:
         pieces += [_DETERMINER.sub(r"\1", prompt[done:start]), f"<object {names[group]}>"]
         done = end
     return "".join(pieces) + prompt[done:]
+
+
+def groups_in_order(prompt: str, layout: Layout) -> list[ObjectGroup]:
+    """The layout's groups in the order of their letters: <object A> first. Raises UserError as `abstract`."""
+    check_layout(layout, prompt)
+    groups = layout.groups()
+    order = dict.fromkeys(group for _, _, group in _mentions(prompt, _phrases(layout)))
+    return [groups[index] for index in order] + [groups[i] for i in range(len(groups)) if i not in order]
+
+
+def _phrases(layout: Layout) -> list[str]:
+    return [_LEADING.sub("", group.phrase) for group in layout.groups()]
 
 
 def _mentions(prompt: str, phrases: list[str]) -> list[tuple[int, int, int]]:

@@ -9,10 +9,13 @@ import numpy as np
 from ttom.config import MemoryConfig
 from ttom.memory.entries import Entry
 from ttom.memory.index import VectorIndex
+from ttom.memory.query import Query
 from ttom.memory.store import Store
 
 _LOOK_FOR_BEST = 1024
 """How many entries are searched for the most similar one of a namespace if none matches."""
+_COMPARED = 64
+"""How many entries of one abstracted prompt, the newest, are compared with a layout."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Match:
 
     entry: Entry
     similarity: float
+
+
+@dataclass(frozen=True)
+class _Known:
+    namespace: str | None
+    origin: str | None
+    key: str | None
 
 
 class Matcher:
@@ -40,7 +50,8 @@ class Matcher:
 
     def restart(self) -> None:
         """Start with an empty index."""
-        self._known: dict[int, tuple[str | None, str | None]] = {}  # namespace and origin
+        self._known: dict[int, _Known] = {}
+        self._of_key: dict[tuple[str | None, str | None], set[int]] = {}  # ids by namespace and abstracted prompt
         self._index = VectorIndex(self.store.dimension, self.config.index, gpu=self.config.index_gpu)
         self._last_id, self._seen, self.changed = 0, -1, True
 
@@ -51,8 +62,10 @@ class Matcher:
             return
         keys = self.store.keys(after=self._last_id)
         self._index.add(keys.ids, keys.vectors)
-        self._known |= dict(zip(keys.ids.tolist(), zip(keys.namespaces, keys.origins, strict=True), strict=True))
-        self._known |= dict.fromkeys(keys.unusable, (None, None))
+        for id_, *known in zip(keys.ids.tolist(), keys.namespaces, keys.origins, keys.texts, strict=True):
+            self._known[id_] = found = _Known(*known)
+            self._of_key.setdefault((found.namespace, found.key), set()).add(id_)
+        self._known |= dict.fromkeys(keys.unusable, _Known(None, None, None))
         self._last_id = max([self._last_id, *keys.ids[-1:].tolist(), *keys.unusable[-1:]])
         if len(self.store) != len(self._known):
             self.forget(set(self._known) - set(self.store.ids()))
@@ -61,7 +74,25 @@ class Matcher:
     def forget(self, ids: set[int]) -> None:
         self._index.remove(np.array(sorted(ids), np.int64))
         for id_ in ids:
-            self._known.pop(id_, None)
+            known = self._known.pop(id_, None)
+            if known is not None:
+                self._of_key.get((known.namespace, known.key), set()).discard(id_)
+
+    def own(self, query: Query, vector: np.ndarray, namespace: str, exclude_origin: str | None) -> Match | None:
+        """The entry of the query's composition that is most like it, if it reaches the threshold.
+
+        Args:
+            query: Prompt and layout.
+            vector, namespace, exclude_origin: As for `nearest`.
+        """
+        ids = sorted(self._of_key.get((namespace, query.key), ()), reverse=True)[:_COMPARED]
+        entries = self._entries([id_ for id_ in ids if self._may_match(id_, namespace, exclude_origin)])
+        mine = [entry for entry in entries.values() if query.is_composition_of(entry)]
+        if not mine:
+            return None
+        best = max(mine, key=lambda entry: (query.likeness(entry), entry.id))
+        similarity = float(vector[0] @ best.embedding)
+        return Match(best, similarity) if similarity >= self.config.threshold else None
 
     def nearest(
         self, vector: np.ndarray, namespace: str, exclude_origin: str | None
@@ -99,5 +130,9 @@ class Matcher:
         return entries
 
     def _may_match(self, id_: int, namespace: str, exclude_origin: str | None) -> bool:
-        whose, origin = self._known.get(id_, (None, None))
-        return whose == namespace and (exclude_origin is None or origin != exclude_origin)
+        known = self._known.get(id_)
+        return (
+            known is not None
+            and known.namespace == namespace
+            and (exclude_origin is None or known.origin != exclude_origin)
+        )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ttom.config import MemoryConfig
 from ttom.errors import SetupError
 from ttom.layout.model import Layout
-from ttom.memory.abstraction import abstract
 from ttom.memory.embedders import TextEmbedder
 from ttom.memory.entries import CorruptValue, Entry, new_record
 from ttom.memory.files import NAME, memory_errors
@@ -19,6 +18,7 @@ from ttom.memory.fusion import fuse, merge
 from ttom.memory.maintenance import check_namespace, prune
 from ttom.memory.matching import Match, Matcher
 from ttom.memory.quarantine import take_out_entry
+from ttom.memory.query import Query
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 
@@ -34,11 +34,14 @@ class Recalled:
         state: The fused adapter, float32 on the CPU; None without a match.
         matches: The entries that were fused, best first.
         similarity: Of the most similar entry, even if it is below the threshold; None without entries.
+        own: The match that is of the very composition that was asked for, always the first; None if there is none. Only
+            this entry may be changed by what is optimized from the state.
     """
 
     state: dict[str, Tensor] | None
     matches: tuple[Match, ...]
     similarity: float | None
+    own: Match | None = None
 
 
 class Memory:
@@ -102,38 +105,42 @@ class Memory:
             exclude_origin: Ignore entries with this origin, so that a job that was killed after its insertion does not
                 match its own entry when it is repeated. Usually the same as `origin`.
         """
-        key = abstract(prompt, layout)
+        query = Query(prompt, layout)
         with memory_errors(self.store.folder):
-            return Lookup(self, prompt, layout, key, self.recall(key, exclude_origin=exclude_origin), origin)
+            return Lookup(self, query, self.recall(query, exclude_origin=exclude_origin), origin)
 
-    def match(self, key: str, *, exclude_origin: str | None = None) -> list[Match]:
-        """Up to top_k entries whose similarity reaches the threshold, best first.
+    def match(self, query: Query, *, exclude_origin: str | None = None) -> list[Match]:
+        """Up to top_k entries whose similarity reaches the threshold: that of the query's own composition, then the
+        most similar ones.
 
         Those of config.namespace; if there is none, those of config.shared_namespace. Never those with the excluded
         origin.
         """
-        return self._match(key, exclude_origin)[0]
+        return self._match(query, exclude_origin)[0]
 
-    def _match(self, key: str, exclude_origin: str | None) -> tuple[list[Match], float | None]:
-        """The matches, and the similarity of the most similar entry, even if it is below the threshold."""
+    def _match(self, query: Query, exclude_origin: str | None) -> tuple[list[Match], float | None, Match | None]:
+        """The matches, the similarity of the most similar entry, even if it is below the threshold, and the own."""
         self._matcher.refresh()
-        vector = self.embedder.embed([key])
+        vector = self.embedder.embed([query.key])
         nearest: list[float] = []
         for namespace in filter(None, (self.config.namespace, self.config.shared_namespace)):
             found, best = self._matcher.nearest(vector, namespace, exclude_origin)
             nearest += [best] if best is not None else []
+            own = self._matcher.own(query, vector, namespace, exclude_origin)
+            if own is not None:
+                found = [own, *(match for match in found if match.entry.id != own.entry.id)][: self.config.top_k]
             if found:
-                return found, found[0].similarity
-        return [], max(nearest, default=None)
+                return found, max(match.similarity for match in found), own
+        return [], max(nearest, default=None), None
 
-    def recall(self, key: str, *, exclude_origin: str | None = None) -> Recalled:
+    def recall(self, query: Query, *, exclude_origin: str | None = None) -> Recalled:
         """Read and fuse the matching entries. Counts one use of each, unless frozen.
 
         An entry whose value is missing, damaged, not finite or of the wrong shapes is quarantined (if frozen, only
         skipped), and the next best match takes its place.
         """
         while True:
-            (matches, similarity), states = self._match(key, exclude_origin), []
+            (matches, similarity, own), states = self._match(query, exclude_origin), []
             for match in matches:
                 try:
                     state = self.store.state(match.entry, self.signature)
@@ -148,18 +155,18 @@ class Memory:
         if not self.frozen:
             self.store.used(match.entry.id for match in matches)
         state = fuse(states, [match.similarity for match in matches], self.config.fusion)
-        return Recalled(state, tuple(matches), similarity)
+        return Recalled(state, tuple(matches), similarity, own)
 
     def insert(self, lookup: Lookup, state: dict[str, Tensor], losses: tuple[float | None, float | None]) -> int:
         """Store an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
         assert self.signature is not None
-        key = lookup.key
+        query = lookup.query
         record = new_record(
             namespace=self.config.namespace,
-            key=key,
-            prompt=lookup.prompt,
-            layout=lookup.layout.model_dump(mode="json"),
-            embedding=self.embedder.embed([key])[0],
+            key=query.key,
+            prompt=query.prompt,
+            layout=query.layout.model_dump(mode="json"),
+            embedding=self.embedder.embed([query.key])[0],
             signature=self.signature,
             loss_before=losses[0],
             loss_after=losses[1],
@@ -170,27 +177,28 @@ class Memory:
         self.make_room(keep=[id_])
         return id_
 
-    def update(self, recalled: Recalled, state: dict[str, Tensor], loss_after: float | None) -> list[int]:
-        """Update the entries that were read with the adapter optimized further from them; returns their ids.
+    def update(self, recalled: Recalled, state: dict[str, Tensor], loss_after: float | None) -> int | None:
+        """Update the entry of the same composition with the adapter optimized further; returns its id.
 
-        config.update "replace" stores the new adapter, "merge" stores (old + sim * new) / (1 + sim). Entries of the
-        shared namespace, and entries deleted or damaged in the meantime, are left alone.
+        No other entry changes, so that optimizing one prompt never changes what another one reads (appendix D.3 of the
+        paper). config.update "replace" stores the new adapter, "merge" stores (old + sim * new) / (1 + sim).
+
+        Returns None, with nothing changed, without such an entry in the own namespace, or if it was deleted or damaged
+        in the meantime.
         """
-        done = []
-        for match in recalled.matches:
-            if match.entry.namespace != self.config.namespace:
-                continue
-            new = state
-            if self.config.update == "merge":
-                try:
-                    old = self.store.state(match.entry, self.signature)
-                except CorruptValue:
-                    continue
-                new = merge({name: tensor.float() for name, tensor in old.items()}, state, match.similarity)
-            if self.store.replace(match.entry.id, self._packed(new), loss_after=loss_after):
-                done.append(match.entry.id)
-        self.make_room(keep=done)
-        return done
+        own = recalled.own
+        if own is None or own.entry.namespace != self.config.namespace:
+            return None
+        if self.config.update == "merge":
+            try:
+                old = self.store.state(own.entry, self.signature)
+            except CorruptValue:
+                return None
+            state = merge({name: tensor.float() for name, tensor in old.items()}, state, own.similarity)
+        if not self.store.replace(own.entry.id, self._packed(state), loss_after=loss_after):
+            return None
+        self.make_room(keep=[own.entry.id])
+        return own.entry.id
 
     def make_room(self, keep: Iterable[int] = ()) -> int:
         """Evict least-used entries of the namespace until it is within capacity, except those in `keep`."""
@@ -258,17 +266,20 @@ class Lookup:
     """What a memory has for a prompt, and how to store the result.
 
     Attributes:
-        key: The abstracted prompt.
+        query: The prompt and its layout.
         recalled: What was read; empty without a match.
         origin: Identity of the calling job, stored with the entry that `keep` inserts.
     """
 
     memory: Memory
-    prompt: str
-    layout: Layout
-    key: str
+    query: Query
     recalled: Recalled
     origin: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The abstracted prompt."""
+        return self.query.key
 
     @property
     def state(self) -> dict[str, Tensor] | None:
@@ -276,7 +287,9 @@ class Lookup:
         return self.recalled.state
 
     def keep(self, adapter: dict[str, Tensor], losses: tuple[float, float]) -> dict[str, Any]:
-        """Insert without a match, update after further optimization, leave a frozen memory alone.
+        """Store what was optimized: in the entry of the same composition, or as a new entry.
+
+        An adapter that was only loaded is not stored, and a frozen memory is left alone.
 
         Returns:
             The memory part of the report: mode, key, hit, used, similarity, matches, inserted, updated.
@@ -284,12 +297,11 @@ class Lookup:
         Raises:
             SetupError: The disk is full or cannot be written; everything stored before is intact.
         """
-        config, recalled, inserted, updated = self.memory.config, self.recalled, None, []
-        matches = recalled.matches
-        if not self.memory.frozen and not matches:
-            inserted = self.memory.insert(self, adapter, losses)
-        elif not self.memory.frozen and config.use == "init":
+        config, recalled = self.memory.config, self.recalled
+        matches, inserted, updated = recalled.matches, None, None
+        if not self.memory.frozen and (not matches or config.use == "init"):
             updated = self.memory.update(recalled, adapter, losses[1])
+            inserted = self.memory.insert(self, adapter, losses) if updated is None else None
         return {
             "mode": config.mode,
             "key": self.key,
@@ -298,5 +310,5 @@ class Lookup:
             "similarity": round(recalled.similarity, 6) if recalled.similarity is not None else None,
             "matches": [{"id": m.entry.id, "key": m.entry.key, "similarity": round(m.similarity, 6)} for m in matches],
             "inserted": inserted,
-            "updated": updated,
+            "updated": [updated] if updated is not None else [],
         }

@@ -27,7 +27,7 @@ class Keys:
 
     Attributes:
         ids: ``(n,)``, ascending.
-        namespaces, origins: One per id.
+        namespaces, origins, texts: One per id; texts are the abstracted prompts.
         vectors: Embeddings ``(n, D)``.
         unusable: Ids of other entries, whose embeddings are invalid.
     """
@@ -35,6 +35,7 @@ class Keys:
     ids: np.ndarray
     namespaces: list[str]
     origins: list[str | None]
+    texts: list[str]
     vectors: np.ndarray
     unusable: list[int]
 
@@ -76,18 +77,20 @@ class Rows:
     def keys_of(self, dimension: int, *, after: int = 0) -> Keys:
         """Keys of the entries with an id above `after`, and embeddings of this dimension."""
         rows = self.db.execute(
-            "SELECT id, namespace, origin, iif(typeof(embedding) = 'blob' AND length(embedding) = ?, embedding, NULL) "
+            "SELECT id, namespace, origin, key, "
+            "iif(typeof(embedding) = 'blob' AND length(embedding) = ?, embedding, NULL) "
             "FROM entries WHERE id > ? ORDER BY id",
             (4 * dimension, after),
         ).fetchall()
-        whole = [row for row in rows if row[3] is not None]
-        vectors = np.frombuffer(b"".join(row[3] for row in whole), np.float32).reshape(len(whole), dimension)
+        whole = [row for row in rows if row[4] is not None]
+        vectors = np.frombuffer(b"".join(row[4] for row in whole), np.float32).reshape(len(whole), dimension)
         good = is_unit(vectors)
         kept = [row for row, is_good in zip(whole, good.tolist(), strict=True) if is_good]
         ids = np.array([row[0] for row in kept], np.int64)
         unusable = sorted({row[0] for row in rows}.difference(ids.tolist())) if len(kept) < len(rows) else []
         vectors = vectors if len(kept) == len(whole) else vectors[good]
-        return Keys(ids, [row[1] for row in kept], [row[2] for row in kept], vectors, unusable)
+        namespaces, origins, texts = ([row[column] for row in kept] for column in (1, 2, 3))
+        return Keys(ids, namespaces, origins, texts, vectors, unusable)
 
     def version(self) -> int:
         """A number that changes whenever another process has written."""

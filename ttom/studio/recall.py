@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ttom.memory.embedders import TextEmbedder
     from ttom.memory.entries import Entry
     from ttom.memory.memory import Memory
+    from ttom.memory.query import Query
 
 _SHOWN = 200
 """Entries that are listed, the newest first."""
@@ -72,24 +73,25 @@ class MemoryView:
         Raises:
             UserError: The layout is another prompt's, or the memory another model's.
         """
-        from ttom.memory.abstraction import abstract
         from ttom.memory.memory import Memory
+        from ttom.memory.query import Query
 
-        key, hits = abstract(prompt, layout), []
+        query, hits = Query(prompt, layout), []
+        key = query.key
         if self.exists:
             config = replace(self.config, mode="read", threshold=-1.0, top_k=max(_NEAREST, self.config.top_k))
             with self._asking:
                 memory = Memory.open(config, self._embedder, self._signature)
                 try:
-                    hits = self._judged(memory, key)
+                    hits = self._judged(memory, query)
                 finally:
                     memory.close()
         return {"key": key, "threshold": self.config.threshold, "hits": hits}
 
-    def _judged(self, memory: Memory, key: str) -> list[dict[str, Any]]:
+    def _judged(self, memory: Memory, query: Query) -> list[dict[str, Any]]:
         limit, wanted = self.config.threshold, self.config.top_k
         hits = []
-        for rank, match in enumerate(memory.match(key), start=1):
+        for rank, match in enumerate(memory.match(query), start=1):
             near, first = match.similarity >= limit, rank <= wanted
             if near and first:
                 why = f"similarity {match.similarity:.3f} reaches the threshold {limit:g}"
@@ -97,7 +99,7 @@ class MemoryView:
                 why = f"only the {wanted} most similar are used" if wanted > 1 else "only the most similar is used"
             else:
                 why = f"similarity {match.similarity:.3f} is below the threshold {limit:g}"
-            same = "its key is the same" if match.entry.key == key else "its key differs"
+            same = "its key is the same" if match.entry.key == query.key else "its key differs"
             known = {**_entry(match.entry), "similarity": round(match.similarity, 6)}
             hits.append({**known, "accepted": near and first, "why": f"{same}; {why}"})
         return hits

@@ -1,0 +1,53 @@
+"""What a memory is asked: a prompt with its layout, and which entries are of the same composition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from pydantic import ValidationError
+
+from ttom.errors import UserError
+from ttom.layout.model import Layout
+from ttom.memory.abstraction import abstract
+from ttom.memory.descriptor import describe
+from ttom.memory.entries import Entry
+
+SAME = 0.95
+"""Minimum inner product of two descriptors of one composition: boxes may differ by a few hundredths of the picture."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A prompt and its layout."""
+
+    prompt: str
+    layout: Layout
+
+    @cached_property
+    def key(self) -> str:
+        """The abstracted prompt."""
+        return abstract(self.prompt, self.layout)
+
+    @cached_property
+    def descriptor(self) -> np.ndarray:
+        """See `describe`."""
+        return describe(self.prompt, self.layout)
+
+    def likeness(self, entry: Entry) -> float:
+        """Inner product of the descriptors; -1 for an entry without a layout that can be read."""
+        found = descriptor_of(entry.prompt, entry.layout)
+        return float(self.descriptor @ found) if found is not None else -1.0
+
+    def is_composition_of(self, entry: Entry) -> bool:
+        """Whether an entry has the same abstracted prompt and, but for small shifts, the same layout."""
+        return entry.key == self.key and self.likeness(entry) >= SAME
+
+
+def descriptor_of(prompt: str, layout: object) -> np.ndarray | None:
+    """The descriptor of a stored layout; None without one, or if it is not a layout of the prompt."""
+    try:
+        return describe(prompt, Layout.model_validate(layout)) if layout is not None else None
+    except (ValidationError, UserError):
+        return None
