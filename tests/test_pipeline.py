@@ -327,3 +327,11 @@ def test_a_loaded_pipeline(runner: TTOM, steered: Result) -> None:
     with torch.no_grad():
         pipe.transformer.proj_out.weight += 1
     assert TTOM(pipe, preset="emojiworld").model_digest != digest
+
+
+def test_models_may_be_paths(tiny_folder: Path) -> None:
+    mine = TTOM.from_pretrained(Path(tiny_folder), device="cpu", preset="emojiworld")
+    assert mine.model == str(tiny_folder)
+    loaded = type(mine.load().pipe).from_pretrained(Path(tiny_folder))
+    result = TTOM.from_pretrained(loaded, preset="emojiworld").generate(PROMPT, "base", settings=SETTINGS)
+    assert result.report.model == str(tiny_folder)

@@ -6,6 +6,7 @@ the files, update the memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class TTOM:
 
     def __init__(
         self,
-        model: str | DiffusionPipeline = DEFAULT_MODEL,
+        model: str | os.PathLike[str] | DiffusionPipeline = DEFAULT_MODEL,
         *,
         device: str = "auto",
         dtype: str = "auto",
@@ -66,8 +67,8 @@ class TTOM:
         runtime: RuntimeConfig | None = None,
         planner: LayoutPlanner | None = None,
     ) -> None:
-        self._pipe = None if isinstance(model, str) else model
-        self.model: str = model if isinstance(model, str) else provenance.pipeline_name(model)
+        self._pipe = None if isinstance(model, str | os.PathLike) else model
+        self.model = os.fspath(model) if isinstance(model, str | os.PathLike) else provenance.pipeline_name(model)
         self.device, self.dtype = device, dtype
         self.preset = preset_for(self.model) if preset is None else preset
         find_preset(self.preset)  # raises where there is none
@@ -78,7 +79,7 @@ class TTOM:
         self._plans = Plans(planner)
 
     @classmethod
-    def from_pretrained(cls, model: str | DiffusionPipeline = DEFAULT_MODEL, **options: Any) -> Self:
+    def from_pretrained(cls, model: str | os.PathLike[str] | DiffusionPipeline = DEFAULT_MODEL, **options: Any) -> Self:
         """Make a TTOM and load its model; options as in the constructor.
 
         Raises:

@@ -84,7 +84,8 @@ def model_digest(model: str) -> str | None:
 
 def pipeline_name(pipe: Any) -> str:
     """What a loaded pipeline is called in messages and reports: where it was loaded from, or its class."""
-    return getattr(pipe, "name_or_path", None) or type(pipe).__name__
+    name = getattr(pipe, "name_or_path", None)  # a Path, if it was loaded from one
+    return str(name) if name else type(pipe).__name__
 
 
 def pipeline_digest(pipe: Any) -> str:
