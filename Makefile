@@ -12,9 +12,9 @@ MODEL := emojiworld-wan
 OPTIONS :=
 # With an embedded model, a few cases that its vocabulary covers, which takes minutes without a GPU; else the whole suite.
 EMBEDDED := $(filter emojiworld-%,$(MODEL))
-JUDGES := $(if $(EMBEDDED),emojiworld,grounding)
+JUDGES := $(if $(EMBEDDED),emojiworld,grounding depth)
 QUICK := PROXY: a few prompts that a toy model knows, judged by its own detector; comparable with no published figure.
-REAL := PROXY: the scores of stand-in judges are not the benchmark's; for those give the videos to the official toolkit.
+REAL := PROXY: the scores of stand-in judges ($(JUDGES)) are not the benchmark's; for those give the videos to the official toolkit. Attributes, actions and interactions need python -m eval.judge --judge vlm --vlm.model NAME besides.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo studio test docs lint types format emojiworld pseudo-train probe eval-compbench eval-vbench env-grounding env-compbench env-vbench clean
