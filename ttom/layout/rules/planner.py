@@ -26,8 +26,9 @@ def plan(prompt: str, *, aspect: float, seed: int = 0) -> Layout:
         that it does not show.
 
     Raises:
-        UserError: empty prompt, no object, too many objects, a motion to and fro or diagonal, a negated thing, motion
-            or place, relations that contradict each other, or an aspect that is not a positive number.
+        UserError: empty prompt, no object, too many objects, a motion to and fro, "diagonally" without where to, a
+            negated thing, motion or place, relations that contradict each other, or an aspect that is not a positive
+            number.
     """
     check_prompt(prompt)
     if not (math.isfinite(aspect) and aspect > 0):
