@@ -63,6 +63,31 @@ def test_words(prompt: str, said: list[str]) -> None:
     assert words_left_out(reading, find_motion(reading), reading.mentions) == said
 
 
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("A ball falls and bounces", ['"bounces" of ball, which gives no direction']),
+        ("A ball is falling and bouncing", ['"bouncing" of ball, which gives no direction']),
+        ("A cat runs left and jumps over a box", ['"jumps over a box" of cat, which gives no direction']),
+        ("A cat runs left and stops", ['"stops" of cat, which gives no direction']),
+        ("A cat runs left and sits", ['"sits" of cat (left to the video model)']),
+        ("The sun rises and sets", ['"sets" of sun, which gives no direction']),
+        ("The sun sets", ['"sets" of sun, which gives no direction']),
+        ("A sun setting over the sea", ['"setting over the sea" of sun, which gives no direction']),
+        ("A car drives left then turns around", ['"turns around" of car, which gives no direction']),
+        ("A dog chases a cat to the left", []),
+        ("A robot moves right and then up", []),
+        ("A cat leaps and runs left", []),
+        ("To the left, a cat runs", []),
+        ("A car drives right, wheels spinning", []),
+        ("A man sets a ball down", ['"sets a ball down" (left to the video model)']),
+    ],
+)
+def test_each_motion_after_the_first_is_planned_or_named(prompt: str, said: list[str]) -> None:
+    reading = Reading(prompt)
+    assert words_left_out(reading, find_motion(reading), reading.mentions) == said
+
+
 def test_a_verb_whose_object_is_named_is_not_named_again() -> None:
     reading = Reading("A dog bites a cat")
     dog, _ = reading.mentions

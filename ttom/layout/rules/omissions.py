@@ -1,6 +1,7 @@
 """What a layout leaves out of its prompt, so that nothing is dropped silently.
 
-A listed verb without object or particle is not named: no list tells "sits", which a still box shows, from "barks".
+Of a thing that stays in place, a listed verb that moves nothing and has no object or particle is not named: no list
+tells "sits", which a still box shows, from "barks". Only "sets" and "stops" are, as they are motion.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ttom.layout.rules.motion import Motion
 from ttom.layout.rules.reading import Reading
 
 _LONGEST_QUOTE = 80
+_ENDINGS = ("sets", "setting", "stops")  # of verbs on the list of those that move nothing, what ends a motion
 
 
 def things_left_out(reading: Reading, shown: Sequence[Mention]) -> list[str]:
@@ -36,11 +38,11 @@ def _things(reading: Reading, shown: Sequence[Mention]) -> Iterator[Mention]:
 
 
 def words_left_out(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> list[str]:
-    """Motion of things that stay in place, other verbs with a particle or with an object that nothing else names, and
-    words that the planner does not know, quoted.
+    """Motion that gives no direction, other verbs with a particle or with an object that nothing else names, and words
+    that the planner does not know, quoted.
     """
     particles = find_particles(reading, motion.cues)
-    moves = _unplanned_motion(reading, motion, shown, particles)
+    moves = _unplanned_motion(reading, motion, shown, particles) | _further_verbs(reading, motion, shown, particles)
     actions = {index: end for index, end in _actions(reading, shown, particles).items() if index not in moves}
     acted = [f'"{_quoted(reading, index, end)}" (left to the video model)' for index, end in sorted(actions.items())]
     unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading, particles)]
@@ -92,6 +94,67 @@ def _unplanned_motion(
             way = _with_way(reading, index, particles)
             found[index] = f'"{way}" of {who.phrase}, which gives no direction'
     return found
+
+
+def _further_verbs(
+    reading: Reading, motion: Motion, shown: Sequence[Mention], particles: Mapping[int, int]
+) -> dict[int, str]:
+    """Finite verbs of movers beside those that their paths come from ("falls and bounces", "runs left and sits"), and
+    "sets" and "stops" of what stays in place.
+    """
+    found: dict[int, str] = {}
+    moving = {mover.mention for mover in motion.movers}
+    used, named = _verbs_of_cues(reading, motion), set(_things(reading, shown))
+    for index, token in enumerate(reading.tokens):
+        base, subject = words.verb_base(token.text), reading.subject_before(index)
+        listed = base is not None and index not in used and not (reading.in_mention(index) or _is_noun(reading, index))
+        if not listed or subject is None or subject.end > index:
+            continue
+        who, thing = reading.first_of(subject), reading.mention_from(reading.skip_adverbs(index + 1))
+        has_object = thing is not None and (thing in named or reading.first_of(thing) in moving)
+        moves, joined = base in words.MOVING, reading.word(_before_adverbs(reading, index)) in ("and", "then", "but")
+        follows = reading.word(index + 1)
+        ends = (
+            token.text in _ENDINGS and not (index in particles or words.is_content(follows) or thing) and who in shown
+        )
+        if words.is_participle(follows) and not joined:  # "wheels spinning"
+            continue
+        if has_object or (words.is_participle(token.text) and not (joined or ends)):
+            continue
+        if ends or (who in moving and moves):
+            found[index] = f'"{_with_way(reading, index, particles)}" of {who.phrase}, which gives no direction'
+        elif who in moving and joined and thing is None and index not in particles:
+            found[index] = f'"{token.text}" of {who.phrase} (left to the video model)'
+    return found
+
+
+def _verbs_of_cues(reading: Reading, motion: Motion) -> set[int]:
+    """Indices of the verbs that directions belong to: each "runs" of "runs left", "leaps and runs left" and "to the
+    left runs a cat".
+    """
+    used: set[int] = set()
+    for cue in motion.cues:
+        used.update(range(cue.token, cue.end))
+        verb = reading.verb_before(cue.token)
+        if cue.strength == 0:
+            continue
+        if verb is None or (cue.token == 0 or reading.word(cue.token - 1) in ".,;"):  # the direction comes first
+            later = range(cue.end, len(reading.tokens))
+            verb = next((i for i in later if not reading.in_mention(i) and words.verb_base(reading.word(i))), None)
+        while verb is not None:
+            used.add(verb)
+            before = _before_adverbs(reading, verb)
+            joined = cue.strength == 2 and reading.word(before) == "and" and words.is_content(reading.word(before - 1))
+            verb = before - 1 if joined and not reading.in_mention(before - 1) else None
+    return used
+
+
+def _before_adverbs(reading: Reading, index: int) -> int:
+    """Index of the last word before the token that is no adverb."""
+    index -= 1
+    while words.is_adverb(reading.word(index)):
+        index -= 1
+    return index
 
 
 def _actions(reading: Reading, shown: Sequence[Mention], particles: Mapping[int, int]) -> dict[int, int]:
