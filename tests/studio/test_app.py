@@ -88,6 +88,24 @@ def test_problems_name_their_object(client: TestClient, layout: Layout) -> None:
     ):
         assert words in told[index]["message"]
     assert [told[index]["frame"] for index in range(4)] == [None, None, 0, None]
+    assert not any("`" in problem["message"] or "layout file" in problem["message"] for problem in answer["problems"])
+    assert "select its words" in told[1]["message"]
+
+
+@pytest.mark.parametrize("prompt", ["red", "Un ballon rouge vole", "not a dog", "Hello"])
+def test_a_refusal_advises_what_the_page_can_do(client: TestClient, prompt: str) -> None:
+    """The planner's own words are those of the Python API."""
+    told = client.post("/api/plan", json={"prompt": prompt}).json()
+    assert "draw the boxes yourself" in told["remedy"] and not any("`" in (text or "") for text in told.values())
+
+
+def test_a_run_with_words_that_are_not_in_the_prompt_advises_what_the_page_can_do(
+    client: TestClient, layout: Layout
+) -> None:
+    for prompt, advice in (("A cat", "words in the prompt"), ("A zeppelin rises", "another noun")):
+        changed = plain(layout) if advice.startswith("words") else None
+        told = client.post("/api/runs", json={**SHORT, "prompt": prompt, "layout": changed}).json()
+        assert advice in told["remedy"] and "`" not in told["remedy"]
 
 
 @pytest.mark.parametrize(

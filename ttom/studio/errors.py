@@ -10,6 +10,17 @@ _LONGEST = 2000
 """Characters of each part of an answer."""
 
 
+_ON_THE_PAGE = {
+    "write the layout yourself and pass it as `layout`": "draw the boxes yourself",
+    "edit the phrase in the layout file, or use the prompt that the layout was made for": (
+        "select the box's words in the prompt, or change the prompt"
+    ),
+    "another noun, or another `model`": "another noun, or start the studio with another model",
+    ", or raise `sampler.max_sequence_length` as far as the model allows": "",
+}
+"""Advice to users of the Python API and of files, and what it is for those who look at the page."""
+
+
 class Refused(UserError):
     """A request that is refused with a status of its own; any other UserError is a 422."""
 
@@ -31,8 +42,16 @@ def as_json(error: UserError) -> dict[str, Any]:
 def _plain(text: str | None) -> str | None:
     if text is None:
         return None
+    text = for_page(text)
     kept = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
     return cut_short(kept, _LONGEST)
+
+
+def for_page(text: str) -> str:
+    """The text with the page's words for what Python and files call otherwise."""
+    for theirs, ours in _ON_THE_PAGE.items():
+        text = text.replace(theirs, ours)
+    return text
 
 
 def not_found(what: str, remedy: str | None = None) -> Refused:

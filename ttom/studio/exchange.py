@@ -59,7 +59,7 @@ class Upload:
 def formats() -> dict[str, list[dict[str, str]]]:
     """What /api/info says of both directions."""
     accept = ".json,.txt,application/json,text/plain"
-    imports = [{"name": "auto", "label": "Find out", "accept": accept}]
+    imports = [{"name": "auto", "label": "Detect the format", "accept": accept}]
     imports += [{"name": name, "label": label, "accept": accept} for name, label in IMPORTS.items()]
     exports = [{"name": name, "label": label, "file": file} for name, (label, file, _) in EXPORTS.items()]
     return {"import": imports, "export": exports}

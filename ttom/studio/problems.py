@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ttom.config import Settings
-from ttom.errors import UserError
-from ttom.layout.model import Layout, LayoutObject, check_layout
+from ttom.errors import UserError, cut_short
+from ttom.layout.english import find_phrase
+from ttom.layout.model import Layout, LayoutObject
 from ttom.prepare import check_words
+from ttom.studio.errors import for_page
 
 if TYPE_CHECKING:
     from ttom.backbones.protocol import Backbone
@@ -27,13 +29,15 @@ def problems(layout: Layout, backbone: Backbone, vocabulary: Vocabulary, setting
 def _of_words(
     item: LayoutObject, layout: Layout, model: str, vocabulary: Vocabulary, length: int
 ) -> list[tuple[None, str]]:
+    if not find_phrase(layout.prompt, item.phrase):
+        phrase = cut_short(item.phrase, 80)
+        return [(None, f"{phrase!r} does not occur in the prompt; try: select its words there, or change the prompt")]
     alone = layout.model_copy(update={"objects": (item,)})
     try:
-        check_layout(alone, layout.prompt)
         check_words(model, vocabulary, alone)
         vocabulary.phrase_tokens(layout.prompt, item.phrase, length)
     except UserError as error:
-        return [(None, f"{error.problem}; try {error.remedy}" if error.remedy else error.problem)]
+        return [(None, for_page(f"{error.problem}; try: {error.remedy}" if error.remedy else error.problem))]
     return []
 
 

@@ -88,7 +88,7 @@ const message = byId("message");
 // What an error says: the problem, what was expected and what to try.
 export function reason({ problem, message: text, expected, remedy }) {
   return [
-    make("strong", {}, sentence(problem ?? text ?? "Something went wrong")),
+    make("strong", {}, sentence(problem ?? text ?? "Something went wrong").replace(/[^.!?:…]$/, "$&.")),
     expected && make("span", {}, ` Expected: ${expected}.`),
     remedy && make("span", {}, ` Try: ${remedy}.`),
   ].filter(Boolean);

@@ -12,7 +12,7 @@ export function start() {
   const formats = state.info.formats ?? { import: [], export: ["layout"] },
     readable = formats.import.map(named);
   if (!readable.some((format) => format.name === "auto"))
-    readable.unshift({ name: "auto", label: "recognize the format" });
+    readable.unshift({ name: "auto", label: "Detect the format" });
   options(
     byId("import-format"),
     readable.map(({ name, label }) => [name, label ?? name]),

@@ -82,9 +82,7 @@ function refuse(error) {
   const area = byId("refused");
   area.hidden = !error;
   if (!error) return area.replaceChildren();
-  // The planner's advice is the Python API's: here a layout is drawn.
-  const remedy = error.remedy?.replace("write the layout yourself and pass it as `layout`", "draw the boxes yourself");
-  area.replaceChildren(...reason({ problem: error.message, ...error, remedy }));
+  area.replaceChildren(...reason({ problem: error.message, ...error }));
 }
 
 // ---- words ----
