@@ -262,7 +262,7 @@ def test_events_end_with_a_final_state(client: TestClient, layout: Layout) -> No
     assert steps == sorted(steps) and {"running", "done"} <= {run["state"] for run in news}
 
 
-def test_history_and_expected_seconds(client: TestClient, biased: dict[str, Any], studio: Studio) -> None:
+def test_the_history_is_sorted_and_has_seconds(client: TestClient, biased: dict[str, Any], studio: Studio) -> None:
     runs = client.get("/api/runs").json()["runs"]
     assert [run["id"] for run in runs] == sorted((run["id"] for run in runs), reverse=True)
     assert biased["id"] in [run["id"] for run in runs]

@@ -317,6 +317,7 @@ def test_drawn_boxes_are_generated_kept_exported_and_imported(visit: Visit, addr
     assert [item["problem"] for item in checked] == [None, None], checked
     assert checked[0]["moved"] == ["left"] and all(item["iou"] > 0.3 for item in checked)
     assert "follow" in page.locator("#run-check").inner_text()
+    visit.until("document.getElementById('expected').textContent.startsWith('About ')")
     check_player(visit)
     page.locator("#video").click()
     visit.scrub(8)
@@ -350,6 +351,59 @@ def test_drawn_boxes_are_generated_kept_exported_and_imported(visit: Visit, addr
     page.locator(".object", has_text="dog").wait_for()
     assert visit.layout() == before
     assert visit.refusals == 0
+
+
+@pytest.mark.parametrize("format_", ["ati", "kjnodes", "comfyui", "vace"])
+def test_what_other_tools_get_can_come_back(visit: Visit, tmp_path: Path, format_: str) -> None:
+    page = visit.page
+    page.fill("#prompt", "A balloon moves from left to right above a house")
+    page.locator("#plan").click()
+    page.locator(".boxes .box").nth(1).wait_for()
+    before = visit.layout()
+    page.locator("#export-format").select_option(format_)
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    file = tmp_path / download.value.suggested_filename
+    download.value.save_as(file)
+    while page.locator(".object").count():
+        page.locator('.object [title="Delete"]').first.click()
+        page.wait_for_timeout(50)
+    page.locator("#import-file").set_input_files(file)
+    page.locator("#message").wait_for()
+    if format_ == "vace":  # a video of boxes has no names: it goes out only
+        assert file.suffix == ".mp4" and file.read_bytes()[4:8] == b"ftyp"
+        assert "not text" in page.locator("#message").inner_text() and visit.refusals == 1
+        return
+    after = visit.layout()
+    assert [item["phrase"] for item in after] == ["balloon", "house"] and visit.refusals == 0
+    for old, new in zip(before, after, strict=True):
+        for at in (0, -1):
+            a, b = (item["key_frames"][at]["box"] for item in (old, new))
+            assert [b[side] for side in a] == pytest.approx(list(a.values()), abs=0.02)
+
+
+def test_expected_seconds_come_from_the_runs_before(visit: Visit) -> None:
+    def expected(order: dict[str, Any], steps: int | None, *runs: dict[str, Any]) -> float | None:
+        found: float | None = visit.page.evaluate(
+            """async ([runs, order, steps]) =>
+              (await import("/static/expected.js")).expectedSeconds(runs, order, steps)""",
+            [list(runs), order, steps],
+        )
+        return found
+
+    order = {"method": "bias", "preset": None, "settings": {}, "compare": False}
+    done = {**order, "state": "done", "seconds": 10, "steps": 20}
+    other = {**done, "settings": {"sampler.steps": 5}, "seconds": 3, "steps": 5}
+    plain = {**done, "method": "base", "seconds": 4}
+    assert expected(order, 20) is None
+    assert expected(order, 20, {**done, "state": "cancelled"}, {**done, "method": "lvd"}) is None
+    assert expected(order, 20, other, done) == 10
+    assert expected(order, 20, other) == 12
+    assert expected(order, None, other) is None
+    compared = {**order, "compare": True}
+    assert expected(compared, 20, done) is None
+    assert expected(compared, 20, done, plain) == 14
+    assert expected(compared, 40, {**done, "compare": True, "steps": 40, "settings": {"bias.end": 0.5}}) == 20
 
 
 def drop(page: Any, name: str, text: str) -> None:

@@ -101,7 +101,7 @@ class Studio:
             "nouns": list(card.nouns) if card is not None and card.nouns else None,
             "planners": describe.planners(self.planner),
             "preset": self.runner.preset,
-            "methods": self._methods(settings),
+            "methods": describe.methods(settings, self.presets),
             "memory": self.memory.active,
             "formats": exchange.formats(),
             "limits": {
@@ -113,13 +113,6 @@ class Studio:
                 "waiting": MAX_WAITING,
             },
         }
-
-    def _methods(self, settings: Settings) -> list[dict[str, Any]]:
-        found = describe.methods(settings, self.presets)
-        past = record.history(self.out)
-        for method in found:
-            method["seconds"] = self.expected_seconds(Order(prompt="a", method=method["name"]), past)
-        return found
 
     def expected_seconds(self, order: Order, past: Sequence[RunRecord]) -> float | None:
         """What the newest finished run of the same method and settings took; None if there is none."""

@@ -1,10 +1,12 @@
 // The form of a run: method, settings with their meaning, seed, and the plain model beside it.
 import * as api from "./api.js";
 import { byId, make, options, seconds, sentence, tell } from "./dom.js";
+import { expectedSeconds } from "./expected.js";
 import { toLayout } from "./layout.js";
 import { changed, state, subscribe } from "./store.js";
 
 let sending = false,
+  past = [],
   started = () => {};
 
 export function start(onStarted) {
@@ -26,11 +28,7 @@ export function start(onStarted) {
           onchange: () => choose(method.name),
         }),
         make("span", { class: "method-name" }, method.name),
-        make(
-          "span",
-          { class: "muted", "data-seconds": method.name },
-          method.seconds ? `about ${seconds(method.seconds)}` : "",
-        ),
+        make("span", { class: "muted", "data-seconds": method.name }),
         make("span", { class: "help" }, method.help),
       ),
     ),
@@ -78,13 +76,18 @@ function forgetUnknown() {
 }
 
 // How long a method takes is known once it has run.
-export async function refresh() {
-  const { methods } = await api.info().catch(() => state.info);
-  for (const { name, seconds: taken } of methods) {
-    state.info.methods.find((each) => each.name === name).seconds = taken;
-    byId("methods").querySelector(`[data-seconds="${name}"]`).textContent = taken ? `about ${seconds(taken)}` : "";
-  }
-  changed();
+export function remember(runs) {
+  past = runs;
+  draw();
+}
+
+function expected({ name, settings, presets }) {
+  const values = state.form.settings[name] ?? {},
+    chosen = state.form.preset[name],
+    preset = presets.includes(chosen) ? chosen : null;
+  const usual = preset ? null : settings.find((about) => about.name === "sampler.steps")?.default; // the model's own
+  const order = { method: name, preset, settings: values, compare: state.form.compare && name !== "base" };
+  return expectedSeconds(past, order, values["sampler.steps"] ?? usual);
 }
 
 function choose(name) {
@@ -212,10 +215,13 @@ function draw() {
     changedNames = Object.keys(given());
   byId("settings-title").textContent = changedNames.length ? `Settings (${changedNames.length} changed)` : "Settings";
   byId("settings-reset").hidden = !changedNames.length;
-  const base = state.info.methods.find((each) => each.name === "base")?.seconds;
-  const total = chosen.seconds
-    ? chosen.seconds + (state.form.compare && chosen.name !== "base" ? (base ?? 0) : 0)
-    : null;
-  byId("expected").textContent = total ? `About ${seconds(total)} with this model's settings` : "";
+  for (const each of state.info.methods) {
+    const taken = expected(each);
+    byId("methods").querySelector(`[data-seconds="${each.name}"]`).textContent = taken ? `about ${seconds(taken)}` : "";
+  }
+  const total = expected(chosen);
+  byId("expected").textContent = total
+    ? `About ${seconds(total)}, judging by earlier runs`
+    : "How long it takes is known after the first run with this method.";
   byId("compare").disabled = chosen.name === "base";
 }

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { byId, keyed, make, reason, seconds, sentence, set, tell } from "./dom.js";
 import { fromLayout } from "./layout.js";
-import { refresh as refreshSeconds } from "./generate.js";
+import { remember } from "./generate.js";
 import { ask, refresh as refreshMemory } from "./memory.js";
 import { drawResult } from "./result.js";
 import { changed, edit, select, state } from "./store.js";
@@ -45,6 +45,7 @@ async function refresh() {
   } catch (error) {
     tell(error);
   }
+  remember(runs);
   drawHistory();
   drawCurrent();
   if (runs.some((run) => !api.FINAL.has(run.state))) polling = setTimeout(refresh, POLL);
@@ -68,7 +69,6 @@ function show(id) {
       byId("announce").textContent = `Run ${stateOf(news).toLowerCase()}.`;
       refresh();
       refreshMemory();
-      refreshSeconds();
     }
     if (news.id === state.run) drawCurrent();
     drawHistory();
