@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 from starlette.testclient import TestClient
 
 from tests.studio.helpers import PROMPT, URL, wait, wait_until
@@ -212,11 +213,13 @@ def test_the_lora_comes_with_words_and_an_example_that_works(
     answer = client.get(f"/api/runs/{optimized['id']}/lora.zip")
     assert answer.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
-        names = {"README.md", "example.py", "pytorch_lora_weights.safetensors"}
+        names = {"README.md", "example.py", "pytorch_lora_weights.safetensors", "ttom-comfyui.safetensors"}
         assert set(archive.namelist()) == {f"ttom-lora/{name}" for name in names}
         archive.extractall(tmp_path)
     readme = (tmp_path / "ttom-lora" / "README.md").read_text()
     assert "destroys the picture" in readme and "ComfyUI" in readme and str(tmp_path.parent) not in readme
+    assert "ComfyUI (`ttom-comfyui.safetensors`)" in readme and "`end_at_step` 1" in " ".join(readme.split())
+    check_comfyui(tmp_path / "ttom-lora")
     example = (tmp_path / "ttom-lora" / "example.py").read_text()
     # The example disables the LoRA after the guided steps and not before: without one, no step has it.
     counted = example.replace("pipe.disable_lora()", "(pipe.disable_lora(), off.append(step))")
@@ -227,6 +230,20 @@ def test_the_lora_comes_with_words_and_an_example_that_works(
     monkeypatch.setattr("diffusers.utils.export_to_video", lambda video, name, fps: saved.append((video, name, fps)))
     exec(compile(counted, "example.py", "exec"), {"off": off})
     assert off == [0] and len(saved[0][0]) == 17 and saved[0][2] == 8
+
+
+def check_comfyui(folder: Path) -> None:
+    """The same update of each layer as in diffusers' file, under ComfyUI's names."""
+    theirs, ours = (load_file(folder / f"{n}.safetensors") for n in ("pytorch_lora_weights", "ttom-comfyui"))
+    assert len(ours) == len(theirs) // 2 * 3
+    names = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "o"}
+    for layer, short in names.items():
+        name = f"diffusion_model.blocks.1.cross_attn.{short}"
+        for one, other in (("lora_down", "lora_A"), ("lora_up", "lora_B")):
+            assert np.array_equal(
+                ours[f"{name}.{one}.weight"], theirs[f"transformer.blocks.1.attn2.{layer}.{other}.weight"]
+            )
+        assert ours[f"{name}.alpha"] == 16
 
 
 def test_a_run_without_a_lora_says_so(biased: dict[str, Any], client: TestClient) -> None:

@@ -191,8 +191,9 @@ def generate(page: Any, state: str = "done", seconds: float = 60) -> str:
     """Press the button and wait for the state; returns the run's id."""
     with page.expect_response(lambda r: r.url.endswith("/api/runs") and r.request.method == "POST") as answer:
         page.locator("#generate").click()
-    page.locator(f"#run-state.{state}").wait_for(timeout=seconds * 1000)
     found: str = answer.value.json()["id"]
+    page.locator(f'#history-list .chosen[data-key="{found}"]').wait_for()  # until then the run before is shown
+    page.locator(f"#run-state.{state}").wait_for(timeout=seconds * 1000)
     return found
 
 

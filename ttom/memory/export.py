@@ -59,7 +59,7 @@ def export(store: Store, id_: int, out: Path, form: Format) -> Path:
     _check_target(target, form)
     check_folder(target.parent)
     if form == "comfyui":
-        _write_comfyui(state, modules, entry.signature, target)
+        _write_comfyui(comfyui_tensors(state, modules, entry.signature.alpha), target)
     else:
         _write_diffusers(state, modules, entry.signature, target)
     write_lora_readme(out if form == "diffusers" else target)
@@ -88,9 +88,9 @@ def _write_diffusers(state: dict[str, Tensor], modules: list[str], signature: Si
         )
 
 
-def _write_comfyui(state: dict[str, Tensor], modules: list[str], signature: Signature, target: Path) -> None:
+def comfyui_tensors(state: dict[str, Tensor], modules: list[str], alpha: float) -> dict[str, Tensor]:
+    """An adapter's tensors under ComfyUI's names. Raises UserError for a model that it has no names for."""
     import torch
-    from safetensors.torch import save_file
 
     tensors = {}
     for module in modules:
@@ -104,7 +104,13 @@ def _write_comfyui(state: dict[str, Tensor], modules: list[str], signature: Sign
         name = f"diffusion_model.{parts[1]}.{_ATTENTIONS[parts[2]]}.{_PROJECTIONS[parts[3]]}"
         tensors[f"{name}.lora_down.weight"] = state[module + A]
         tensors[f"{name}.lora_up.weight"] = state[module + B]
-        tensors[f"{name}.alpha"] = torch.tensor(signature.alpha)
+        tensors[f"{name}.alpha"] = torch.tensor(alpha)
+    return tensors
+
+
+def _write_comfyui(tensors: dict[str, Tensor], target: Path) -> None:
+    from safetensors.torch import save_file
+
     with staged(target.parent) as stage:
         save_file(tensors, stage / target.name, metadata={"format": "pt"})
 

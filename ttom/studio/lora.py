@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from ttom.studio.record import RunRecord
 FOLDER = "lora"
 """In the run's folder."""
 _INSIDE = "ttom-lora"  # folder in the archive
+_COMFYUI = "ttom-comfyui.safetensors"
+_WAN_ALONE = "(Wan, exported in its format)"  # in the README
 _EXAMPLE = '''"""Use this LoRA with diffusers, in the first {guided} steps only: left on, it destroys the picture.
 
 A stock loader, in diffusers as in ComfyUI, applies a LoRA at every step; the callback below ends that. README.md says
@@ -54,7 +57,7 @@ export_to_video(video, "video.mp4", fps={fps})
 
 
 def lora_zip(folder: Path, record: RunRecord, model: str, settings: Settings) -> bytes:
-    """The archive: weights, README.md and example.py.
+    """The archive: weights for diffusers and, of a Wan model, for ComfyUI, README.md and example.py.
 
     Raises:
         Refused: The run has no LoRA.
@@ -69,14 +72,38 @@ def lora_zip(folder: Path, record: RunRecord, model: str, settings: Settings) ->
             remedy="method ttom",
         )
     buffer = io.BytesIO()
+    weights = next(path for path in paths if path.suffix == ".safetensors")
+    converted = _for_comfyui(weights)
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in paths:
             data = path.read_bytes()
             if path.suffix == ".md":  # it names the folder on this machine
                 data = data.replace(str(source).encode(), _INSIDE.encode())
+                if converted is not None:
+                    data = data.replace(_WAN_ALONE.encode(), f"(`{_COMFYUI}`)".encode())
             archive.writestr(f"{_INSIDE}/{path.name}", data)
+        if converted is not None:
+            archive.writestr(f"{_INSIDE}/{_COMFYUI}", converted)
         archive.writestr(f"{_INSIDE}/example.py", example(record, model, settings))
     return buffer.getvalue()
+
+
+def _for_comfyui(weights: Path) -> bytes | None:
+    """The weights under ComfyUI's names; None for a model that it has no names for."""
+    from safetensors import safe_open
+    from safetensors.torch import save
+
+    from ttom.memory.export import comfyui_tensors
+
+    with safe_open(str(weights), framework="pt") as file:
+        about = json.loads(file.metadata()["lora_adapter_metadata"])
+        state = {name.removeprefix("transformer."): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    modules = sorted({name.rpartition(".lora_")[0] for name in state})
+    try:
+        tensors = comfyui_tensors(state, modules, float(about["transformer.lora_alpha"]))
+    except UserError:
+        return None
+    return save(tensors, metadata={"format": "pt"})
 
 
 def example(record: RunRecord, model: str, settings: Settings) -> str:

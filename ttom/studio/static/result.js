@@ -152,7 +152,7 @@ function filesOf(run, layout, has, useLayout) {
       make(
         "p",
         { class: "help" },
-        "A stock loader applies a LoRA at every step, which destroys the picture: this one was optimized for the first steps alone. The zip has a README and an example that gates it in diffusers; in ComfyUI, use two KSampler (Advanced) nodes.",
+        "A stock loader applies a LoRA at every step, which destroys the picture: this one was optimized for the first steps alone. The zip has a README and an example that gates it in diffusers. In ComfyUI, load its ttom-comfyui.safetensors (Wan alone) and use two KSampler (Advanced) nodes: the first with the LoRA, up to the last guided step, the second without.",
       ),
   );
 }
