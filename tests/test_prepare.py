@@ -47,6 +47,19 @@ def test_what_cannot_work_is_refused_before_the_weights_are_read(
 
 
 @pytest.mark.parametrize(
+    ("prompt", "layout", "problem"),
+    [
+        (None, None, "the prompt is of type NoneType"),
+        (PROMPT, "layout.json", r"(?s)the layout is of type str.*load_layout\(PATH\)"),
+        (PROMPT, {"prompt": PROMPT}, r"(?s)the layout is of type dict.*Layout.model_validate\(DATA\)"),
+    ],
+)
+def test_other_types_are_refused(no_weights: None, prompt: Any, layout: Any, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        TTOM("emojiworld-wan").generate(prompt, layout=layout)
+
+
+@pytest.mark.parametrize(
     ("method", "tto", "problem"),
     [
         ("ttom", {"loss": "kl"}, "(?s)unknown loss 'kl'.*one of jsd.*try: `tto.loss=jsd`"),

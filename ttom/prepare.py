@@ -62,8 +62,14 @@ class Request:
     check: str = "auto"
 
     def refuse_mistakes(self) -> None:
-        """Raise UserError for a prompt, a seed or a number of tries that cannot work with any model."""
+        """Raise UserError for a prompt, a layout, a seed or a number of tries that cannot work with any model."""
         check_prompt(self.prompt)
+        if self.layout is not None and not isinstance(self.layout, Layout):
+            raise UserError(
+                f"the layout is of type {type(self.layout).__name__}",
+                expected="a Layout",
+                remedy="ttom.layout.model.load_layout(PATH) for a file, Layout.model_validate(DATA) for its data",
+            )
         if not is_whole(self.tries, 1) or self.tries > MAX_TRIES:
             raise UserError(f"`tries` is {self.tries}", expected=f"a whole number from 1 to {MAX_TRIES}")
         check_seed(self.seed)

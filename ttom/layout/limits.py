@@ -32,6 +32,8 @@ MAX_DEPTH = 32
 
 def check_prompt(prompt: str) -> None:
     """Raise UserError for a prompt without a word, one that is too long, or control characters or invalid Unicode."""
+    if not isinstance(prompt, str):
+        raise UserError(f"the prompt is of type {type(prompt).__name__}", expected="a string")
     if not any(character.isalnum() for character in prompt):
         raise UserError("the prompt is empty", expected="a sentence about one or more things", remedy='"a cat"')
     if len(prompt) > MAX_PROMPT:
