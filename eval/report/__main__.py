@@ -12,6 +12,7 @@ from typing import Annotated
 
 import tyro
 
+from eval.manifest import HEADER
 from eval.report.compare import compare
 from eval.report.media import Media
 from eval.report.page import budget_of, write_page
@@ -19,6 +20,7 @@ from eval.report.runs import ReportRun, load_runs
 from eval.report.schema import Report, report_schema
 from eval.report.tables import cases_csv, markdown, scores_csv
 from ttom.cli.exits import exit_code
+from ttom.errors import UserError
 from ttom.files import staged
 from ttom.provenance import environment
 
@@ -52,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: Arguments) -> int:
     """Do what the arguments say. Raises UserError."""
+    if (arguments.out / HEADER).exists():
+        raise UserError(
+            f"{arguments.out} is a run", expected="another folder for the report", remedy=f"{arguments.out / 'report'}"
+        )
     runs = load_runs(arguments.runs)
     report = compare(runs, arguments.baseline, environment())
     media = write(report, runs, arguments.out, budget_of(arguments.embed))
