@@ -118,7 +118,8 @@ def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
     if not any(task.check.videos for task in tasks):
         reasons = [f"{task.category.name}: {line}" for task in tasks for line in task.check.told()]
         raise UserError(
-            "; ".join([f"{run.path} has no videos of T2V-CompBench", *reasons]), expected="a run of the suite compbench"
+            "\n  ".join([f"{run.path} has no videos of T2V-CompBench", *reasons]),
+            expected="a run of the suite compbench",
         )
     return tasks
 
@@ -140,7 +141,7 @@ def preflight(toolkit: Toolkit, tasks: Sequence[Task]) -> None:
     if problems:
         told = list(dict.fromkeys(problems))
         raise UserError(
-            f"T2V-CompBench in {toolkit.folder} cannot run: " + "; ".join(told),
+            "\n  ".join([f"T2V-CompBench in {toolkit.folder} cannot run:", *told]),
             expected="a clone of the official repository, branch V2, with its weights, set up as its README says",
             remedy="name the clone and the Pythons of its environments; fix the scripts in the clone",
         )

@@ -97,7 +97,7 @@ def plan(run: Run, out: Path, wanted: Sequence[str] = ()) -> list[Task]:
             check = Check(videos, Counter(_missing(rows, videos)), checked.stray)
             tasks.append(Task(dimension, rows, check, out / dimension))
     if not any(task.check.videos for task in tasks):
-        raise UserError("; ".join([f"{run.path} has no videos of these dimensions", *checked.told()]))
+        raise UserError("\n  ".join([f"{run.path} has no videos of these dimensions", *checked.told()]))
     return tasks
 
 

@@ -89,6 +89,8 @@ def test_preflight_names_all_that_is_missing(tmp_path: Path, toolkit: Toolkit) -
     for words in ("no-python", "action_binding.py, line 1", "sam_vit_h", "run_depth.py", "dot/checkpoints"):
         assert words in str(caught.value)
     assert str(caught.value).count("sam_vit_h") == 1
+    problems = caught.value.problem.splitlines()[1:]
+    assert len(problems) == 5 and all(line.count("missing") + line.count("not parse") == 1 for line in problems)
 
 
 def test_runs_of_other_suites_and_unknown_categories(tmp_path: Path) -> None:
