@@ -17,6 +17,8 @@ def test_a_folder_and_a_file(tmp_path: Path) -> None:
     assert "if step + 1 == 3:" in text and "not recorded" not in text
     assert write_lora_readme(tmp_path, guided_steps=4) == file  # its own is replaced
     assert "guided_steps=4" in file.read_text()
+    write_lora_readme(tmp_path, guided_steps=1)
+    assert "the first step of\ndenoising, which decides the layout." in file.read_text()
     lora = tmp_path / "ttom-7.safetensors"
     lora.touch()
     assert write_lora_readme(lora) == tmp_path / "ttom-7.md"

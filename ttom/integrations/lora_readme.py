@@ -11,7 +11,7 @@ HEADING = "# A LoRA made by TTOM"
 _TEXT = """{heading}
 
 Optimized for one video, to place its objects where the layout has them. It was made for the first {steps} of
-denoising, which decide the layout.
+denoising, which {decide} the layout.
 
 **Use it in these steps only.** Left on in all steps, as LoRA loaders do, it destroys the picture.
 
@@ -69,6 +69,7 @@ def write_lora_readme(target: Path, guided_steps: int | None = None) -> Path | N
     text = _TEXT.format(
         heading=HEADING,
         steps=f"{number} steps" if number > 1 else "step",
+        decide="decide" if number > 1 else "decides",
         number=number,
         folder=target if target.is_dir() else target.parent,
         unknown="" if guided_steps else _UNKNOWN.format(number=number),
