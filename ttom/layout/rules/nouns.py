@@ -43,7 +43,8 @@ def phrase_words(tokens: list[Token], index: int, context: Context) -> list[int]
         text = tokens[index].text
         length = compound_length(tokens, index)
         if length:
-            return [*taken, *range(index, index + length)]
+            end = index + length - _is_clause(tokens, index + length - 1, context)
+            return [*taken, *range(index, end)]
         if taken and not has_known and text in (",", "and") and _joins_adjectives(tokens, index):
             taken, has_noun = [], False  # one run of words: "a small, fluffy cat" -> "fluffy cat"
             index += 1
@@ -76,6 +77,13 @@ def compound_length(tokens: list[Token], index: int) -> int:
         if len(tokens) >= index + length and (text in words.COMPOUNDS or english.singular(text) in words.COMPOUNDS):
             return length
     return 0
+
+
+def _is_clause(tokens: list[Token], last: int, context: Context) -> bool:
+    """Whether a compound in the plural is a noun and its verb instead: "a street | lights up"."""
+    text = tokens[last].text
+    plural = english.is_plural(text) and english.singular(text) != text
+    return plural and (context.singular or (not context.plural and text_at(tokens, last + 1) == "up"))
 
 
 def head_noun(texts: list[str]) -> str:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from ttom.errors import UserError
 from ttom.layout import english
-from ttom.layout.rules import words
 from ttom.layout.rules.cells import Cell, arrange
 from ttom.layout.rules.heights import high_things
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.motion import Mover, find_chases, find_motion
 from ttom.layout.rules.omissions import things_left_out, words_left_out
 from ttom.layout.rules.reading import REMEDY, Reading, is_object
+from ttom.layout.rules.refusals import refuse_unreadable, refuse_unsure, unplannable
 from ttom.layout.rules.relations import Place, Relation, RelationKind, find_between, find_places, find_relations
 
-_EXAMPLE = 'an English sentence, such as "A balloon moves to the left"'
-_KNOWN_SHARE = 1 / 3  # of the words: with fewer, reading is guesswork, or the prompt is in another language
-_SHORT = 5  # words of a prompt that need no article: "dog above cat"
-_TO_AND_FRO = re.compile(r"\bback and forth\b|\bup and down\b|\bside to side\b|\b(?:left and right|right and left)\b")
-_NEGATION = re.compile(r"\b(?:not|never|cannot|neither|nor)\b|\b\w+n['’]t\b")
-_TWO_SIDES = re.compile(
-    r"\b(?:above|below|under|beneath|over|behind)\s+and\s+(?:on\s+|to\s+)?(?:the\s+)?(?:left|right)(?:\s+side)?\s+of\b"
-    r"|\b(?:left|right)\s+(?:of\s+)?and\s+(?:above|below|under|beneath|over|behind)\b"
-)
 _INVERSE: dict[RelationKind, RelationKind] = {
     "left": "right", "right": "left", "above": "below", "on": "below", "below": "above",
 }  # fmt: skip
@@ -58,77 +48,25 @@ def parse(prompt: str) -> Scene:
     """Read a prompt.
 
     Raises:
-        UserError: too few known words, no object, too many objects, a negated thing, motion or place, relations that
-            contradict each other, or a motion that a path of a few legs cannot show.
+        UserError: too few known words, no object, too many objects, a negated thing, motion or place, a part of a
+            group, a thing without a noun of its own, relations that contradict each other, or a motion that a path of
+            a few legs cannot show.
     """
     reading = Reading(prompt)
-    _refuse_unknown(reading)
-    _refuse_negation(reading)
-    _refuse_unplannable(reading)
+    refuse_unreadable(reading)
     motion = find_motion(reading)
     if "diagonally" in reading.text and not any(0 not in cue.step for cue in motion.cues):
-        raise _unplannable("a motion 'diagonally'", 'where to, such as "diagonally up and to the right"')
+        raise unplannable("a motion 'diagonally'", 'where to, such as "diagonally up and to the right"')
     high = high_things(reading, [mention for mention in reading.subjects if is_object(mention)])
     scene = _motion_scene(reading, motion.movers) if motion.movers else _static_scene(reading, high)
     shown = [*(mover.mention for mover in scene.movers), *scene.statics, *(scene.cells or ())]
-    _refuse_unsure(shown)
+    refuse_unsure(shown)
     return replace(
         scene,
         high=high if not high.issuperset(shown) else frozenset(),
         notes=(*motion.notes, *scene.notes),
         left_out=(*motion.left_out, *scene.left_out, *words_left_out(reading, motion, shown)),
     )
-
-
-# -- refusals ---------------------------------------------------------------------------------------------------------
-
-
-def _refuse_unknown(reading: Reading) -> None:
-    spelt = [token.text for token in reading.tokens if token.text[-1].isalpha()]
-    known = sum(words.is_known(word) or words.is_participle(word) for word in spelt)
-    articles = any(mention.kind != "bare" for mention in reading.mentions)
-    least = _KNOWN_SHARE * len(spelt) + (0 if articles or len(spelt) < _SHORT else 0.5)
-    if spelt and known < least:
-        count = f"only {known} of the {len(spelt)} words" if known else "no word"
-        raise UserError(f"the rules planner knows {count} of the prompt", expected=_EXAMPLE, remedy=REMEDY)
-
-
-def _refuse_negation(reading: Reading) -> None:
-    """Raise UserError for a negated thing, motion or place, which would be planned; not for "not wearing a hat"."""
-    for index, token in enumerate(reading.tokens):
-        if not _NEGATION.fullmatch(token.text) or reading.word(index + 1) == "far":
-            continue
-        after = reading.skip_adverbs(index + 1)
-        word = reading.word(after)
-        planned = words.verb_base(word) in words.MOVING or word in words.DIRECTIONS | words.PREPOSITIONS
-        if planned or reading.in_mention(after):
-            what = f"what is negated: {f'{token.text} {word}'!r}"
-            raise _unplannable(what, "a prompt that says what is to be seen, and where")
-
-
-def _refuse_unplannable(reading: Reading) -> None:
-    for pattern, what, expected in (
-        (_TO_AND_FRO, "a motion", "one way, or one after another: right, then left"),
-        (_TWO_SIDES, "a place", "one side of a thing: left, right, above or below"),
-    ):
-        found = pattern.search(reading.text)
-        if found:
-            raise _unplannable(f"{what} {found.group()!r}", expected)
-
-
-def _refuse_unsure(shown: list[Mention]) -> None:
-    """Refuse "Football players bump into each other", which may as well be about a football that players something."""
-    for mention in shown:
-        if mention.unsure:
-            raise UserError(
-                f"the rules planner cannot tell whether {mention.unsure!r} is what {mention.phrase!r} does",
-                expected='"a", "the" or a number before the things, such as "the players"',
-                remedy=REMEDY,
-            )
-
-
-def _unplannable(what: str, expected: str) -> UserError:
-    return UserError(f"cannot plan {what}", expected=expected, remedy=REMEDY)
 
 
 # -- scenes with motion -----------------------------------------------------------------------------------------------
