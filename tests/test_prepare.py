@@ -30,6 +30,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     ("prompt", "changes", "problem"),
     [
         ("A zebra above a quokka", {}, "does not know 'zebra', 'quokka'"),
+        ("A unicorn above a house", {}, r"words\)\ntry: another noun that `ttom models --nouns` lists, or another `m"),
         ("A dog above a house", {"frames": 33}, "(?s)33 frames.*17 frames of 96 x 64"),
         ("A dog above a house", {"height": 128, "width": 192}, "192 x 128"),
         ("?!", {}, "the prompt is empty"),

@@ -7,12 +7,13 @@ What can be refused without the model's weights is refused before they are loade
 from __future__ import annotations
 
 import difflib
-import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttom.backbones.vocabulary import Vocabulary, load_vocabulary
+from ttom.checkpoints import EMBEDDED
 from ttom.checkpoints.card import read_card
 from ttom.config import PlannerConfig, Settings, is_whole
 from ttom.errors import SetupError, UserError
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from ttom.attention.capture import Prefix
     from ttom.backbones.protocol import Backbone
-
-_EXAMPLES = 8  # known nouns named in the message about unknown ones
 
 MAX_TRIES = 1000
 
@@ -270,12 +269,19 @@ def check_words(model: str, vocabulary: Vocabulary, layout: Layout) -> None:
     nouns = [word for word in known if word in KNOWN_NOUNS]
     near = {word: difflib.get_close_matches(word.lower(), nouns, n=3, cutoff=0.7) for word in unknown}
     hints = [f"{' or '.join(words)} for {word}" for word, words in near.items() if words]
-    examples = ", such as " + ", ".join(nouns[:: math.ceil(len(nouns) / _EXAMPLES)]) if nouns else ""
     raise UserError(
         f"the model {model} does not know {', '.join(map(repr, unknown))}",
-        expected=f"objects named by words of its vocabulary ({len(known)} words){examples}",
-        remedy="; ".join(hints) or "another noun, or another `model`",
+        expected=f"objects named by words of its vocabulary ({len(known)} words)",
+        remedy=", or ".join([*hints, f"another noun{_where_listed(model)}", "another `model`"]),
     )
+
+
+def _where_listed(model: str) -> str:
+    """The command that lists a model's nouns, where there is a list."""
+    if model in EMBEDDED:
+        return " that `ttom models --nouns` lists"
+    card = read_card(model)
+    return f" that `ttom models {shlex.quote(model)}` lists" if card is not None and card.nouns else ""
 
 
 def _unknown(vocabulary: Vocabulary, group: ObjectGroup) -> list[str]:
