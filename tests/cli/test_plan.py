@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,19 @@ def test_stream_plans_ahead_and_names_a_bad_key_once(
     assert main(wanted) == 0
     sources = [json.loads(path.read_text())["layout_source"] for path in (tmp_path / "out").glob("*/report.json")]
     assert sources == ["llm", "llm"]
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"]])
+def test_a_bar_on_a_terminal(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    (tmp_path / "prompts.txt").write_text("A cat moves left\nA dog moves up\n")
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    assert main(["plan", "--prompts", str(tmp_path / "prompts.txt"), "--out", str(tmp_path / "out"), *options]) == 0
+    shown = screen.getvalue()
+    assert ("planning" in shown and "━" in shown and "2/2" in shown) if not options else shown == ""
 
 
 def test_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

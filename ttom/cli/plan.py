@@ -6,14 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from ttom import files
 from ttom.cli.arguments import Plan
 from ttom.cli.flags import with_flags
+from ttom.cli.progress import ProgressDisplay
 from ttom.errors import UserError
 from ttom.layout.drafts import Limits
 from ttom.layout.importers import import_file
@@ -121,8 +121,10 @@ def _planned(command: Plan, size: VideoSize) -> list[_Job]:
     assert command.prompts is not None
     prompts = read_prompts(command.prompts)
     texts = [prompt.text for prompt in prompts if prompt.layout is None]
-    with _bar(len(set(texts)), command) as bar:
-        outcomes = iter(plan_prompts(texts, size.width / size.height, command.planner, bar.update))
+    with ProgressDisplay(quiet=command.quiet) as progress:
+        progress("plan", 0, len(set(texts)))
+        count = partial(progress.advance, "plan")
+        outcomes = iter(plan_prompts(texts, size.width / size.height, command.planner, count))
     jobs = []
     for prompt in prompts:  # prompts with a layout file keep it
         jobs.append(_Job(prompt, next(outcomes) if prompt.layout is None else _own_layout(prompt.layout)))
@@ -237,8 +239,3 @@ def _spent(outcomes: Sequence[Outcome]) -> str:
     cached = sum(report.cached for report in reports)
     kept = f"; {cached} from the cache" if cached else ""
     return f"{requests} requests, {sent} tokens sent, {received} received{cost}{kept}"
-
-
-def _bar(total: int, command: Plan) -> tqdm:
-    off = command.quiet or not sys.stderr.isatty()
-    return tqdm(desc="planning", total=total, file=sys.stderr, disable=off, leave=False)
