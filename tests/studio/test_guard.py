@@ -77,6 +77,23 @@ def test_every_other_address_gets_a_token_of_its_own(host: str) -> None:
     assert len(tokens) == 3 and all(token is not None and len(token) >= 32 for token in tokens)
 
 
+def test_a_token_of_the_user_s_is_taken_if_it_is_long_enough() -> None:
+    assert Access.to("0.0.0.0", "sixteen-letters-").token == "sixteen-letters-"
+    assert Access.to("127.0.0.1", "sixteen-letters-").token == "sixteen-letters-"
+    for wrong in ("short", "with spaces in the middle", "semicolons;are;of;cookies", "x" * 201):
+        with pytest.raises(UserError, match="TTOM_STUDIO_TOKEN"):
+            Access.to("0.0.0.0", wrong)
+
+
+def test_behind_a_proxy_the_page_s_own_name_counts_only_with_a_token(remote: TestClient, local: TestClient) -> None:
+    proxied = {"origin": "https://owner-space.hf.space", "x-forwarded-host": "owner-space.hf.space"}
+    known = {"authorization": f"Bearer {TOKEN}"}
+    assert remote.post("/api/x", headers={**proxied, **known}).status_code == 200
+    assert remote.post("/api/x", headers=proxied).status_code == 401
+    assert remote.post("/api/x", headers={**proxied, **known, "x-forwarded-host": "other"}).status_code == 403
+    assert local.post("/api/x", headers=proxied).status_code == 403
+
+
 @pytest.fixture
 def remote() -> TestClient:
     return visitor(Access(token=TOKEN), "example.org:7860")

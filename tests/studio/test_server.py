@@ -150,3 +150,30 @@ def test_the_extra_is_named_where_it_is_missing(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["studio"]) == 2
     assert "ttom[studio]" in capsys.readouterr().err
+
+
+def test_the_space_s_command_serves_with_the_token_of_its_secret(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(__file__).parents[2] / "spaces" / "Dockerfile"
+    if not file.exists():
+        pytest.skip("the folder spaces is not here")
+    (line,) = (line for line in file.read_text().splitlines() if line.startswith("CMD "))
+    program, name, *options = json.loads(line.removeprefix("CMD "))
+    assert (program, name) == ("ttom", "studio")
+    space = dict(zip(options[::2], options[1::2], strict=True))
+    assert space.pop("--port") == "7860" and "app_port: 7860" in (file.parent / "README.md").read_text()
+    assert space.pop("--out") == "runs"
+    token = "a-secret-of-the-space"
+    monkeypatch.setenv("TTOM_STUDIO_TOKEN", token)
+    made = Process(out, *(word for option in space.items() for word in option))
+    try:
+        assert made.url.startswith("http://0.0.0.0:") and made.url.endswith("/?token=$TTOM_STUDIO_TOKEN")
+        assert token not in "".join(made.printed)
+        assert made.client.get("/").status_code == 401
+        entered = made.client.get(f"/?token={token}")
+        assert entered.status_code == 303
+        made.client.cookies.update(entered.cookies)
+        assert "<title>TTOM studio" in made.client.get("/").text
+        assert made.client.post("/api/plan", json={"prompt": PROMPT}).status_code == 200
+        assert made.end()[0] == 130
+    finally:
+        made.process.kill()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import secrets
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ttom.errors import SetupError
 from ttom.studio.errors import Refused, as_json
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -29,6 +31,8 @@ MAX_UPLOAD = 16 * 2**20
 """Bytes of an imported file, with its form."""
 READ_SECONDS = 120.0
 """In which a body must have arrived."""
+TOKEN_VARIABLE = "TTOM_STUDIO_TOKEN"
+"""Of the environment: a token that stays the same over restarts."""
 COOKIE = "ttom-studio"
 _UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _HEADERS = {
@@ -57,8 +61,20 @@ class Access:
     hosts: frozenset[str] = LOOPBACK
 
     @classmethod
-    def to(cls, host: str) -> Access:
-        """For a server that listens on this address."""
+    def to(cls, host: str, token: str | None = None) -> Access:
+        """For a server that listens on this address, with a token of the user's or a new one.
+
+        Raises:
+            SetupError: The token is too short, or cannot be in an address and a cookie.
+        """
+        if token is not None:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{16,200}", token):
+                raise SetupError(
+                    f"the token in {TOKEN_VARIABLE} cannot be used",
+                    expected="16 to 200 letters, digits, hyphens and underscores",
+                    remedy="leave it unset for a new one at each start",
+                )
+            return cls(token=token)
         return cls() if host in LOOPBACK else cls(token=secrets.token_urlsafe(24))
 
 
@@ -99,7 +115,10 @@ class Guard:
                 403, "the address of this page is not the studio's own", expected=f"one of {sorted(self.access.hosts)}"
             )
         if scope["method"] in _UNSAFE:
-            _check_origin(headers, host)
+            # A proxy may give the page's own name in a header, which no page of another site can set on its requests.
+            # Where there is no token, the Host header alone counts.
+            named = headers.get("x-forwarded-host", "") if self.access.token is not None else ""
+            _check_origin(headers, (host, named))
         if self.access.token is not None:
             return self._identify(scope, headers, self.access.token)
         return None
@@ -131,11 +150,12 @@ def _name(host: str) -> str:
         return ""
 
 
-def _check_origin(headers: Headers, host: str) -> None:
+def _check_origin(headers: Headers, hosts: tuple[str, ...]) -> None:
     """Refuse a changing request that a browser sends from another site's page. Programs send no such headers."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     try:
-        same = origin is None or (urlsplit(origin).netloc == host and bool(host))
+        place = urlsplit(origin).netloc if origin is not None else ""
+        same = origin is None or (bool(place) and place in hosts)
     except ValueError:
         same = False
     if not same or site not in (None, "same-origin", "none"):

@@ -18,7 +18,7 @@ from ttom import files
 from ttom.errors import SetupError
 from ttom.pipeline import TTOM
 from ttom.studio.app import Routes, application
-from ttom.studio.guard import Access, Guard
+from ttom.studio.guard import TOKEN_VARIABLE, Access, Guard
 from ttom.studio.studio import Studio
 
 GRACE_SECONDS = 1.0
@@ -63,10 +63,11 @@ def serve(runner: TTOM, out: Path, address: Address, **options: Any) -> None:
         KeyboardInterrupt: On Ctrl-C.
     """
     files.check_folder(out)
+    access = Access.to(address.host, os.environ.get(TOKEN_VARIABLE) or None)
     with address.listen() as listening, files.only_writer(out):
         print(f"loading {runner.model}", flush=True)
         studio = Studio(runner, out, **options)
-        routes, access = Routes(studio), Access.to(address.host)
+        routes = Routes(studio)
         server = _Server(routes, Guard(application(routes), access))
         print(f"studio: {_url(listening, address.host, access)} (Ctrl-C ends it)", flush=True)
         ended = False
@@ -81,7 +82,8 @@ def serve(runner: TTOM, out: Path, address: Address, **options: Any) -> None:
 
 def _url(listening: socket.socket, host: str, access: Access) -> str:
     name = f"[{host}]" if ":" in host else host
-    query = f"?token={access.token}" if access.token else ""
+    given = f"${TOKEN_VARIABLE}" if os.environ.get(TOKEN_VARIABLE) else access.token  # a secret stays out of the log
+    query = f"?token={given}" if given else ""
     return f"http://{name}:{listening.getsockname()[1]}/{query}"
 
 
