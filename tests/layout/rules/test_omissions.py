@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.layout.seen import ASPECT
 from ttom.layout.rules.motion import find_motion
 from ttom.layout.rules.omissions import things_left_out, words_left_out
+from ttom.layout.rules.planner import plan
 from ttom.layout.rules.reading import Reading
 
 
@@ -86,6 +88,30 @@ def test_words(prompt: str, said: list[str]) -> None:
 def test_each_motion_after_the_first_is_planned_or_named(prompt: str, said: list[str]) -> None:
     reading = Reading(prompt)
     assert words_left_out(reading, find_motion(reading), reading.mentions) == said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("A cat, but no dog", ['"no dog" (left to the video model)']),
+        ("A cat without a dog", ['"without a dog" (left to the video model)']),
+        ("A house with no cats or dogs", ['"no cats or dogs" (left to the video model)']),
+        ("A dog runs left and no cats follow", ['"no cats follow" (left to the video model)']),
+        ("A man without a hat walks left", ['"without a hat" (left to the video model)']),
+    ],
+)
+def test_what_is_absent_is_named_once(prompt: str, said: list[str]) -> None:
+    assert list(plan(prompt, aspect=ASPECT).left_out) == said
+
+
+@pytest.mark.parametrize("verb", ["approaches", "arrives", "enters"])
+def test_a_verb_is_understood_where_its_path_says_all_of_it(verb: str) -> None:
+    assert plan(f"A car {verb} from the left", aspect=ASPECT).left_out == ()
+    assert plan(f"A car {verb}", aspect=ASPECT).left_out == (f'"{verb}" (not understood)',)
+
+
+def test_the_verb_after_a_relative_clause_is_understood() -> None:
+    assert plan("A dog that barks runs left", aspect=ASPECT).left_out == ()
 
 
 def test_a_verb_whose_object_is_named_is_not_named_again() -> None:

@@ -289,6 +289,8 @@ def test_numbers_above_twenty(number: str, count: int) -> None:
 
 def test_what_is_said_to_be_absent_gets_no_box() -> None:
     assert [item.noun for item in plan("A dog runs left and no cats follow", aspect=ASPECT).objects] == ["dog"]
+    assert summary(plan("A house with no cats or dogs", aspect=ASPECT)) == {"house": 1}
+    assert direction(plan("A man without a hat falls", aspect=ASPECT), "man") == "down"
 
 
 def way(prompt: str, phrase: str) -> list[tuple[int, int]]:

@@ -83,12 +83,22 @@ class Mention:
 
 
 def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
-    """All noun phrases of the prompt, in order.
+    """All noun phrases of the prompt, in order, without those that are said to be absent.
+
+    Raises:
+        UserError: a number is larger than a picture can show.
+    """
+    return find_present_and_absent(prompt, tokens)[0]
+
+
+def find_present_and_absent(prompt: str, tokens: list[Token]) -> tuple[list[Mention], list[Mention]]:
+    """The noun phrases of the prompt, and those that it says are absent: "no dog", "without a hat", "no cats or dogs".
 
     Raises:
         UserError: a number is larger than a picture can show.
     """
     mentions: list[Mention] = []
+    absent: list[Mention] = []
     starts = (determiner_at(tokens, index) for index in range(len(tokens)))
     telegraphic = all(start.kind == "bare" or start.number == 0 for start in starts)
     index = 0
@@ -100,10 +110,14 @@ def find_mentions(prompt: str, tokens: list[Token]) -> list[Mention]:
             continue
         if text_at(tokens, mention.end) == "of":
             mention = _of_thing(prompt, tokens, mention)
-        if mention.kind != "absent":
+        if mention.kind == "bare" and absent and absent[-1].end == index - 1 and tokens[index - 1].text == "or":
+            absent[-1] = replace(absent[-1], end=mention.end)
+        elif mention.kind != "absent":
             mentions.append(mention)
+        elif tokens[index].text in english.ABSENCE:
+            absent.append(mention)
         index = mention.end
-    return mentions
+    return mentions, absent
 
 
 def _of_thing(prompt: str, tokens: list[Token], mention: Mention) -> Mention:

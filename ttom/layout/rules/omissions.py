@@ -6,7 +6,7 @@ tells "sits", which a still box shows, from "barks". Only "sets" and "stops" are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ttom.errors import cut_short
 from ttom.layout import english
@@ -38,15 +38,17 @@ def _things(reading: Reading, shown: Sequence[Mention]) -> Iterator[Mention]:
 
 
 def words_left_out(reading: Reading, motion: Motion, shown: Sequence[Mention]) -> list[str]:
-    """Motion that gives no direction, other verbs with a particle or with an object that nothing else names, and words
-    that the planner does not know, quoted.
+    """Motion that gives no direction, other verbs with a particle or with an object that nothing else names, what is
+    said to be absent, and words that the planner does not know, quoted.
     """
     particles = find_particles(reading, motion.cues)
     moves = _unplanned_motion(reading, motion, shown, particles) | _further_verbs(reading, motion, shown, particles)
     actions = {index: end for index, end in _actions(reading, shown, particles).items() if index not in moves}
     acted = [f'"{_quoted(reading, index, end)}" (left to the video model)' for index, end in sorted(actions.items())]
-    unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading, particles)]
-    return list(dict.fromkeys([*moves.values(), *acted, *unread]))
+    absent = [f'"{_denied(reading, mention)}" (left to the video model)' for mention in reading.absent]
+    read = _read_verbs(reading, motion)
+    unread = [f'"{cut_short(text, _LONGEST_QUOTE)}" (not understood)' for text in _unread(reading, particles, read)]
+    return list(dict.fromkeys([*moves.values(), *acted, *absent, *unread]))
 
 
 def _is_thing(reading: Reading, mention: Mention) -> bool:
@@ -68,7 +70,7 @@ def _bare_things(reading: Reading) -> list[str]:
     found = []
     for index, token in enumerate(reading.tokens):
         known = english.singular(token.text) in english.KNOWN_NOUNS and token.text not in words.ADJECTIVES
-        known = known and words.verb_base(token.text) is None and reading.word(index - 1) not in english.ABSENCE
+        known = known and words.verb_base(token.text) is None
         after = reading.word(index + 1)
         modifies = words.is_content(after) and words.verb_base(after) is None and not words.is_participle(after)
         if known and not (modifies or reading.in_mention(index) or _is_background(reading, index + 1)):
@@ -85,6 +87,8 @@ def _unplanned_motion(
     still = set(shown) - moving
     for index, token in enumerate(reading.tokens):
         if words.verb_base(token.text) not in words.MOVING or reading.in_mention(index) or _is_noun(reading, index):
+            continue
+        if reading.denied_before(index):
             continue
         subject, thing = reading.subject_before(index), reading.mention_from(index + 1)
         who = reading.first_of(subject) if subject is not None and subject.end <= index else None
@@ -108,7 +112,7 @@ def _further_verbs(
     for index, token in enumerate(reading.tokens):
         base, subject = words.verb_base(token.text), reading.subject_before(index)
         listed = base is not None and index not in used and not (reading.in_mention(index) or _is_noun(reading, index))
-        if not listed or subject is None or subject.end > index:
+        if not listed or subject is None or subject.end > index or reading.denied_before(index):
             continue
         who, thing = reading.first_of(subject), reading.mention_from(reading.skip_adverbs(index + 1))
         has_object = thing is not None and (thing in named or reading.first_of(thing) in moving)
@@ -147,6 +151,26 @@ def _verbs_of_cues(reading: Reading, motion: Motion) -> set[int]:
             joined = cue.strength == 2 and reading.word(before) == "and" and words.is_content(reading.word(before - 1))
             verb = before - 1 if joined and not reading.in_mention(before - 1) else None
     return used
+
+
+def _read_verbs(reading: Reading, motion: Motion) -> set[int]:
+    """Indices of the verbs that a direction says all of: each listed one, and any of "approaches from the left". An
+    unlisted one may say more: "zigzags to the right".
+    """
+    read = {index for index in _verbs_of_cues(reading, motion) if words.verb_base(reading.word(index)) is not None}
+    for cue in motion.cues:
+        spoken = cue.text.split()
+        verb = reading.verb_before(cue.token)
+        if verb is not None and spoken[0] == "from" and not {"to", "toward", "towards"} & set(spoken):
+            read.add(verb)
+    return read
+
+
+def _denied(reading: Reading, mention: Mention) -> str:
+    """What is absent with the verb after it: "without a hat", "no cats follow"."""
+    verb = reading.skip_adverbs(mention.end)
+    denied = reading.denied_before(verb) is not None and words.verb_base(reading.word(verb)) is not None
+    return _quoted(reading, mention.first, verb + 1 if denied else mention.end)
 
 
 def _before_adverbs(reading: Reading, index: int) -> int:
@@ -197,12 +221,13 @@ def _quoted(reading: Reading, first: int, end: int) -> str:
     return cut_short(reading.text[reading.tokens[first].start : reading.tokens[end - 1].end], _LONGEST_QUOTE)
 
 
-def _unread(reading: Reading, particles: Mapping[int, int]) -> Iterator[str]:
+def _unread(reading: Reading, particles: Mapping[int, int], read: Collection[int]) -> Iterator[str]:
     """Runs of words that are on no list and in no phrase, with the particles of verbs among them."""
     run: list[int] = []
     for index in range(len(reading.tokens) + 1):
         particle = bool(run) and particles.get(index - 1) == index
-        if index < len(reading.tokens) and (particle or _is_unread(reading, index)):
+        unread = index < len(reading.tokens) and index not in read and _is_unread(reading, index)
+        if particle or unread:
             run.append(index)
         elif run:
             yield reading.text[reading.tokens[run[0]].start : reading.tokens[run[-1]].end]

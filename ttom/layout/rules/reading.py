@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 
 from ttom.layout.rules import words
-from ttom.layout.rules.mentions import Mention, find_mentions
+from ttom.layout.rules.mentions import Mention, find_present_and_absent
 from ttom.layout.rules.tokens import tokenize
 
 REMEDY = "write the layout yourself and pass it as `layout`, or rephrase the prompt"
@@ -36,6 +36,7 @@ class Reading:
         text: The prompt in lower case.
         tokens: Its tokens.
         mentions: Its noun phrases, in order.
+        absent: Phrases of what it says is not there: "no dog", "without a hat".
         subjects: Those of them that are the subject of a clause.
         relatives: Those that are the subject of a relative clause only ("past a bird that flies left").
     """
@@ -43,11 +44,13 @@ class Reading:
     def __init__(self, prompt: str) -> None:
         self.text = prompt.lower()
         self.tokens = tokenize(prompt)
-        self.mentions = find_mentions(prompt, self.tokens)
+        self.mentions, self.absent = find_present_and_absent(prompt, self.tokens)
         self._starts = [token.start for token in self.tokens]
         self._from = {mention.first: mention for mention in self.mentions}
         self._until = {mention.end: mention for mention in self.mentions}
-        self._inside = {index for mention in self.mentions for index in range(mention.first, mention.end)}
+        self._inside = {
+            index for mention in [*self.mentions, *self.absent] for index in range(mention.first, mention.end)
+        }
         self.subjects: list[Mention] = []
         for mention in self.mentions:
             if self.is_subject(mention):
@@ -69,7 +72,13 @@ class Reading:
         return self._until.get(index)
 
     def in_mention(self, index: int) -> bool:
+        """Whether the token belongs to a noun phrase, be the thing present or absent."""
         return index in self._inside
+
+    def denied_before(self, index: int) -> Mention | None:
+        """The absent subject of the verb at index: "no cats" of "no cats follow"; not that of "without a hat"."""
+        end = self._before_adverbs(index)
+        return next((m for m in self.absent if m.end == end and self.word(m.first) != "without"), None)
 
     def _has_relative_clause(self, mention: Mention) -> bool:
         """'a bird that flies left', and beside the camera, which is never seen, 'on a dog running left'."""

@@ -7,6 +7,7 @@ import re
 from ttom.errors import UserError
 from ttom.layout import english
 from ttom.layout.rules import words
+from ttom.layout.rules.cues import verb_step
 from ttom.layout.rules.mentions import Mention
 from ttom.layout.rules.reading import REMEDY, Reading
 from ttom.layout.rules.tokens import determiner_at
@@ -20,6 +21,7 @@ _TWO_SIDES = re.compile(
     r"\b(?:above|below|under|beneath|over|behind)\s+and\s+(?:on\s+|to\s+)?(?:the\s+)?(?:left|right)(?:\s+side)?\s+of\b"
     r"|\b(?:left|right)\s+(?:of\s+)?and\s+(?:above|below|under|beneath|over|behind)\b"
 )
+_CLAUSE_ENDS = frozenset(".,;:!?") | {"and", "but", "while", "as"}
 _EACH = 'a noun for each thing that has a place or a path of its own: "a red balloon and a blue balloon"'
 _PART_OF_GROUP = re.compile(
     rf"\b(?:{'|'.join(english.NUMBERS)}|some|few|half|most|many|several)\s+of\s+(?:which|whom|them|the|these|those)\b"
@@ -52,14 +54,30 @@ def _refuse_negation(reading: Reading) -> None:
     wearing a hat".
     """
     for index, token in enumerate(reading.tokens):
-        if not _NEGATION.fullmatch(token.text) or reading.word(index + 1) == "far":
+        no_longer = (token.text, reading.word(index + 1)) == ("no", "longer")
+        if not (no_longer or _NEGATION.fullmatch(token.text)) or reading.word(index + 1) == "far":
             continue
-        after = reading.skip_adverbs(index + 1)
+        after = reading.skip_adverbs(index + (2 if no_longer else 1))
         word = reading.word(after)
         planned = words.verb_base(word) in words.MOVING or word in words.DIRECTIONS | words.PREPOSITIONS
         if planned or reading.in_mention(after) or reading.in_mention(index):
-            what = f"what is negated: {f'{token.text} {word}'!r}"
-            raise unplannable(what, "a prompt that says what is to be seen, and where")
+            raise _negated(f"{token.text}{' longer' if no_longer else ''} {word}")
+    for mention in reading.absent:
+        verb = reading.skip_adverbs(mention.end)
+        if reading.denied_before(verb) and words.verb_base(reading.word(verb)) in words.MOVING:
+            end = verb
+            while reading.word(end) not in _CLAUSE_ENDS and not _gives_direction(reading, end):
+                end += 1
+            if reading.word(end) not in _CLAUSE_ENDS:
+                raise _negated(f"{reading.word(mention.first)} {mention.phrase} {reading.word(verb)}")
+
+
+def _negated(text: str) -> UserError:
+    return unplannable(f"what is negated: {text!r}", "a prompt that says what is to be seen, and where")
+
+
+def _gives_direction(reading: Reading, index: int) -> bool:
+    return reading.word(index) in words.DIRECTIONS | words.SIDE_WORDS or verb_step(reading.tokens[index]) is not None
 
 
 def _refuse_unplannable(reading: Reading) -> None:
