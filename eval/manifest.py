@@ -100,7 +100,8 @@ class RunFolder:
 def open_run(path: Path, header: RunHeader, shard: tuple[int, int] | None = None) -> Iterator[RunFolder]:
     """A run folder, new or to be continued, locked against other replays for the length of the block.
 
-    Shards of one run share its folder: each locks its own part, and rows are appended under a lock of the manifest.
+    Shards of one run share its folder: each locks its own part, and rows are appended under a lock of the manifest. The
+    header of a run that failed before its first row is replaced, but not by a shard: another one may be about to write.
 
     Raises:
         UserError: The folder holds something else, another run, or is being written to; or it cannot be written.
@@ -115,8 +116,10 @@ def open_run(path: Path, header: RunHeader, shard: tuple[int, int] | None = None
             else:
                 for left in (path / _STAGING).iterdir():
                     left.unlink()
-            if (path / HEADER).exists():
-                _check_same(path, read_header(path), header)
+            there = read_header(path) if (path / HEADER).exists() else None
+            replaced = there is not None and there.identity != header.identity and shard is None and _is_empty(path)
+            if there is not None and not replaced:
+                _check_same(path, there, header)
             else:
                 files.write_text(path / HEADER, header.model_dump_json(indent=1) + "\n")
         yield RunFolder(path, read_header(path), last_rows(path))
@@ -165,6 +168,11 @@ def read_rows(path: Path) -> Iterator[ManifestRow]:
 def last_rows(path: Path) -> dict[str, ManifestRow]:
     """The last row of each case, by case id: what the run holds now."""
     return {row.case.id: row for row in read_rows(path)}
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a run has neither a row nor a video."""
+    return next(read_rows(path), None) is None and not any(file.is_file() for file in (path / VIDEOS).rglob("*"))
 
 
 def collisions(cases: Iterable[Case]) -> dict[str, Case]:

@@ -82,14 +82,28 @@ def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path, left: str) -> None:
     ],
 )
 def test_another_setting_is_another_run(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    with open_run(tmp_path, header()):
-        pass
+    with open_run(tmp_path, header()) as run:
+        run.add(made(case(1), b"video"), b"video")
     with (
         pytest.raises(UserError, match=f"(?s){message}.*name another folder"),
         open_run(tmp_path, header(identity="j", **changes)),
     ):
         pass
     assert read_header(tmp_path) == header()
+
+
+def test_a_run_that_failed_before_its_first_row_is_replaced(tmp_path: Path) -> None:
+    with open_run(tmp_path, header()):
+        pass
+    other = header(identity="j", suite="other")
+    with pytest.raises(UserError, match="other settings"), open_run(tmp_path, other, shard=(1, 2)):
+        pass
+    with open_run(tmp_path, other) as run:
+        assert run.header == read_header(tmp_path) == other
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "left.mp4").touch()
+    with pytest.raises(UserError, match="other settings"), open_run(tmp_path, header()):
+        pass
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

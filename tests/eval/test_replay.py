@@ -126,6 +126,25 @@ def test_failures_in_a_row_end_the_run(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--model", "{tmp}"), "it has no model_index.json"),
+        (("--device", "cuda"), "this machine has no CUDA device\ntry: --device cpu"),
+    ],
+)
+def test_a_wrong_model_or_device_leaves_no_run(
+    toy: Callable, replay: Callable, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    toy(1)
+    assert replay(options[0], options[1].format(tmp=tmp_path)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert replay() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         (("--suite", "toys"), "no suite 'toys'"),
         (("--category", "b"), "no category 'b'"),
         (("--devices", "0"), "devices is 0"),

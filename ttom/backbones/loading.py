@@ -74,6 +74,13 @@ def load_backbone(
     return backbone
 
 
+def check_loadable(model: str, device: str = "auto", dtype: str = "auto") -> None:
+    """Raise UserError where `load_backbone` would, as far as can be told without reading any weights."""
+    source = _source(model)
+    _adapter(model, source)
+    _dtype(dtype, _device(device), source)
+
+
 def _text_encoder(adapter: Any, source: str, weights: torch.dtype) -> dict[str, Any]:
     """The text encoder as a part for the pipeline; nothing if its class is not the adapter's to say.
 
