@@ -138,6 +138,18 @@ def test_wrong_files_are_refused_with_words(name: str, format_: str) -> None:
     assert len(error.value.problem) < 5_000
 
 
+@pytest.mark.parametrize("format_", ["auto", "tracks"])
+def test_pickles_archives_and_videos_are_called_by_their_names(format_: str) -> None:
+    """As ATI's .pth files are, old and new; also without a prompt."""
+    for name in ("pickle", "zip"):
+        with pytest.raises(UserError, match="ATI's .pth files") as error:
+            taken(WRONG[name], format=format_, prompt="")
+        assert error.value.remedy == "save the tracks as JSON"
+    data, _, _ = export_layout(LAYOUT, "vace", SIZE, 16)
+    with pytest.raises(UserError, match="a video"):
+        taken(data, format=format_)
+
+
 def test_other_formats_and_canvases_are_refused() -> None:
     with pytest.raises(UserError, match="format"):
         taken(b"[]", format="../layout")

@@ -373,7 +373,7 @@ def test_what_other_tools_get_can_come_back(visit: Visit, tmp_path: Path, format
     page.locator("#message").wait_for()
     if format_ == "vace":  # a video of boxes has no names: it goes out only
         assert file.suffix == ".mp4" and file.read_bytes()[4:8] == b"ftyp"
-        assert "not text" in page.locator("#message").inner_text() and visit.refusals == 1
+        assert "is a video" in page.locator("#message").inner_text() and visit.refusals == 1
         return
     after = visit.layout()
     assert [item["phrase"] for item in after] == ["balloon", "house"] and visit.refusals == 0
@@ -638,7 +638,7 @@ def test_wrong_files_are_refused_with_a_reason(visit: Visit, name: str, content:
     before = visit.layout()
     page.locator("#import-file").set_input_files({"name": name, "mimeType": "application/json", "buffer": content})
     page.locator("#message").wait_for()
-    assert page.locator("#message strong").inner_text().startswith(name.capitalize())
+    assert page.locator("#message strong").inner_text().startswith(f"“{name}”")
     assert visit.layout() == before and visit.refusals == 1
     page.locator("#message-close").click()
     visit.draw((0.6, 0.5), (0.9, 0.9))

@@ -89,6 +89,14 @@ def import_layout(upload: Upload, size: VideoSize, limits: Limits) -> Imported:
     expected = "a text file: " + ", ".join(IMPORTS.values())
     if upload.format not in ("auto", *IMPORTS):
         raise UserError(f"there is no format {upload.format[:40]!r}", expected=f"auto or one of {', '.join(IMPORTS)}")
+    if upload.data[4:8] == b"ftyp":
+        raise UserError("the file is a video, which has no names of boxes to read", expected=expected)
+    if upload.data.startswith((b"PK\x03\x04", b"\x80")):
+        raise UserError(
+            "the file is an archive or a pickle, as ATI's .pth files are: they may hold programs, and are not opened",
+            expected=expected,
+            remedy="save the tracks as JSON",
+        )
     try:
         text = upload.data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -59,7 +59,7 @@ export function start() {
 async function read(file) {
   const most = state.info.limits?.upload_bytes;
   if (most && file.size > most)
-    return tell({ problem: `${file.name} has ${file.size} bytes`, expected: `at most ${most}` });
+    return tell({ problem: `“${file.name}” has ${file.size} bytes`, expected: `at most ${most}` });
   try {
     const { layout, notes = [] } = await api.importFile(
       file,
@@ -69,9 +69,9 @@ async function read(file) {
     );
     edit((draft) => Object.assign(draft, fromLayout(layout)));
     select(state.document.objects[0]?.id ?? null);
-    tell(`${file.name} is imported. ${notes.join(" ")}`.trim());
+    tell(`“${file.name}” is imported. ${notes.join(" ")}`.trim());
   } catch (error) {
-    tell({ ...error, problem: `${file.name}: ${error.problem ?? error.message}` });
+    tell({ ...error, problem: `“${file.name}”: ${error.problem ?? error.message}` });
   }
 }
 
