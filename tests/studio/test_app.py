@@ -332,10 +332,12 @@ def test_the_memory_says_what_a_prompt_would_hit_and_why(
     key = "<object A> moves from left to right above <object B>"
     assert key in [entry["key"] for entry in entries]
     same = client.post("/api/memory/lookup", json={"prompt": PROMPT, "layout": plain(layout)}).json()
-    assert same["key"] == key and same["hits"][0]["accepted"] and "same" in same["hits"][0]["why"]
+    assert same["key"] == key and same["hits"][0]["accepted"] and "key is the same" in same["hits"][0]["why"]
+    assert "layout is the same" in same["hits"][0]["why"] and same["hits"][0]["layout"] > 0.95
     other = client.post("/api/plan", json={"prompt": "Two cats sleep"}).json()["layout"]
     found = client.post("/api/memory/lookup", json={"prompt": "Two cats sleep", "layout": other}).json()["hits"]
     assert found and not found[0]["accepted"] and "below the threshold" in found[0]["why"]
+    assert "layout is another" in found[0]["why"] and found[0]["layout"] < 0.95
     assert client.get("/api/memory").json()["entries"][0]["uses"] == entries[0]["uses"]  # looking is no use
 
 

@@ -96,12 +96,14 @@ class MemoryView:
             if near and first:
                 why = f"similarity {match.similarity:.3f} reaches the threshold {limit:g}"
             elif near:
-                why = f"only the {wanted} most similar are used" if wanted > 1 else "only the most similar is used"
+                why = f"only the first {wanted} are used" if wanted > 1 else "only the first is used"
             else:
                 why = f"similarity {match.similarity:.3f} is below the threshold {limit:g}"
             same = "its key is the same" if match.entry.key == query.key else "its key differs"
-            known = {**_entry(match.entry), "similarity": round(match.similarity, 6)}
-            hits.append({**known, "accepted": near and first, "why": f"{same}; {why}"})
+            likeness = query.likeness(match.entry)
+            known = {**_entry(match.entry), "similarity": round(match.similarity, 6), "layout": round(likeness, 6)}
+            why = f"{same}, {_layouts(likeness)}; {why}"
+            hits.append({**known, "accepted": near and first, "why": why})
         return hits
 
     def delete(self, id_: str, confirmed: str) -> None:
@@ -133,6 +135,15 @@ class MemoryView:
         from ttom.memory.embedders import load_embedder
 
         return load_embedder(self.config.embedder, self._backbone)
+
+
+def _layouts(likeness: float) -> str:
+    """How alike the layouts of a prompt and an entry are; one of the same composition goes first."""
+    from ttom.memory.query import SAME
+
+    if likeness < -0.999:
+        return "it has no layout to compare"
+    return f"its layout is {'the same' if likeness >= SAME else 'another'} (likeness {likeness:.2f})"
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
