@@ -71,7 +71,7 @@ class Replay(Run):
         part = parse_shard(self.shard)
         if self.streaming or self.devices is not None or self.per_device != 1:
             raise SetupError(
-                "shard goes neither with streaming nor with devices",
+                "`shard` goes neither with `streaming` nor with `devices` and `per_device`",
                 expected="one process for each part, each with one device",
                 remedy="leave one of them out",
             )
@@ -82,7 +82,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """Part and number of parts of "I/N". Raises SetupError for another text."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise SetupError(f"shard is {text!r}", expected="I/N with I from 1 to N, such as 1/8")
+        raise SetupError(f"`shard` is {text!r}", expected="I/N with I from 1 to N, such as 1/8")
     return int(match[1]), int(match[2])
 
 

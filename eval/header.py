@@ -32,12 +32,12 @@ def run_settings(command: Replay) -> Settings:
     method = find_method(command.method)
     if command.streaming and not (memory.active and method.learns):
         raise SetupError(
-            "streaming needs a memory",
+            "`streaming` needs a memory",
             expected="a method that optimizes, with the folder of its memory",
             remedy="`memory.path=DIR`",
         )
     if command.window is not None and (not command.streaming or command.window < 1):
-        raise SetupError(f"window is {command.window}", expected="with streaming, a whole number of at least 1")
+        raise SetupError(f"`window` is {command.window}", expected="with `streaming`, a whole number of at least 1")
     if not method.uses_memory:
         memory = replace(memory, path=None)  # such a method has no use for one
     elif memory.active:
@@ -59,7 +59,7 @@ def make_header(command: Replay, settings: Settings, suite: Suite, arguments: Se
             raise SetupError(
                 f"there is no memory in {settings.memory.path}",
                 expected="a memory to read",
-                remedy="fill one first, or replay with streaming to fill it on the way",
+                remedy="fill one first, or replay with `streaming` to fill it on the way",
             )
     if command.streaming:
         workers = command.devices if isinstance(command.devices, int) else 1

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(told(tally))
         return OPEN if tally.unanswered else 0
 
-    return exit_code("eval.judge", work)
+    return exit_code("eval.judge", work, command=Ask)
 
 
 def run(command: Ask, judge: Judge | None = None) -> Tally:
@@ -91,7 +91,7 @@ def run(command: Ask, judge: Judge | None = None) -> Tally:
 def make_judge(name: str, options: JudgeOptions) -> Judge:
     """One of JUDGES. Raises UserError for another name, and for what the judge lacks."""
     if name not in JUDGES:
-        raise UserError(f"judge is {name!r}", expected=f"one of {', '.join(JUDGES)}")
+        raise UserError(f"`judge` is {name!r}", expected=f"one of {', '.join(JUDGES)}")
     module, _, function = JUDGES[name].partition(":")
     judge: Judge = getattr(importlib.import_module(module), function)(options)
     return judge

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None, make_worker: MakeWorker | None = Non
         counts = run(parse(arguments), arguments, make_worker)
         return FAILED if counts["failed"] else 0
 
-    return exit_code("eval.replay", work)
+    return exit_code("eval.replay", work, command=Replay)
 
 
 def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | None = None) -> Counter[str]:

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(text)
         return 0
 
-    return exit_code("eval.score", work)
+    return exit_code("eval.score", work, command=Score)
 
 
 def run(command: Score) -> str:

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(command, arguments)
         return 0
 
-    return exit_code("probes.run", work)
+    return exit_code("probes.run", work, command=Probe)
 
 
 def run(command: Probe, arguments: list[str]) -> None:

@@ -48,7 +48,7 @@ class Devices:
     def __post_init__(self) -> None:
         for name, value in (("devices", self.count), ("per_device", self.per_device)):
             if isinstance(value, int) and value < 1:
-                raise SetupError(f"{name} is {value}", expected="a whole number of at least 1")
+                raise SetupError(f"`{name}` is {value}", expected="a whole number of at least 1")
 
     @property
     def in_process(self) -> bool:
@@ -150,12 +150,12 @@ class _Actors:
         resources = _start(ray, devices)
         gpus = 0 if devices.device == "cpu" else int(resources.get("GPU", 0))
         if devices.device == "cuda" and not gpus:
-            raise SetupError("there is no GPU", expected="a host or a cluster with GPUs", remedy="device cpu")
+            raise SetupError("there is no GPU", expected="a host or a cluster with GPUs", remedy="`device=cpu`")
         everything = gpus or int(resources.get("CPU", 1))
         wanted = devices.count if isinstance(devices.count, int) else everything
         if gpus and wanted > gpus:
             raise SetupError(
-                f"there are {gpus} GPUs, not {wanted}", expected=f"at most {gpus} devices", remedy=f"{gpus} devices"
+                f"there are {gpus} GPUs, not {wanted}", expected=f"at most {gpus} devices", remedy=f"`devices={gpus}`"
             )
         self.count = wanted * devices.per_device
         options = {"num_cpus": 1, "num_gpus": 1 / devices.per_device if gpus else 0}

@@ -78,7 +78,7 @@ def choose(run: Run, caches: Sequence[AnswerCache], wanted: Sequence[str] = ()) 
             raise UserError(
                 f"several judges have answered questions of the kind {kind!r} about {run.path}",
                 expected=f"one of them to be chosen: {_listed({kind: found}, caches)}",
-                remedy="name the judge whose answers are to be scored, as JUDGE or JUDGE@VERSION",
+                remedy="`judge=JUDGE` or `judge=JUDGE@VERSION`, whose answers are to be scored",
             )
         chosen[kind] = caches[named[0]]
     return Answers(chosen)

@@ -62,7 +62,11 @@ class ImportedTracks:
 
 def make(options: JudgeOptions) -> ImportedTracks:
     if options.tracks.folder is None:
-        raise UserError("the judge tracks needs a folder", expected="the folder that the tracker's files are in")
+        raise UserError(
+            "the judge tracks needs a folder",
+            expected="the folder that the tracker's files are in",
+            remedy="`tracks.folder=DIR`",
+        )
     return ImportedTracks(options.tracks.folder, options.tracks.name)
 
 

@@ -58,7 +58,7 @@ def reason_of(error: Exception, options: VlmOptions) -> str:
         if error.status_code in (400, 422) and any(word in message for word in ("temperature", "seed", "max_tokens")):
             raise SetupError(
                 f"the model {options.model} refuses a parameter: {message}",
-                remedy="plain, which sends neither temperature nor seed",
+                remedy="`vlm.plain`, which sends neither temperature nor seed",
             ) from None
         return f"the server answers {error.status_code}"
     if isinstance(error, openai.APITimeoutError):

@@ -57,11 +57,15 @@ class VlmJudge:
 
     def __init__(self, options: VlmOptions) -> None:
         if not options.model:
-            raise SetupError("no vision language model was named", expected="the name of a model at the endpoint")
+            raise SetupError(
+                "no vision language model was named",
+                expected="the name of a model at the endpoint",
+                remedy="`vlm.model=NAME`",
+            )
         if options.budget is not None and None in (options.input_price, options.output_price):
-            raise SetupError("a budget needs the prices of input and output tokens")
+            raise SetupError("`vlm.budget` needs the prices `vlm.input_price` and `vlm.output_price`")
         if options.concurrency < 1:
-            raise SetupError(f"concurrency is {options.concurrency}", expected="at least 1")
+            raise SetupError(f"`vlm.concurrency` is {options.concurrency}", expected="at least 1")
         self.name, self.workers = f"vlm-{options.model}", options.concurrency
         self.version = version_of(options.model, options.plain, options.max_tokens, options.max_side, 1)
         self._options = options

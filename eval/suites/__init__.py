@@ -112,7 +112,7 @@ def load_suite(name: str, options: Options) -> Suite:
         )
     for field_name, least in (("limit", options.limit), ("samples", options.samples)):
         if least is not None and least < 1:
-            raise UserError(f"{field_name} is {least}", expected="a whole number of at least 1")
+            raise UserError(f"`{field_name}` is {least}", expected="a whole number of at least 1")
     built = _SUITES[name](options)
     _check(built)
     if options.layouts == "planner":

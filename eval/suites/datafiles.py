@@ -28,7 +28,7 @@ def read_text(path: Path) -> str:
             raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB", expected="a list of prompts or metadata")
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist", remedy="check the folder that you named as data") from None
+        raise UserError(f"{path} does not exist", remedy="check the folder that you named as `data`") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -66,7 +66,7 @@ class Upstream:
         """
         root = CACHE.expanduser() / self.repository.replace("/", "--")
         kept = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
-        remedy = f"name a copy as data, such as {kept[-1]}" if kept else "name a copy of the repository as data"
+        remedy = f"`data={kept[-1]}`, a copy of it" if kept else "`data=DIR`, a copy of the repository"
         try:
             revision = json.loads(download(f"{API}/{self.repository}/commits/{self.branch}"))["sha"]
             if not re.fullmatch(r"[0-9a-f]{40}", revision):

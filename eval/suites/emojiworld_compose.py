@@ -63,7 +63,7 @@ def _samples(options: Options) -> int:
     """Videos of a prompt. Raises UserError for more than the seeds between two prompts allow."""
     samples = options.samples or 1
     if samples > SAMPLES:
-        raise UserError(f"samples is {samples}", expected=f"at most {SAMPLES} videos of a prompt")
+        raise UserError(f"`samples` is {samples}", expected=f"at most {SAMPLES} videos of a prompt")
     return samples
 
 

@@ -22,7 +22,7 @@ def from_file(options: Options) -> Suite:
         raise UserError(
             "the suite prompts needs a file of prompts",
             expected="a .txt, .jsonl or .csv file",
-            remedy="name it as data",
+            remedy="`data=FILE`",
         )
     seen = Counter[str]()
     cases = []

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+from tyro.conf import arg
 
 from ttom.cli.exits import BAD_INPUT, INTERRUPTED, exit_code
 from ttom.errors import UserError
@@ -44,3 +47,25 @@ def test_sigterm_ends_a_program_as_ctrl_c_does(capsys: pytest.CaptureFixture[str
 
     assert exit_code("a.b", work) == INTERRUPTED
     assert "interrupted" in capsys.readouterr().err
+
+
+@dataclass
+class Group:
+    big_size: int = 0
+
+
+@dataclass
+class Command:
+    shards: int
+    group: Group
+    options: Annotated[Group, arg(name="")]
+
+
+def test_options_of_another_program(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        raise UserError("`shards`, `group.big_size`, `big_size` and `nothing`")
+
+    assert exit_code("a.b", work, command=Command) == BAD_INPUT
+    assert capsys.readouterr().err == "a.b: --shards, --group.big-size, --big-size and `nothing`\n"
+    exit_code("a.b", work)
+    assert "`shards`" in capsys.readouterr().err

@@ -22,7 +22,7 @@ def test_shards(text: str, part: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "0/4", "5/4", "1", "1/0", "-1/4", "1/4/2", "a/b", "1.0/2", "1/9999999"])
 def test_what_is_no_shard(text: str) -> None:
-    with pytest.raises(SetupError, match="(?s)shard is .*such as 1/8"):
+    with pytest.raises(SetupError, match="(?s)`shard` is .*such as 1/8"):
         parse_shard(text)
 
 

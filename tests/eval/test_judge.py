@@ -81,4 +81,25 @@ def test_a_judge_of_a_module_of_ones_own(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_unknown_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_run(tmp_path / "run", cases(1), [clip(0)])
     assert main([str(path), "--judge", "oracle", "--quiet"]) == 2
-    assert "judge is 'oracle'" in capsys.readouterr().err
+    assert "--judge is 'oracle'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--judge", "vlm"), "try: --vlm.model NAME"),
+        (
+            ("--judge", "vlm", "--vlm.model", "m", "--vlm.budget", "1"),
+            "--vlm.budget needs the prices --vlm.input-price",
+        ),
+        (("--judge", "vlm", "--vlm.model", "m", "--vlm.concurrency", "0"), "--vlm.concurrency is 0"),
+        (("--judge", "tracks"), "try: --tracks.folder DIR"),
+        (("--judge", "emojiworld", "--shard", "5/4"), "--shard is '5/4'"),
+    ],
+)
+def test_messages_name_options(
+    options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_run(tmp_path / "run", cases(1), [clip(0)])
+    assert main([str(path), *options, "--quiet", "--answers", str(tmp_path / "answers")]) == 2
+    assert message in capsys.readouterr().err

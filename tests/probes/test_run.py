@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_written(options: list[str], tmp_path: Path, fai
 
 
 def test_a_number_of_devices_that_is_none(options: list[str], fails: Callable[..., str]) -> None:
-    assert "devices is 0" in fails(*options, "--devices", "0")
+    assert "--devices is 0" in fails(*options, "--devices", "0")
 
 
 def test_with_grounding_dino_and_sam_2(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,24 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
-def exit_code(program: str, work: Callable[[], int], interrupted: str = "run it again to continue") -> int:
+def exit_code(
+    program: str,
+    work: Callable[[], int],
+    interrupted: str = "run it again to continue",
+    command: type | None = None,
+) -> int:
     """Do a program's work; returns the exit code: the work's own, 2 for a UserError, 130 when interrupted.
 
     Args:
         program: What messages begin with, such as "eval.judge".
         interrupted: What there is to know after an interruption.
+        command: The dataclass of the program's options, by which messages call them.
     """
     try:
         with stop_signals():
             return work()
     except UserError as error:
-        print(f"{program}: {with_flags(str(error))}", file=sys.stderr)
+        print(f"{program}: {with_flags(str(error), command)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"{program}: interrupted; {interrupted}", file=sys.stderr)

@@ -192,7 +192,7 @@ def test_a_repository_that_lost_a_file_leaves_nothing_behind(data: Path, officia
 def test_a_repository_that_is_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datafiles, "API", "http://127.0.0.1:9")
     monkeypatch.setattr(datafiles, "CACHE", tmp_path)
-    with pytest.raises(UserError, match="(?s)cannot be downloaded.*name a copy of the repository as data"):
+    with pytest.raises(UserError, match="(?s)cannot be downloaded.*`data=DIR`, a copy of the repository"):
         load_suite("compbench", Options())
     (tmp_path / "KaiyueSun98--T2V-CompBench" / REVISION).mkdir(parents=True)
     with pytest.raises(UserError, match=f"(?s)such as .*{REVISION}"):

@@ -100,7 +100,7 @@ def test_samples_of_a_prompt_share_no_noise_with_others() -> None:
     assert few[0].prompt == few[1].prompt and few[0].facts == few[1].facts
     seeds = sorted(case.seed for case in build("test", Options(samples=4), SECOND).cases)
     assert min(b - a for a, b in zip(seeds[:-1], seeds[1:], strict=True)) >= 4, "room for four tries"
-    with pytest.raises(UserError, match="samples is 5"):
+    with pytest.raises(UserError, match="`samples` is 5"):
         build("test", Options(samples=5), SECOND)
 
 

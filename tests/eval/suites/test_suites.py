@@ -46,8 +46,8 @@ def test_a_dimension_counts_as_a_category(toy: list[Case]) -> None:
     ("options", "message"),
     [
         ({"categories": ("c",)}, "has no category 'c'.*some of a, b"),
-        ({"limit": 0}, "limit is 0"),
-        ({"samples": 0}, "samples is 0"),
+        ({"limit": 0}, "`limit` is 0"),
+        ({"samples": 0}, "`samples` is 0"),
     ],
 )
 def test_wrong_options(toy: list[Case], options: dict[str, object], message: str) -> None:
