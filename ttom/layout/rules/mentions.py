@@ -110,7 +110,8 @@ def find_present_and_absent(prompt: str, tokens: list[Token]) -> tuple[list[Ment
             continue
         if text_at(tokens, mention.end) == "of":
             mention = _of_thing(prompt, tokens, mention)
-        if mention.kind == "bare" and absent and absent[-1].end == index - 1 and tokens[index - 1].text == "or":
+        listed = bool(absent) and absent[-1].end == index - 1 and tokens[index - 1].text == "or"
+        if listed and mention.kind in ("bare", "indefinite"):
             absent[-1] = replace(absent[-1], end=mention.end)
         elif mention.kind != "absent":
             mentions.append(mention)

@@ -76,9 +76,14 @@ class Reading:
         return index in self._inside
 
     def denied_before(self, index: int) -> Mention | None:
-        """The absent subject of the verb at index: "no cats" of "no cats follow"; not that of "without a hat"."""
+        """The absent subject of the verb at index: "no cats" of "no cats follow"; not the tail of "a cat with no tail
+        runs" or "a cat without a tail runs".
+        """
         end = self._before_adverbs(index)
-        return next((m for m in self.absent if m.end == end and self.word(m.first) != "without"), None)
+        absent = next((mention for mention in self.absent if mention.end == end), None)
+        if absent is None or self.word(absent.first) == "without" or self.word(absent.first - 1) in words.PREPOSITIONS:
+            return None
+        return absent
 
     def _has_relative_clause(self, mention: Mention) -> bool:
         """'a bird that flies left', and beside the camera, which is never seen, 'on a dog running left'."""

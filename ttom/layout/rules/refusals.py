@@ -24,7 +24,7 @@ _TWO_SIDES = re.compile(
 _CLAUSE_ENDS = frozenset(".,;:!?") | {"and", "but", "while", "as"}
 _EACH = 'a noun for each thing that has a place or a path of its own: "a red balloon and a blue balloon"'
 _PART_OF_GROUP = re.compile(
-    rf"\b(?:{'|'.join(english.NUMBERS)}|some|few|half|most|many|several)\s+of\s+(?:which|whom|them|the|these|those)\b"
+    rf"\b(?:{'|'.join(english.NUMBERS)}|some|few|half|most|many|several|first|last|other)\s+of\s+(?:which|whom|them|the|these|those)\b"
 )
 
 
@@ -59,7 +59,9 @@ def _refuse_negation(reading: Reading) -> None:
             continue
         after = reading.skip_adverbs(index + (2 if no_longer else 1))
         word = reading.word(after)
-        planned = words.verb_base(word) in words.MOVING or word in words.DIRECTIONS | words.PREPOSITIONS
+        nobody = token.text in ("nobody", "nothing", "none")  # but not "with nothing in his hands"
+        places = {"of"} if nobody else words.PREPOSITIONS
+        planned = words.verb_base(word) in words.MOVING or word in words.DIRECTIONS | places
         if planned or reading.in_mention(after) or reading.in_mention(index):
             raise _negated(f"{token.text}{' longer' if no_longer else ''} {word}")
     for mention in reading.absent:
