@@ -135,9 +135,31 @@ def test_reindex_with_the_text_encoder_of_a_model(
         signature = replace(Signature.from_text(SIGNATURE), architecture=architecture, config=config)
         store.db.execute("UPDATE entries SET signature = ?", (signature.to_json(),))
     text = shown(capsys, commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
-    assert text.startswith("3 entries reindexed with backbone:tiny-wan:") and "(dimension 16)" in text
+    note, line = text.splitlines()
+    assert note == "3 entries without a layout: the keys are of the text alone"
+    assert line.startswith("3 entries reindexed with backbone:tiny-wan:") and "(dimension 16)" in line
     with Store(folder) as store:
         assert store.embedder.startswith("backbone:tiny-wan:") and store.keys().vectors.shape == (3, 16)
+
+
+def test_calibrate_stores_a_threshold_that_stats_shows(
+    folder: Path, tiny_folder: Path, tiny: WanBackbone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="none is named"):
+        run(commands.Calibrate(folder))
+    signature = replace(
+        Signature.from_text(SIGNATURE),
+        **dict(zip(("architecture", "config"), model_of(tiny.transformer).split(), strict=True)),
+    )
+    with Store(folder) as store:
+        store.db.execute("UPDATE entries SET signature = ?", (signature.to_json(),))
+    with pytest.raises(UserError, match="keys of the embedder test"):
+        run(commands.Calibrate(folder, model=str(tiny_folder)))
+    run(commands.Reindex(folder, embedder="backbone", model=str(tiny_folder)))
+    assert "(not calibrated)" in shown(capsys, commands.ShowStats(folder))
+    line = shown(capsys, commands.Calibrate(folder, model=str(tiny_folder)))
+    threshold = line.removeprefix("threshold ").split(":")[0]
+    assert f"{threshold} (calibrated)" in shown(capsys, commands.ShowStats(folder))
 
 
 def test_merge_prune_and_delete(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

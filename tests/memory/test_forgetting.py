@@ -67,7 +67,9 @@ def test_a_stream_of_prompts_never_changes_what_another_one_reads(
     tmp_path: Path, top_k: int, update: Any, spread: float
 ) -> None:
     """Also where the text key takes every prompt for every other one."""
-    config = MemoryConfig(path=str(tmp_path / "m"), threshold=-1.0, top_k=top_k, update=update, dtype="float32")
+    config = MemoryConfig(
+        path=str(tmp_path / "m"), threshold=-1.0, top_k=top_k, update=update, dtype="float32", key="text"
+    )
     memory, numbers, dice = Memory.open(config, Blind(spread), SIGNATURE), count(1), random.Random(0)
     stored: dict[str, float] = {}
     for _ in range(40):
@@ -91,7 +93,7 @@ def test_a_stream_of_prompts_never_changes_what_another_one_reads(
 
 
 def test_other_nouns_in_the_same_places_update_one_entry(tmp_path: Path) -> None:
-    config = MemoryConfig(path=str(tmp_path / "m"), threshold=0.9, dtype="float32")
+    config = MemoryConfig(path=str(tmp_path / "m"), threshold=0.9, dtype="float32", key="text")
     memory = Memory.open(config, Blind(0.0), SIGNATURE)
     assert optimize(memory, "A dog to the left of a tree", 1.0)["inserted"] == 1
     assert optimize(memory, "A horse to the left of a car", 2.0)["updated"] == [1]
@@ -99,7 +101,7 @@ def test_other_nouns_in_the_same_places_update_one_entry(tmp_path: Path) -> None
 
 
 def test_an_entry_without_a_layout_is_read_but_not_changed(tmp_path: Path) -> None:
-    config = MemoryConfig(path=str(tmp_path / "m"), threshold=0.5, dtype="float32")
+    config = MemoryConfig(path=str(tmp_path / "m"), threshold=0.5, dtype="float32", key="text")
     memory = Memory.open(config, Blind(0.0), SIGNATURE)
     optimize(memory, "A cat", 1.0)
     memory.store.db.execute("UPDATE entries SET layout = NULL")
@@ -109,7 +111,7 @@ def test_an_entry_without_a_layout_is_read_but_not_changed(tmp_path: Path) -> No
 
 
 def test_an_entry_that_is_gone_is_inserted_anew(tmp_path: Path) -> None:
-    config = MemoryConfig(path=str(tmp_path / "m"), threshold=0.5, dtype="float32")
+    config = MemoryConfig(path=str(tmp_path / "m"), threshold=0.5, dtype="float32", key="text")
     memory = Memory.open(config, Blind(0.0), SIGNATURE)
     optimize(memory, "A cat", 1.0)
     again = look_up(memory, "A cat")

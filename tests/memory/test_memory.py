@@ -54,7 +54,7 @@ NEAR = Embedder(left=(1, 0), right=(0.8, 0.6), up=(0, 1))
 
 
 def make(path: Path, embedder: Embedder = NEAR, signature: Signature | None = SIGNATURE, **changes: Any) -> Memory:
-    return Memory.open(MemoryConfig(path=str(path), **changes), embedder, signature)
+    return Memory.open(MemoryConfig(path=str(path), **{"key": "text", **changes}), embedder, signature)
 
 
 def values(scale: float) -> dict[str, Tensor]:

@@ -67,6 +67,21 @@ class Rebuild:
 
 
 @dataclass(frozen=True)
+class Calibrate:
+    """Measure which similarity means "the same composition", and store that threshold with the memory.
+
+    Captions of known composition are embedded with the memory's embedder; its entries are neither read nor changed.
+    """
+
+    path: Folder
+    """Folder of the memory."""
+    embedder: Annotated[str, arg(metavar="NAME")] = "backbone"
+    """"backbone" (the text encoder of --model), "clip", or a Hub id or folder: that of the memory."""
+    model: Annotated[str | None, arg(metavar="NAME")] = None
+    """For the embedder "backbone": an embedded checkpoint's name, a Hub id, or a diffusers folder."""
+
+
+@dataclass(frozen=True)
 class Reindex:
     """Recompute all keys with another embedder, which later runs must use too; also repairs an interrupted reindex.
 
@@ -79,6 +94,8 @@ class Reindex:
     """"backbone" (the text encoder of --model), "clip", or a Hub id or folder."""
     model: Annotated[str | None, arg(metavar="NAME")] = None
     """For the embedder "backbone": an embedded checkpoint's name, a Hub id, or a diffusers folder."""
+    key: Literal["text", "layout", "both"] = "both"
+    """What entries are found by. If an entry has no layout, the keys are of the text alone."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +182,7 @@ MemoryCommand = (
     | Annotated[Verify, subcommand("verify")]
     | Annotated[Rebuild, subcommand("rebuild")]
     | Annotated[Reindex, subcommand("reindex")]
+    | Annotated[Calibrate, subcommand("calibrate")]
     | Annotated[Merge, subcommand("merge")]
     | Annotated[Prune, subcommand("prune")]
     | Annotated[Export, subcommand("export")]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ttom.cli import memory_output as output
 from ttom.cli.memory import (
+    Calibrate,
     Delete,
     Export,
     ListEntries,
@@ -19,6 +22,9 @@ from ttom.cli.memory import (
     Verify,
 )
 from ttom.errors import UserError
+
+if TYPE_CHECKING:
+    from ttom.memory.embedders import TextEmbedder
 
 # Everything else is imported where it is needed, since most commands need neither torch nor a model.
 
@@ -38,6 +44,8 @@ def run(command: MemoryCommand) -> None:
             _rebuild(command)
         case Reindex():
             _reindex(command)
+        case Calibrate():
+            _calibrate(command)
         case Merge():
             _merge(command)
         case Prune() | Delete():
@@ -100,17 +108,21 @@ def _show(command: Show) -> None:
 
 
 def _stats(command: ShowStats) -> None:
+    from ttom.config import MemoryConfig
+    from ttom.memory.calibration import stored_calibration, threshold_of
     from ttom.memory.maintenance import stats
     from ttom.memory.store import Store
 
     with Store(command.path, read_only=True) as store:
-        found = stats(store)
+        found, threshold = stats(store), threshold_of(MemoryConfig(), store)
+        calibrated = stored_calibration(store) is not None
     output.print_fields(
         {
             "entries": found.entries,
             "namespaces": ", ".join(f"{name} ({count})" for name, count in found.namespaces.items()) or "none",
             "bytes": found.bytes,
             "made with": "; ".join(map(str, found.signatures)) or "none",
+            "threshold": f"{threshold:g} ({'calibrated' if calibrated else 'not calibrated'})",
             "embedder": f"{found.embedder} (dimension {found.dimension})",
             "quarantined": len(found.quarantined),
             "oldest": output.when(found.oldest),
@@ -161,26 +173,58 @@ def _rebuild(command: Rebuild) -> None:
 
 
 def _reindex(command: Reindex) -> None:
-    from ttom.memory.embedders import load_embedder
     from ttom.memory.files import read_meta
-    from ttom.memory.maintenance import check_model, reindex
+    from ttom.memory.key_maker import KeyMaker
+    from ttom.memory.maintenance import reindex, without_layout
 
     read_meta(command.path)  # fails before a model is loaded if this is not a memory
-    if command.embedder == "backbone" and command.model is None:
+    embedder = _embedder(command)
+    kind, lacking = command.key, without_layout(command.path) if command.key != "text" else 0
+    if lacking:
+        kind = "text"
+        print(f"{output.counted(lacking)} without a layout: the keys are of the text alone")
+    keys = KeyMaker(embedder, kind)
+    count = reindex(command.path, keys)
+    print(f"{output.counted(count)} reindexed with {keys.identity} (dimension {keys.dimension})")
+
+
+def _calibrate(command: Calibrate) -> None:
+    from ttom.cli.calibration_prompts import examples
+    from ttom.memory.calibration import calibrate, keep_calibration
+    from ttom.memory.files import read_meta
+    from ttom.memory.key_maker import KeyMaker, KeyTerms, check_terms
+    from ttom.memory.store import Store
+
+    identity = read_meta(command.path)["embedder"]
+    terms = KeyTerms.of(identity)
+    keys = KeyMaker(_embedder(command), terms.kind, terms.layout_share)
+    check_terms(command.path, identity, keys)
+    found = calibrate(keys, examples())
+    with Store(command.path) as store:
+        keep_calibration(store, found)
+    print(
+        f"threshold {found.threshold:g}: of {found.prompts} prompts {found.found:.1%} find their composition, "
+        f"{found.wrong:.1%} another one where theirs is missing"
+    )
+
+
+def _embedder(command: Reindex | Calibrate) -> TextEmbedder:
+    """The embedder that a command names. Raises UserError, also if the adapters are of another model."""
+    from ttom.memory.embedders import load_embedder
+    from ttom.memory.maintenance import check_model
+
+    if command.embedder != "backbone":
+        return load_embedder(command.embedder)
+    if command.model is None:
         raise UserError(
             "`embedder=backbone` is the text encoder of a model, and none is named", remedy="add `model=NAME`"
         )
-    backbone = None
-    if command.embedder == "backbone":
-        from ttom.backbones import load_backbone
-        from ttom.memory.signature import model_of
+    from ttom.backbones import load_backbone
+    from ttom.memory.signature import model_of
 
-        assert command.model is not None
-        backbone = load_backbone(command.model)
-        check_model(command.path, model_of(backbone.transformer))
-    embedder = load_embedder(command.embedder, backbone)
-    count = reindex(command.path, embedder)
-    print(f"{output.counted(count)} reindexed with {embedder.identity} (dimension {embedder.dimension})")
+    backbone = load_backbone(command.model)
+    check_model(command.path, model_of(backbone.transformer))
+    return load_embedder(command.embedder, backbone)
 
 
 def _merge(command: Merge) -> None:

@@ -17,7 +17,7 @@ from ttom.config.guidance import (
     Region,
     TTOConfig,
 )
-from ttom.config.memory import Fusion, MemoryConfig, MemoryMode, MemoryUse, Update, ValueDtype
+from ttom.config.memory import Fusion, KeyKind, MemoryConfig, MemoryMode, MemoryUse, Update, ValueDtype
 from ttom.config.planner import PlannerConfig, PlannerKind, PlannerStage, VideoText
 from ttom.config.sampler import Device, Dtype, RuntimeConfig, SamplerConfig
 from ttom.config.settings import Settings
@@ -30,6 +30,7 @@ __all__ = [
     "Device",
     "Dtype",
     "Fusion",
+    "KeyKind",
     "LVDConfig",
     "Mask",
     "MemoryConfig",

@@ -12,6 +12,8 @@ MemoryMode = Literal["off", "read", "readwrite"]
 MemoryUse = Literal["init", "load"]
 Fusion = Literal["average", "similarity", "svd"]
 Update = Literal["replace", "merge"]
+KeyKind = Literal["text", "layout", "both"]
+KeyChoice = Literal["auto", "text", "layout", "both"]
 ValueDtype = Literal["bfloat16", "float32"]
 
 
@@ -25,8 +27,8 @@ class MemoryConfig:
     """"read" leaves every byte of the folder as it is; "readwrite" also inserts and updates; "off" ignores it."""
     use: MemoryUse = "init"
     """After a match: "init" continues optimizing from it, "load" uses it as it is."""
-    threshold: float = 0.97
-    """Minimum similarity for a match, from -1 to 1; its meaning depends on the embedder."""
+    threshold: float | None = None
+    """Minimum similarity of a match, from -1 to 1; that of `ttom memory calibrate` or of the kind of key if unset."""
     top_k: int = 1
     """Maximum number of entries read."""
     fusion: Fusion = "svd"
@@ -43,6 +45,11 @@ class MemoryConfig:
     """Maximum bytes of values in the namespace."""
     embedder: str = "backbone"
     """What embeds the keys: "backbone" (its text encoder), "clip", or a Hub id or folder."""
+    key: KeyChoice = "auto"
+    """What entries are found by: "text" of the abstracted prompt as in the paper, "layout", or "both" in one vector;
+    "auto" is the memory's own kind, and "both" for a new memory."""
+    layout_share: float | None = None
+    """Share of the layout in the similarity of keys of both, between 0 and 1; the memory's own, or 0.5, if not set."""
     index: str = "Flat"
     """FAISS index: "Flat" is exact; "HNSW32" or "IVF1024,Flat" for very many entries."""
     index_gpu: bool = False
@@ -52,8 +59,11 @@ class MemoryConfig:
 
     def __post_init__(self) -> None:
         require_choices(self, "memory", mode=MemoryMode, use=MemoryUse, fusion=Fusion, update=Update, dtype=ValueDtype)
+        require_choices(self, "memory", key=KeyChoice)
         in_range = "a similarity from -1 to 1"
-        require(self, "memory", "threshold", in_range, lambda t: math.isfinite(t) and -1 <= t <= 1)
+        require(self, "memory", "threshold", in_range, lambda t: t is None or (math.isfinite(t) and -1 <= t <= 1))
+        between = "a share between 0 and 1, both excluded"
+        require(self, "memory", "layout_share", between, lambda share: share is None or 1e-6 <= share <= 1 - 1e-6)
         require_counts(self, "memory", "top_k")
         require_counts(self, "memory", "max_items", "max_bytes", or_none=True)
         require_switches(self, "memory", "index_gpu")

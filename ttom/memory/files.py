@@ -15,9 +15,9 @@ from ttom.memory.entries import MAX_DIMENSION, MAX_NAME
 from ttom.memory.values import read_regular
 
 NAME = "memory.json"
-VERSION = 3
+VERSION = 4
 """Version of the format. 2 added records to the values, and origins, turns and removals to the database; 3 stores
-signatures in the database as JSON."""
+signatures in the database as JSON; 4 has keys that contain the layout, and calibrations."""
 FORMAT = "ttom-memory"
 MAX_BYTES = 65_536
 
@@ -67,7 +67,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
         raise NewerMemory(
             f"{folder} is a memory of version {version}", expected=f"version {VERSION} or older", remedy="a newer ttom"
         )
-    if version not in (1, 2, VERSION) or not known:
+    if version not in (1, 2, 3, VERSION) or not known:
         raise UserError(f"{folder / NAME} does not describe a memory", remedy=f"{remedy}; or ttom memory rebuild")
     return meta
 
@@ -78,9 +78,20 @@ def _is_description(meta: dict[str, Any]) -> bool:
     return named and type(dimension) is int and 0 < dimension <= MAX_DIMENSION
 
 
-def write_meta(folder: Path, embedder: str, dimension: int) -> dict[str, Any]:
-    """Write memory.json atomically; returns its content."""
-    meta = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
+def write_meta(
+    folder: Path, embedder: str, dimension: int, calibration: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write memory.json atomically; returns its content.
+
+    Args:
+        folder: The memory.
+        embedder: Identity of its keys (`KeyMaker.identity`).
+        dimension: Of its keys.
+        calibration: See ttom/memory/calibration.py.
+    """
+    meta: dict[str, Any] = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
+    if calibration is not None:
+        meta["calibration"] = calibration
     write_bytes(folder / NAME, json.dumps(meta, indent=1).encode())
     return meta
 

@@ -12,7 +12,9 @@ import numpy as np
 from ttom.errors import UserError
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import DamagedMemory, memory_errors
+from ttom.memory.key_maker import KeyMaker
 from ttom.memory.quarantine import find_orphans, set_aside, take_out_entry, take_out_row
+from ttom.memory.query import descriptor_of
 from ttom.memory.schema import check_integrity
 from ttom.memory.signature import Signature
 from ttom.memory.store import Store
@@ -211,23 +213,40 @@ def check_ids(store: Store, ids: Sequence[int]) -> list[int]:
     return list(dict.fromkeys(ids))
 
 
-def reindex(folder: Path, embedder: TextEmbedder) -> int:
-    """Recompute all embeddings with another embedder, which is required from then on; returns the number of entries.
+def reindex(folder: Path, keys: TextEmbedder | KeyMaker) -> int:
+    """Recompute all keys, which are required from then on; returns the number of entries.
 
-    Also repairs a memory whose reindexing was interrupted, which cannot be used until then.
+    Also repairs a memory whose reindexing was interrupted, which cannot be used until then. A calibration of the old
+    keys is dropped.
+
+    Args:
+        folder: The memory.
+        keys: Makes the new keys: a text embedder, or a `KeyMaker`.
+
+    Raises:
+        SetupError: The keys need layouts, and an entry has none (see `without_layout`); nothing has changed then.
     """
+    maker = keys if isinstance(keys, KeyMaker) else KeyMaker(keys, "text")
     with memory_errors(folder), Store(folder) as store:
-        known: dict[str, np.ndarray] = {}
+        known: dict[tuple[int, str], np.ndarray] = {}
 
-        def embed(key: str) -> np.ndarray:
-            if key not in known:
-                known[key] = embedder.embed([key])[0]
-            return known[key]
+        def embed(id_: int, key: str) -> np.ndarray:
+            if (id_, key) not in known:
+                entry = next(store.entries([id_]), None) if maker.kind != "text" else None
+                prompt, layout = (entry.prompt, entry.layout) if entry is not None else ("", None)
+                known[id_, key] = maker.of_entry(key, prompt, layout)
+            return known[id_, key]
 
         # Embedded before the rows are locked: other processes wait for the lock for a minute at most.
-        for (key,) in store.db.execute("SELECT DISTINCT key FROM entries").fetchall():
-            embed(key)
-        return store.rekey(embedder.identity, embedder.dimension, embed)
+        for id_, key in store.db.execute("SELECT id, key FROM entries").fetchall():
+            embed(id_, key)
+        return store.rekey(maker.identity, maker.dimension, embed)
+
+
+def without_layout(folder: Path) -> int:
+    """Number of entries whose layout cannot be part of a key, since there is none or it is not one of the prompt."""
+    with Store(folder, read_only=True) as store:
+        return len(store) - sum(descriptor_of(entry.prompt, entry.layout) is not None for entry in store.entries())
 
 
 def check_model(folder: Path, model: str) -> None:

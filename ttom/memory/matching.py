@@ -38,7 +38,7 @@ class Matcher:
 
     Args:
         store: The memory.
-        config: Threshold, number of matches, and kind of index.
+        config: Threshold, which must be set, number of matches, and kind of index.
 
     Attributes:
         changed: Whether this process has written since the last `refresh`.
@@ -46,6 +46,8 @@ class Matcher:
 
     def __init__(self, store: Store, config: MemoryConfig) -> None:
         self.store, self.config = store, config
+        assert config.threshold is not None
+        self._threshold: float = config.threshold
         self.restart()
 
     def restart(self) -> None:
@@ -92,7 +94,7 @@ class Matcher:
             return None
         best = max(mine, key=lambda entry: (query.likeness(entry), entry.id))
         similarity = float(vector[0] @ best.embedding)
-        return Match(best, similarity) if similarity >= self.config.threshold else None
+        return Match(best, similarity) if similarity >= self._threshold else None
 
     def nearest(
         self, vector: np.ndarray, namespace: str, exclude_origin: str | None
@@ -104,7 +106,7 @@ class Matcher:
             namespace: Only entries of this one.
             exclude_origin: No entries with this origin.
         """
-        threshold, wanted = self.config.threshold, min(self.config.top_k, len(self._index))
+        threshold, wanted = self._threshold, min(self.config.top_k, len(self._index))
         count = wanted
         while wanted:
             similarities, ids = self._index.search(vector, count)

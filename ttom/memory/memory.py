@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttom.config import MemoryConfig
 from ttom.errors import SetupError
 from ttom.layout.model import Layout
+from ttom.memory.calibration import threshold_of
 from ttom.memory.embedders import TextEmbedder
 from ttom.memory.entries import CorruptValue, Entry, new_record
 from ttom.memory.files import NAME, memory_errors
 from ttom.memory.fusion import fuse, merge
+from ttom.memory.key_maker import LAYOUT_SHARE, KeyMaker, KeyTerms, check_terms
 from ttom.memory.maintenance import check_namespace, prune
 from ttom.memory.matching import Match, Matcher
 from ttom.memory.quarantine import take_out_entry
@@ -49,7 +51,7 @@ class Memory:
 
     Args:
         store: Where entries are stored.
-        embedder: Computes the keys; must be the one that the store was created with.
+        embedder: Embeds the texts of the keys; must be the one that the store was created with.
         config: How to read and write.
         signature: Of the model and adapter in use (`LoraAdapter.signature`); None for commands that load no adapter.
 
@@ -58,12 +60,14 @@ class Memory:
     """
 
     def __init__(self, store: Store, embedder: TextEmbedder, config: MemoryConfig, signature: Signature | None) -> None:
-        self.store, self.embedder, self.config, self.signature = store, embedder, config, signature
+        self.store, self.signature = store, signature
+        self.keys = _key_maker(embedder, config, KeyTerms.of(store.embedder))
+        self.config = replace(config, threshold=threshold_of(config, store))
         for name in filter(None, (config.namespace, config.shared_namespace)):
             check_namespace(name)
         self._check()
         self._skipped: set[tuple[int, str]] = set()  # (id, sha256) of values that a frozen memory could not read
-        self._matcher = Matcher(store, config)
+        self._matcher = Matcher(store, self.config)
 
     @classmethod
     def open(cls, config: MemoryConfig, embedder: TextEmbedder, signature: Signature | None) -> Memory:
@@ -76,7 +80,8 @@ class Memory:
         assert config.path is not None
         folder = Path(os.path.expanduser(config.path))
         if config.mode == "readwrite" and not (folder / NAME).exists():
-            store = Store.create(folder, embedder=embedder.identity, dimension=embedder.dimension)
+            keys = _key_maker(embedder, config, KeyTerms("both", LAYOUT_SHARE, None))
+            store = Store.create(folder, embedder=keys.identity, dimension=keys.dimension)
         else:
             store = Store(folder, read_only=config.mode == "read")
         try:
@@ -121,7 +126,7 @@ class Memory:
     def _match(self, query: Query, exclude_origin: str | None) -> tuple[list[Match], float | None, Match | None]:
         """The matches, the similarity of the most similar entry, even if it is below the threshold, and the own."""
         self._matcher.refresh()
-        vector = self.embedder.embed([query.key])
+        vector = self.keys.of(query)[None]
         nearest: list[float] = []
         for namespace in filter(None, (self.config.namespace, self.config.shared_namespace)):
             found, best = self._matcher.nearest(vector, namespace, exclude_origin)
@@ -166,7 +171,7 @@ class Memory:
             key=query.key,
             prompt=query.prompt,
             layout=query.layout.model_dump(mode="json"),
-            embedding=self.embedder.embed([query.key])[0],
+            embedding=self.keys.of(query),
             signature=self.signature,
             loss_before=losses[0],
             loss_after=losses[1],
@@ -216,12 +221,7 @@ class Memory:
             others = [s for s in self.store.signatures() if s != self.signature]
             if others:
                 raise _misfit(self.store.folder, others[0], self.signature)
-        if self.store.embedder != self.embedder.identity:
-            raise SetupError(
-                f"the memory {self.store.folder} has keys of the embedder {self.store.embedder}",
-                expected=f"the embedder in use, {self.embedder.identity}",
-                remedy=f"ttom memory reindex {self.store.folder}, or the `memory.embedder` it was made with",
-            )
+        check_terms(self.store.folder, self.store.embedder, self.keys)
 
     def _drop(self, entry: Entry, reason: str) -> None:
         """Exclude an entry whose value cannot be used."""
@@ -244,6 +244,13 @@ class Memory:
 
         dtype = getattr(torch, self.config.dtype)
         return {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items()}
+
+
+def _key_maker(embedder: TextEmbedder, config: MemoryConfig, terms: KeyTerms) -> KeyMaker:
+    """Keys as the settings ask for them, and as `terms` where they do not say."""
+    kind = terms.kind if config.key == "auto" else config.key
+    share = terms.layout_share if terms.kind == "both" else LAYOUT_SHARE
+    return KeyMaker(embedder, kind, config.layout_share if config.layout_share is not None else share)
 
 
 def _misfit(folder: Path, theirs: Signature, ours: Signature) -> SetupError:

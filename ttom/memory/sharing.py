@@ -134,7 +134,7 @@ def _adopt(stage: Path, made: Path, repo_id: str) -> int:
                 rows.append(_adopt_entry(*found, store, ValueFolder(made)))
             database.build(made, rows, [], [], 0)
             replace(made / database.REBUILT, made / database.NAME)
-            write_meta(made, store.embedder, store.dimension)
+            write_meta(made, store.embedder, store.dimension, store.meta.get("calibration"))
             return len(rows)
     except (BadRow, CorruptValue, UserError) as error:
         reason = str(error).splitlines()[0].replace(str(stage), repo_id)
@@ -163,7 +163,7 @@ def _snapshot(folder: Path, stage: Path) -> None:
     with Store(folder, read_only=True) as store:
         if store.embedder.startswith(UNFINISHED):
             raise UserError(f"the memory {folder} has an {store.embedder}", remedy=f"ttom memory reindex {folder}")
-        write_meta(stage, store.embedder, store.dimension)
+        write_meta(stage, store.embedder, store.dimension, store.meta.get("calibration"))
         for id_, entry in store.rows():
             problem = str(entry) if isinstance(entry, BadRow) else _copy_value(store, entry.sha256, stage)
             if problem is not None:

@@ -262,8 +262,8 @@ class Store(Transactions):
         self.meta = read_meta(self.folder)  # another process may just have upgraded it
         if self.meta["version"] == 1 and not tolerant:
             check_old(self.folder, self.values)
-        if self.meta["version"] == 2:
-            check_alone(self.folder, alone=self._presence.alone)
+        if self.meta["version"] in (2, 3):
+            check_alone(self.folder, self.meta["version"], alone=self._presence.alone)
         path = self.folder / database.NAME
         if path.exists():
             self._file = WRITERS.enter(path)

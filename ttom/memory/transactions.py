@@ -35,7 +35,7 @@ class Transactions(Rows):
 
     @property
     def embedder(self) -> str:
-        """Identity of the embedder that made the keys."""
+        """Identity of the keys: of the text embedder alone, or see `KeyMaker.identity`."""
         return self.meta["embedder"]
 
     @property
@@ -132,12 +132,16 @@ class Transactions(Rows):
                 remedy="run again with its new embedder",
             )
 
-    def describe(self, embedder: str, dimension: int) -> None:
+    def describe(self, embedder: str, dimension: int, calibration: dict[str, Any] | None = None) -> None:
         """Write memory.json for the current version."""
-        self.meta = write_meta(self.folder, embedder, dimension)
+        self.meta = write_meta(self.folder, embedder, dimension, calibration)
 
-    def rekey(self, identity: str, dimension: int, embed: Callable[[str], np.ndarray]) -> int:
+    def rekey(self, identity: str, dimension: int, embed: Callable[[int, str], np.ndarray]) -> int:
         """Replace all embeddings by those of another embedder; returns the number of entries.
+
+        Args:
+            identity, dimension: Of the new keys.
+            embed: The new key of an entry, by its id and abstracted prompt.
 
         Rows and memory.json cannot change atomically. So memory.json first names an embedder that does not exist, then
         the rows are committed, and then it names the new one. After a crash in between, `Memory` refuses to open the
@@ -147,7 +151,7 @@ class Transactions(Rows):
         marker = f"{UNFINISHED} {identity}"[:MAX_NAME]
         with self.writing():
             rows = self.db.execute("SELECT id, key FROM entries").fetchall()
-            vectors = ((np.ascontiguousarray(embed(key), np.float32).tobytes(), id_) for id_, key in rows)
+            vectors = ((np.ascontiguousarray(embed(id_, key), np.float32).tobytes(), id_) for id_, key in rows)
             self.db.executemany("UPDATE entries SET embedding = ? WHERE id = ?", vectors)
             self.describe(marker, self.dimension)
         with self.writing():

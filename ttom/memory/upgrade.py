@@ -12,11 +12,11 @@ from ttom.memory.transactions import Transactions
 from ttom.memory.value_format import has_record, with_record
 
 
-def check_alone(folder: Path, *, alone: bool) -> None:
-    """Raise SetupError if a process of version 2 has the memory open: it could not read what this one writes."""
+def check_alone(folder: Path, version: int, *, alone: bool) -> None:
+    """Raise SetupError if a process of version 2 or 3 has the memory open: it could not read what this one writes."""
     if not alone:
         raise SetupError(
-            f"the memory {folder} is of version 2 and open for writing in another process",
+            f"the memory {folder} is of version {version} and open for writing in another process",
             expected="no process of an older version",
             remedy="wait until that process has finished; the memory is upgraded then",
         )
@@ -30,7 +30,7 @@ def add_records(memory: Transactions) -> None:
     again.
     """
     with suppress(DiskFull):
-        for id_ in memory.ids():
+        for id_ in memory.ids() if memory.meta["version"] < 3 else ():
             entry = next(memory.entries([id_]), None)
             if entry is None:
                 continue

@@ -73,24 +73,26 @@ class MemoryView:
         Raises:
             UserError: The layout is another prompt's, or the memory another model's.
         """
+        from ttom.memory.calibration import DEFAULTS, threshold_of
         from ttom.memory.memory import Memory
         from ttom.memory.query import Query
 
         query, hits = Query(prompt, layout), []
         key = query.key
+        limit = self.config.threshold if self.config.threshold is not None else DEFAULTS["both"]
         if self.exists:
             config = replace(self.config, mode="read", threshold=-1.0, top_k=max(_NEAREST, self.config.top_k))
             with self._asking:
                 memory = Memory.open(config, self._embedder, self._signature)
                 try:
-                    hits = self._judged(memory, query)
+                    limit = threshold_of(self.config, memory.store)
+                    hits = self._judged(memory, query, limit)
                 finally:
                     memory.close()
-        return {"key": key, "threshold": self.config.threshold, "hits": hits}
+        return {"key": key, "threshold": limit, "hits": hits}
 
-    def _judged(self, memory: Memory, query: Query) -> list[dict[str, Any]]:
-        limit, wanted = self.config.threshold, self.config.top_k
-        hits = []
+    def _judged(self, memory: Memory, query: Query, limit: float) -> list[dict[str, Any]]:
+        wanted, hits = self.config.top_k, []
         for rank, match in enumerate(memory.match(query), start=1):
             near, first = match.similarity >= limit, rank <= wanted
             if near and first:
