@@ -195,7 +195,7 @@ def test_a_repository_that_is_out_of_reach(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match="(?s)cannot be downloaded.*`data=DIR`, a copy of the repository"):
         load_suite("compbench", Options())
     (tmp_path / "KaiyueSun98--T2V-CompBench" / REVISION).mkdir(parents=True)
-    with pytest.raises(UserError, match=f"(?s)such as .*{REVISION}"):
+    with pytest.raises(UserError, match=f"(?s)`data=.*{REVISION}"):
         load_suite("compbench", Options())
 
 
