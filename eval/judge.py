@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         tally = run(command)
-        print(told(tally))
+        print(f"{told(tally)}\nanswers: {command.answers.absolute()}")
         return OPEN if tally.unanswered else 0
 
     return exit_code("eval.judge", work, command=Ask)

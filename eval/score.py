@@ -72,11 +72,18 @@ def run(command: Score) -> str:
     if command.agreement is not None:
         first, second = (_only(caches, name) for name in command.agreement)
         return _agreement_table(agreements(runs, first, second))
-    told = []
+    told, not_judged = [], 0
     for one in runs:
         rows = score_run(one, choose(one, caches, command.judge), parity=command.arithmetic == "parity")
         path = write_scores(one, rows, proxy=True)
         told.append(f"{_title(one)}: {path}\n{table(summarize(rows))}")
+        not_judged += sum(row.excluded == NOT_JUDGED for row in rows)
+    if not_judged:
+        judges = ", ".join(dict.fromkeys(cache.judge for cache in caches))
+        told.append(
+            f"note: {not_judged} scores lack an answer. {command.answers.absolute()} holds "
+            f"{f'answers by {judges}' if judges else 'no answers'}; --answers names another folder."
+        )
     return "\n\n".join(told)
 
 

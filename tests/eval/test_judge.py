@@ -59,7 +59,9 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(base) == 0
     assert capsys.readouterr().out.startswith("1 questions answered, 0 were answered already, 0 are open")
     assert main(base) == 0
-    assert "0 questions answered, 1 were answered already" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "0 questions answered, 1 were answered already" in shown
+    assert shown.endswith(f"answers: {tmp_path / 'answers'}\n")
     (tmp_path / "run" / "videos" / "toy" / "0000.mp4").unlink()
     assert main([*base[:-3], "--answers", str(tmp_path / "other")]) == 1
     assert "videos not judged: 1 x missing video" in capsys.readouterr().out

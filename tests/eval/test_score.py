@@ -121,10 +121,13 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     path = write_run(tmp_path / "run", 2)
     arguments = [str(path), "--answers", str(tmp_path / "answers")]
     assert main(arguments) == 0
-    assert "excluded 2: 2 not judged" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "excluded 2: 2 not judged" in shown
+    assert f"note: 2 scores lack an answer. {tmp_path / 'answers'} holds no answers; --answers" in shown
     answer(tmp_path, {0: 1, 1: 0})
     assert main(arguments) == 0
-    assert "brightness            0.500  n=2" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "brightness            0.500  n=2" in shown and "note:" not in shown
     (path / "scores.jsonl").write_text("not mine\n")
     assert main(arguments) == 2
     assert "is not a scores file" in capsys.readouterr().err
