@@ -21,6 +21,19 @@ _SOUND = f"""typeof(uses) = 'integer' AND uses BETWEEN 0 AND {MAX_COUNT}
 """Condition for a row whose place in the order of eviction and whose value are known."""
 
 
+def worth(uses: int, age: int) -> float:
+    """How much an entry is worth keeping: its uses, which count less the longer ago the last one was.
+
+    Plain counts of uses, as the paper has them, would evict every newcomer of a full memory at the next insertion, and
+    keep for ever what was popular once.
+
+    Args:
+        uses: Number of times it was read.
+        age: Turns of the memory since it was last read, or inserted.
+    """
+    return (uses + 1.0) ** 2 / (max(age, 0) + 1.0)
+
+
 @dataclass(frozen=True)
 class Keys:
     """The columns that matching needs.
@@ -111,10 +124,13 @@ class Rows:
         return self.db.execute(query).fetchone()[0]
 
     def least_used(self, namespace: str | None = None) -> list[tuple[int, str]]:
-        """Ids and sha256 in eviction order: fewest uses first, then least recently used; no rows with damaged ones."""
+        """Ids and sha256 in the order of eviction (see `worth`), the least worth first; no rows with damaged ones."""
+        now = self._turn()
         where, what = ("AND namespace = ?", (namespace,)) if namespace is not None else ("", ())
-        query = f"SELECT id, sha256 FROM entries WHERE {_SOUND} {where} ORDER BY uses, turn, id"
-        return self.db.execute(query, what).fetchall()
+        query = f"SELECT id, sha256, uses, turn FROM entries WHERE {_SOUND} {where}"
+        rows = self.db.execute(query, what).fetchall()
+        rows.sort(key=lambda row: (worth(row[2], now - row[3]), row[3], row[0]))
+        return [(id_, sha256) for id_, sha256, _, _ in rows]
 
     def quarantined(self) -> dict[int, str]:
         """{id: reason} of all quarantined entries."""
