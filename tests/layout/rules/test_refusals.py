@@ -49,6 +49,7 @@ def test_what_would_be_planned_wrongly_is_refused(prompt: str, message: str) -> 
         ("One running dog", {"running dog": "still"}),
         ("The street lights glow", {"street lights": "still"}),
         ("A street light falls", {"street light": "down"}),
+        ("A catfish, a dog", {"catfish": "still", "dog": "still"}),
     ],
 )
 def test_what_only_looks_like_it_is_planned(prompt: str, shown: dict[str, str]) -> None:

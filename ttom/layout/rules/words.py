@@ -200,6 +200,8 @@ def is_participle(word: str) -> bool:
 def is_adjective(word: str) -> bool:
     if word in ADJECTIVES or word[:1].isdigit():  # "3D", "5-year-old"
         return True
+    if word.endswith("fish"):  # "catfish"
+        return False
     return word.endswith(ADJECTIVE_ENDINGS) and word not in NOUNS_WITH_ADJECTIVE_ENDINGS and word not in KNOWN_NOUNS
 
 
