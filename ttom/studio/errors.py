@@ -15,7 +15,7 @@ _ON_THE_PAGE = {
     "edit the phrase in the layout file, or use the prompt that the layout was made for": (
         "select the box's words in the prompt, or change the prompt"
     ),
-    "another noun, or another `model`": "another noun, or start the studio with another model",
+    "another `model`": "the studio with another model",
     ", or raise `sampler.max_sequence_length` as far as the model allows": "",
 }
 """Advice to users of the Python API and of files, and what it is for those who look at the page."""
