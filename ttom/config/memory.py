@@ -10,7 +10,7 @@ from ttom.config.checks import is_name, require, require_choices, require_counts
 
 MemoryMode = Literal["off", "read", "readwrite"]
 MemoryUse = Literal["init", "load"]
-Fusion = Literal["average", "similarity", "svd"]
+Fusion = Literal["average", "similarity", "svd", "ties", "dare"]
 Update = Literal["replace", "merge"]
 KeyKind = Literal["text", "layout", "both"]
 KeyChoice = Literal["auto", "text", "layout", "both"]
@@ -32,7 +32,8 @@ class MemoryConfig:
     top_k: int = 1
     """Maximum number of entries read."""
     fusion: Fusion = "svd"
-    """How several entries are fused: their "average", weighted by "similarity", or by the "svd" of the mean update."""
+    """How several entries are fused: their "average", weighted by "similarity", by the "svd" of the mean update,
+    or as PEFT's "ties" (larger half, one sign each) or "dare" (random half, twice as large)."""
     update: Update = "replace"
     """What happens to matched entries after further optimization: "replace" their values, or "merge" old and new."""
     namespace: str = "default"

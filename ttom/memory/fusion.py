@@ -7,6 +7,7 @@ module adds to its layer is the product B A, up to the scale of the settings.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from ttom.errors import UserError
 from ttom.memory.value_format import A, B, modules_of
 
 State = dict[str, Tensor]
+_DENSITY = 0.5
+"""Share of its numbers that TIES and DARE keep of each tensor."""
 
 
 def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) -> State:
@@ -30,6 +33,9 @@ def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) ->
             "similarity": the same with weights in proportion to the similarities (negative ones count as 0; equal
             weights if all are 0).
             "svd": the mean of the products B A, truncated by SVD to its best approximation of rank r.
+            "ties" (arXiv 2306.01708): of each tensor the larger half of its numbers; the sign with the larger sum wins
+            in each place, and the numbers of that sign are averaged. "dare" (arXiv 2311.03099): the mean of tensors of
+            which a random half is kept and doubled; the same input gives the same result. Both as in PEFT, on A and B.
 
     Returns:
         New float32 tensors, on the devices of the first state's.
@@ -37,10 +43,10 @@ def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) ->
     Raises:
         UserError: Names, shapes or numbers of the states do not fit.
     """
-    if how not in ("average", "similarity", "svd"):
+    if how not in get_args(Fusion):
         raise UserError(
             f"unknown fusion {how!r}",
-            expected="average, similarity or svd",
+            expected=f"one of {', '.join(get_args(Fusion))}",
             remedy="use svd or average",
         )
     if not states or len(states) != len(similarities):
@@ -53,6 +59,8 @@ def fuse(states: Sequence[State], similarities: Sequence[float], how: Fusion) ->
     with torch.no_grad():
         if how == "svd":
             return _svd(states, modules)
+        if how in ("ties", "dare"):
+            return _sparse(states, how)
         weights = _weights(similarities if how == "similarity" else [1.0] * len(states))
         return {name: _sum([s[name] for s in states], weights) for name in states[0]}
 
@@ -93,6 +101,24 @@ def _weights(similarities: Sequence[float]) -> list[float]:
     if not total < float("inf"):
         raise ValueError(f"similarities are {list(similarities)}")
     return [value / total for value in kept] if total > 0 else [1 / len(kept)] * len(kept)
+
+
+def _sparse(states: Sequence[State], how: Fusion) -> State:
+    """PEFT's TIES or DARE, tensor by tensor."""
+    from peft.utils.merge_utils import dare_linear, ties
+
+    count = len(states)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # which numbers DARE drops
+        fused = {}
+        for name, first in states[0].items():
+            tensors = [state[name].cpu() for state in states]
+            if how == "ties":  # divides by the number of those that it keeps
+                found = ties(tensors, torch.ones(count), _DENSITY)
+            else:
+                found = dare_linear(tensors, torch.full((count,), 1 / count), _DENSITY)
+            fused[name] = found.to(first.device)
+        return fused
 
 
 def _svd(states: Sequence[State], modules: Sequence[str]) -> State:
