@@ -16,6 +16,7 @@ import torch
 import tyro
 
 from tests.memory.memories import contents, old_memory
+from tests.memory.test_key_maker import filled
 from ttom.backbones.wan import WanBackbone
 from ttom.cli import memory as commands
 from ttom.cli.memory import MemoryCommand
@@ -93,6 +94,15 @@ def test_show(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["id"], found["uses"], found["prompt"]) == (2, 2, "a cat moves 2\x1b[31m\nred")
     assert found["embedding"] == [0, 0, 1, 0] and found["layout"] == {"version": 1, "objects": []}
     assert contents(folder) == before
+
+
+def test_show_draws_the_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = filled(tmp_path / "m")
+    lines = shown(capsys, commands.Show(folder, 1)).splitlines()[-10:]
+    assert all(len(line) == 3 * 28 + 4 and set(line) <= set("AB. ") for line in lines)
+    start = "\n".join(line[:28] for line in lines)
+    assert start.replace("\n", "").find("A") >= 0 and max(r.find("A") for r in lines) < max(r.find("B") for r in lines)
+    assert [line[:28] for line in lines] == [line[-28:] for line in lines]  # nothing moves
 
 
 def test_stats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ class ListEntries:
 
 @dataclass(frozen=True)
 class Show:
-    """Show everything about one entry."""
+    """Show everything about one entry, with a drawing of its layout at the start, in the middle and at the end."""
 
     path: Folder
     """Folder of the memory."""

@@ -74,7 +74,11 @@ def _list(command: ListEntries) -> None:
 
 def _show(command: Show) -> None:
     import json
+    from contextlib import suppress
 
+    from pydantic import ValidationError
+
+    from ttom.layout.model import Layout
     from ttom.memory.maintenance import find
     from ttom.memory.store import Store
 
@@ -105,6 +109,8 @@ def _show(command: Show) -> None:
             "file": file,
         }
     )
+    with suppress(ValidationError, UserError):  # it has no layout, or not one of its prompt
+        print(f"\n{output.drawn(entry.prompt, Layout.model_validate(entry.layout))}")
 
 
 def _stats(command: ShowStats) -> None:

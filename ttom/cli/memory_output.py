@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ttom.errors import UserError, cut_short
 
 if TYPE_CHECKING:
+    from ttom.layout.model import Layout
     from ttom.memory.entries import Entry
 
 _PIPE_WIDTH = 100_000  # if the output is not a terminal, nothing is cut or wrapped
@@ -55,6 +56,26 @@ def print_entries(entries: Iterable[Entry]) -> None:
 def cells(entry: Entry) -> tuple[str, ...]:
     """The cells of an entry's line."""
     return str(entry.id), cut_short(entry.namespace, 40), str(entry.uses), losses(entry), cut_short(entry.key, 500)
+
+
+def drawn(prompt: str, layout: Layout) -> str:
+    """The layout at the start, in the middle and at the end, side by side; each object as the letter in its key.
+
+    Raises UserError if the layout belongs to another prompt.
+    """
+    from ttom.memory.abstraction import groups_in_order
+
+    columns, rows, groups = 28, 10, groups_in_order(prompt, layout)
+    pictures = []
+    for at in (0.0, 0.5, 1.0):
+        cells = [["."] * columns for _ in range(rows)]
+        for number, group in enumerate(groups):
+            for box in filter(None, (item.box_at(at) for item in group.objects)):
+                for y in range(int(box.y0 * rows), max(int(box.y0 * rows) + 1, round(box.y1 * rows))):
+                    for x in range(int(box.x0 * columns), max(int(box.x0 * columns) + 1, round(box.x1 * columns))):
+                        cells[min(y, rows - 1)][min(x, columns - 1)] = chr(ord("A") + number % 26)
+        pictures.append(["".join(row) for row in cells])
+    return "\n".join("  ".join(line) for line in zip(*pictures, strict=True))
 
 
 def counted(number: int) -> str:
