@@ -21,6 +21,7 @@ def case(number: int, **changes: object) -> Case:
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Case]]:
     """A registered suite whose cases the test may change."""
     cases = [case(number) for number in range(6)]
+    eval.suites.names()  # imports the modules, which register their suites once
     monkeypatch.setattr(eval.suites, "_SUITES", dict(eval.suites._SUITES))
     suite("toy")(lambda options: Suite("toy", "1", tuple(cases)))
     yield cases
