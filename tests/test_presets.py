@@ -28,7 +28,7 @@ def test_paper_and_released_differ_where_their_sources_do() -> None:
         ours.tto.weight_decay == theirs.tto.weight_decay == torch.optim.AdamW([torch.zeros(1)]).defaults["weight_decay"]
     )
     assert (ours.sampler.flow_shift, theirs.sampler.flow_shift, theirs.tto.stop_loss) == (None, 5.0, 0.03)
-    assert (ours.memory.top_k, ours.memory.fusion) == (5, "average")
+    assert (ours.memory.top_k, ours.memory.fusion, ours.memory.key) == (5, "average", "text")
     assert replace(cogvideox().tto, blocks=(3,)) == ours.tto
 
 

@@ -16,13 +16,13 @@ from ttom.errors import SetupError, UserError
 def paper() -> Settings:
     """Section 4.1 of the paper on Wan2.1: AdamW at 1e-4, five guided steps of eight iterations.
 
-    With the mean over objects of equation 2, smoothed boxes (section 3.2), torch's own weight decay, and a memory that
-    averages the five nearest entries (table 4). Its other parts need a network, so that they are not in a preset that
-    every Wan model gets: CLIP keys (`memory.embedder=clip`) and a layout by GPT-4o (`planner.kind=llm`). The paper
-    leaves open the target blocks, which are the released code's, the width of the gaussian, the similarity threshold,
-    and how frames are averaged; there the values are ours.
+    With the mean over objects of equation 2, smoothed boxes (section 3.2), torch's own weight decay, and a memory with
+    text keys that averages the five nearest entries (table 4). Its other parts need a network, so that they are not in
+    a preset that every Wan model gets: CLIP keys (`memory.embedder=clip`) and a layout by GPT-4o (`planner.kind=llm`).
+    The paper leaves open the target blocks, which are the released code's, the width of the gaussian, the similarity
+    threshold, and how frames are averaged; there the values are ours.
     """
-    return Settings(tto=_paper_tto((3,)), memory=MemoryConfig(top_k=5, fusion="average"))
+    return Settings(tto=_paper_tto((3,)), memory=MemoryConfig(top_k=5, fusion="average", key="text"))
 
 
 def released() -> Settings:
@@ -94,7 +94,7 @@ def cogvideox() -> Settings:
             steps=50, guidance_scale=6.0, frames=49, height=480, width=720, fps=8, max_sequence_length=226
         ),
         tto=_paper_tto((20, 21)),
-        memory=MemoryConfig(top_k=5, fusion="average"),
+        memory=MemoryConfig(top_k=5, fusion="average", key="text"),
     )
 
 
