@@ -30,7 +30,7 @@ class TrackOptions:
     """Point tracks from files."""
 
     folder: Path | None = None
-    """Folder of FOLDER/NAME.safetensors for each video FOLDER/NAME.mp4; see eval/judges/tracks.py."""
+    """Folder with SHA256.safetensors for each video, as eval/judges/cotracker_worker.py writes it."""
     name: str = "files"
     """Who made them, such as "cotracker3"."""
 

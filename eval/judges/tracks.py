@@ -1,11 +1,13 @@
 """Point tracks: from files that a tracker wrote elsewhere, or rigid ones from boxes and masks.
 
 CoTracker and the official toolkit's DOT ship as pickles or as code to run from a repository, neither of which is loaded
-here. Run them where you trust them, and write a file for each video: FOLDER/NAME.safetensors beside FOLDER/NAME.mp4,
-with "tracks" float32 ``(T, N, 2)`` in pixels, "visible" uint8 ``(T, N)`` and "size" (width, height)::
+here. cotracker_worker.py runs CoTracker from a folder in an environment of its own; a script of yours can do the same
+for another tracker. It writes one file per video, named by the SHA-256 of the video's file, so that no video gets the
+tracks of another with the same name: "tracks" float32 ``(T, N, 2)`` in pixels, "visible" uint8 ``(T, N)`` and "size"
+(width, height)::
 
     safetensors.torch.save_file({"tracks": tracks, "visible": visible.to(torch.uint8),
-                                 "size": torch.tensor([856, 480])}, "motion_binding/0001.safetensors")
+                                 "size": torch.tensor([856, 480])}, f"{sha256}.safetensors")
 
 Without a tracker, the points of an object move as its detected center does, and all others stand still: enough where
 objects keep their shape before a still camera, as in EmojiWorld, and blind to a camera that moves.
@@ -47,12 +49,12 @@ class ImportedTracks:
     def __init__(self, folder: Path, name: str) -> None:
         if not folder.is_dir():
             raise UserError(
-                f"there is no folder of tracks {folder}", expected="a folder of FOLDER/NAME.safetensors per video"
+                f"there is no folder of tracks {folder}", expected="a folder with SHA256.safetensors for each video"
             )
         self.folder, self.name, self.version = folder, f"tracks-{name}", version_of(name, 1)
 
     def answer(self, video: Video, questions: Sequence[Question]) -> Iterator[Reply]:
-        path = self.folder / video.path.parent.name / f"{video.path.stem}.safetensors"
+        path = self.folder / f"{video.sha256}.safetensors"
         for question in questions:
             try:
                 yield Reply(question, _imported(path, int(question.options["frames"])))
