@@ -21,6 +21,7 @@ def test_settings_are_described_by_what_differs() -> None:
 def test_commit_is_of_our_own_checkout_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not (Path(provenance.__file__).parents[1] / ".git").exists():
         pytest.skip("not run from a git checkout")
+    monkeypatch.delenv("TTOM_COMMIT", raising=False)
     assert provenance.environment("cpu")["dirty"] in (True, False)
     installed = tmp_path / "site-packages" / "ttom"
     installed.mkdir(parents=True)
@@ -34,14 +35,17 @@ def test_a_process_that_does_not_compute_names_no_device() -> None:
     assert provenance.environment("cpu")["device"] == "cpu"
 
 
-def test_a_copy_of_the_tree_is_told_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = provenance.environment("cpu")["commit"]
-    monkeypatch.setenv("TTOM_COMMIT", "0123abc")
-    if own is not None:  # a checkout knows better
-        assert provenance.environment("cpu")["commit"] == own
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "ttom" / "provenance.py"))
-    told = provenance.environment("cpu")
-    assert (told["commit"], told["dirty"]) == ("0123abc", None)
+def test_the_commit_that_the_environment_names_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also over a checkout: that of a copied tree may be older than the files."""
+    checkout = tmp_path / "checkout"
+    (checkout / ".git").mkdir(parents=True)
+    monkeypatch.setattr(provenance, "git", lambda root, *arguments: "of-the-checkout")
+    for root, unnamed in ((checkout, ("of-the-checkout", True)), (tmp_path / "copy", (None, None))):
+        monkeypatch.setattr(provenance, "__file__", str(root / "ttom" / "provenance.py"))
+        for name, expected in (("", unnamed), ("0123abc", ("0123abc", None))):
+            monkeypatch.setenv("TTOM_COMMIT", name)
+            told = provenance.environment()
+            assert (told["commit"], told["dirty"]) == expected
 
 
 def test_the_digest_of_a_model_is_that_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ _PACKAGES = ("torch", "diffusers", "peft", "lightning", "transformers")
 def environment(device: torch.device | str | None = None) -> dict[str, Any]:
     """Commit, versions, device, platform and date (UTC); also for the results of experiments.
 
-    The commit is the checkout's, or what the environment variable TTOM_COMMIT says where there is no checkout.
+    The commit is the one that the environment variable TTOM_COMMIT names; if it is not set, the checkout's.
 
     Args:
         device: What this process computes on; None if others compute, so that the device and its name are left out.
@@ -158,13 +158,14 @@ def _version(package: str) -> str | None:
 
 
 def _git_state(root: Path) -> dict[str, Any]:
-    """Commit and dirty flag of the checkout whose top is root.
+    """Commit and dirty flag: what TTOM_COMMIT says, otherwise of the checkout whose top is root.
 
-    Elsewhere (an installed package, a copy of the tree) the environment variable TTOM_COMMIT may name the commit;
-    whether the copy differs from it is unknown, so dirty is None.
+    TTOM_COMMIT is for copies of the tree, whose git data may be missing, or older than the files. Whether the files
+    differ from the commit is unknown then, so dirty is None; so it is where there is no checkout.
     """
-    if not (root / ".git").exists():  # an installed package may lie inside somebody else's repository
-        return {"commit": os.environ.get("TTOM_COMMIT") or None, "dirty": None}
+    named = os.environ.get("TTOM_COMMIT")
+    if named or not (root / ".git").exists():  # an installed package may lie inside somebody else's repository
+        return {"commit": named or None, "dirty": None}
     commit, status = git(root, "rev-parse", "--verify", "HEAD"), git(root, "status", "--porcelain")
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 

@@ -89,7 +89,7 @@ class SettingsReport(ReportPart):
 
 
 class Provenance(ReportPart):
-    """Where a result comes from. The commit is None outside a checkout; dirty is None if that is not known."""
+    """Where a result comes from. Commit and dirty are None where they are not known."""
 
     commit: str | None
     dirty: bool | None
