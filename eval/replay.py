@@ -24,7 +24,6 @@ from eval.suites import Options, Suite, load_suite
 from eval.types import ManifestRow, RunHeader
 from eval.worker import Job, Made, MakeVideos, NotMade, without_memory
 from ttom import files
-from ttom.backbones.loading import check_loadable
 from ttom.cli.commands import hush_libraries
 from ttom.cli.exits import exit_code
 from ttom.cli.plugins import import_plugins
@@ -77,6 +76,8 @@ def run(command: Replay, arguments: Sequence[str], make_worker: MakeWorker | Non
     wanted = Options(command.data, command.category, command.limit, command.samples, command.layouts)
     suite = load_suite(command.suite, wanted)
     hush_libraries()
+    from ttom.backbones.loading import check_loadable  # imports diffusers, which takes seconds
+
     check_loadable(command.model, command.device if devices.in_process else "cpu", command.dtype)
     to_plan = {case.prompt for case in suite.cases if case.layout is None}
     with CaseProgress("layouts", len(to_plan), quiet=command.quiet) as progress:

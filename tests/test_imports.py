@@ -137,3 +137,10 @@ def test_help_imports_neither_torch_nor_diffusers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_harness_imports_diffusers_only_to_make_videos() -> None:
+    """Half of its commands make none, and a mistyped option is answered at once."""
+    code = "import sys, eval.replay, eval.judge, eval.score, eval.study\nprint('diffusers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "False\n"
