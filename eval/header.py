@@ -16,7 +16,7 @@ from eval.types import RunHeader
 from ttom import provenance
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.config import Settings
-from ttom.errors import SetupError
+from ttom.errors import SetupError, first_line
 from ttom.guidance.registry import find_method
 from ttom.identity import settings_hash
 
@@ -101,28 +101,23 @@ def memory_folder(settings: Settings) -> Path:
 
 
 def _model_digest(model: str) -> str:
-    """Of the weights, which are downloaded first if they are on the Hub: once, not by every worker."""
+    """Of the weights of a model that `check_loadable` accepts; downloads them first: once, not by every worker."""
     found = provenance.model_digest(model)
     if found is not None:
         return found
-    if "/" not in model or os.path.exists(os.path.expanduser(model)):
-        raise SetupError(
-            f"unknown model {model!r}", expected="an embedded name, a pipeline folder, or a Hub id owner/name"
-        )
     from diffusers import DiffusionPipeline
 
     try:
         DiffusionPipeline.download(model, use_safetensors=True)
     except Exception as error:  # the Hub client raises its HTTP library's errors too
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SetupError(
-            f"the model {model!r} cannot be downloaded: {reason}",
+            f"the model {model!r} cannot be downloaded: {first_line(error)}",
             expected="a diffusers pipeline that exists and can be reached",
-            remedy="check the name and the network, or download it and name the folder",
+            remedy="check the name and the network, or download it and pass the folder",
         ) from error
     return provenance.model_digest(model) or ""
 
 
 def _provenance(arguments: Sequence[str]) -> dict[str, Any]:
-    # Workers compute, each row of the manifest names its own's device.
+    # The workers compute: each row of the manifest names the device it was made on.
     return {**provenance.environment(), "command": " ".join(["python -m eval.replay", *arguments])}
