@@ -128,7 +128,7 @@ class _Scored:
 
 
 def _measure_runs(scored: Sequence[_Scored]) -> None:
-    """Turn the values of metrics that measure all videos of the run together into numbers."""
+    """Turn what metrics of a whole run know about each video into numbers; see `Metric.over_run`."""
     together: dict[str, list[_Scored]] = {}
     for one in scored:
         if one.metric.over_run is not None and one.reason is None:

@@ -57,15 +57,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number per video.
+    """One number for each video.
 
     Attributes:
         name: Column in tables.
         applies: Whether a video has this metric, by its case and its layout.
         questions: What judges must answer about a video first.
-        score: The value. Raises Excluded where the case does not count.
+        score: The number, or what `over_run` needs to know about the video. Raises Excluded where the case does not
+            count.
         binary: True for yes/no scores.
-        over_run: Of a measure of all videos together: turns what `score` gave for each case of a run into numbers.
+        over_run: For a metric of a whole run, such as a distance between distributions: takes what `score` gave for
+            each of the videos, and returns a number for each.
     """
 
     name: str

@@ -6,9 +6,9 @@ abstracted prompt, which is the memory's key: the second would only update the f
 so that a near key is no match and every entry starts from the adapter's own start values.
 
 Can be stopped and run again: prompts that the memory holds already are skipped, and what each worker is optimizing
-is all that a kill can lose. A larger --count continues with more of the same prompts. With --llm a
-language model rewords them. Without Ray, --shard I/N fills a memory with part I of the prompts: one process for each
-part, whose memories `ttom memory merge` puts together (fill_memory.sh does all of it).
+is all that a kill can lose. A larger --count adds further prompts to the same ones. With --llm a language model rewords
+them. Without Ray, --shard I/N fills a memory with part I of the prompts: one process for each part, whose memories
+`ttom memory merge` puts together (fill_memory.sh does all of it).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Search for settings on the tuning prompts of EmojiWorld-Compose: python -m experiments.emojiworld.search --out DIR
 
-Goes through the stages of `search_space.py`: the bias' strength and end, its shape and blocks, steps and guidance,
-guidance by the bias' own difference, optimization, both, and several tries. The first prompts of each kind (--limit)
+Goes through the stages of `search_space.py`: the bias's strength and end, its shape and blocks, steps and guidance,
+guidance by the bias's own difference, optimization, both, and several tries. The first prompts of each kind (--limit)
 rank the points; those that nothing beats in both facts and seconds are then measured on more prompts (--finals), beside
-the references. Never on test prompts. Each stage is made and judged by several processes (--processes), the GPUs in
-turn; what is there is kept, so an interrupted search goes on. DIR/search.json has a row for each point, DIR/pareto.png
-all facts against seconds. Processes that share a GPU slow each other down: seconds compare points of one search alone.
+the references. Test prompts are never used. Several processes (--processes), spread over the GPUs, make and judge each
+stage; what is there is kept, so an interrupted search goes on. DIR/search.json has a row for each point, DIR/pareto.png
+plots all facts against seconds. Processes that share a GPU slow each other down: compare seconds within one search.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def draw(rows: dict[str, Row], path: Path) -> None:
         chosen = [row for row in rows.values() if row["method"] == method and "all_facts" in row]
         axes.scatter([row["seconds"] for row in chosen], [row["all_facts"]["mean"] for row in chosen], 18, label=method)
     line = [(rows[label]["seconds"], rows[label]["all_facts"]["mean"]) for label in front]
-    axes.plot(*zip(*line, strict=True), color="gray", linewidth=0.8) if line else None
+    axes.plot([x for x, _ in line], [y for _, y in line], color="gray", linewidth=0.8)
     for label, at in zip(front, line, strict=True):
         axes.annotate(label, at, fontsize=6, xytext=(3, -8), textcoords="offset points")
     axes.set(xlabel="seconds a video", ylabel="every fact of the prompt holds", xscale="log", ylim=(0, 1.02))
@@ -218,7 +218,7 @@ def draw(rows: dict[str, Row], path: Path) -> None:
 
 
 def measured(run: Path) -> Row:
-    """What is told of a scored run: measures with intervals by prompt, all facts by kind, and seconds."""
+    """The row of a scored run: measures with intervals by prompt, all facts by kind, and seconds."""
     made = {case: row for case, row in last_rows(run).items() if row.status == "made"}
     scores: dict[str, list[tuple[str, str, float]]] = {}
     for one in read_scores(run / SCORES):
@@ -239,7 +239,7 @@ def measured(run: Path) -> Row:
 
 
 def _check(codes: Sequence[int], stage: str, log: Path) -> None:
-    """Raise UserError if a process could not do its work; missing videos and answers are told by the exit code."""
+    """Raise UserError if a process could not do its work; missing videos and answers only show in the exit code."""
     if max(codes) > replay.FAILED:
         raise UserError(f"the stage {stage} ended with exit code {max(codes)}", remedy=f"read {log}")
 
