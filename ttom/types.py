@@ -25,6 +25,14 @@ if TYPE_CHECKING:  # the command line's --help reads these types without paying 
 
 Direction = Literal["left", "right", "up", "down"]
 Stage = Literal["plan", "load", "optimize", "sample", "decode"]
+STAGE_LABELS: dict[Stage, str] = {
+    "plan": "planning",
+    "load": "loading",
+    "optimize": "optimizing",
+    "sample": "sampling",
+    "decode": "decoding",
+}
+"""What users read while a stage runs."""
 Progress = Callable[[Stage, int, int, float | None], None]
 """Called with the stage, how many of its units are done, how many there are, and the loss where there is one."""
 

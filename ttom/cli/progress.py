@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from ttom.types import Stage
-
-LABELS: dict[str, str] = {
-    "plan": "planning",
-    "load": "loading",
-    "optimize": "optimizing",
-    "sample": "sampling",
-    "decode": "decoding",
-}
+from ttom.types import STAGE_LABELS, Stage
 
 
 class ProgressDisplay:
@@ -51,7 +42,7 @@ class ProgressDisplay:
 
     def __call__(self, stage: Stage, done: int, total: int, loss: float | None = None) -> None:
         if stage not in self._stages:
-            self._stages[stage] = self._bars.add_task(LABELS[stage], total=total, loss="")
+            self._stages[stage] = self._bars.add_task(STAGE_LABELS[stage], total=total, loss="")
         shown = f"loss {loss:.4f}" if loss is not None else ""
         self._bars.update(self._stages[stage], completed=done, total=total, loss=shown)
 

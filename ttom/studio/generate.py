@@ -1,73 +1,90 @@
-"""One job of the queue: `TTOM.generate` with the studio's eyes on it."""
+"""One job of the queue: `TTOM.generate`, watched."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ttom import files
+from ttom.config import Settings
 from ttom.guidance.registry import Method, find_method
+from ttom.pipeline import TTOM
 from ttom.result import Result
 from ttom.studio import record
 from ttom.studio.jobs import Job
-from ttom.studio.record import MAX_LOSSES
+from ttom.studio.preview import Colors
+from ttom.studio.record import LORA, MAX_LOSSES, Order, RunRecord
 from ttom.studio.watch import Watch
-from ttom.types import Stage
-
-if TYPE_CHECKING:
-    from ttom.studio.studio import Studio
-
-PHASES: dict[Stage, str] = {
-    "plan": "planning",
-    "load": "loading",
-    "optimize": "optimizing",
-    "sample": "sampling",
-    "decode": "decoding",
-}
+from ttom.types import STAGE_LABELS, Stage
 
 
-def generate(studio: Studio, job: Job) -> None:
-    """Make the video of a job, and the plain model's with the same seed if asked for.
+@dataclass
+class Generator:
+    """Makes the videos of jobs.
 
-    Raises:
-        UserError: As `TTOM.generate`.
-        Cancelled: When the job is to end.
+    Attributes:
+        runner: The model.
+        out: The run folder.
+        check: Who compares videos with their plans, as in `TTOM.generate`.
+        colors: For previews; shared by all jobs.
     """
-    order = job.record.order
-    settings, method = studio.settings(order), find_method(order.method)
-    folder = studio.out / job.record.id
-    videos = 2 if order.compare and method.name != "base" else 1
-    telling = _Telling(job, settings.sampler.steps * videos, studio.expected_seconds(order, record.history(studio.out)))
-    watch = Watch(folder, studio.colors, telling.step, telling.preview)
-    result = studio.runner.generate(
-        order.prompt,
-        method=_watched(method, watch),
-        seed=order.seed,
-        layout=job.layout,
-        settings=settings,
-        progress=telling,
-        out=folder,
-        save_lora=folder / "lora" if method.learns else None,
-        check=studio.check,
-    )
-    watch.save_maps(result)
-    telling.step(settings.sampler.steps)
-    job.update(check=str(result.report.check) if result.report.check is not None else None)
-    if videos > 1:
-        telling.taken = settings.sampler.steps
-        plain = studio.runner.generate(
+
+    runner: TTOM
+    out: Path
+    check: str
+    colors: Colors = field(default_factory=Colors)
+
+    def generate(self, job: Job, settings: Settings) -> None:
+        """Make the video of a job, and the plain model's with the same seed if asked for.
+
+        Raises:
+            UserError: As `TTOM.generate`.
+            Cancelled: When the job is to end.
+        """
+        order, folder = job.record.order, self.out / job.record.id
+        method = find_method(order.method)
+        videos = 2 if order.compare and method.name != "base" else 1
+        expected = expected_seconds(order, record.history(self.out))
+        telling = _Telling(job, settings.sampler.steps * videos, expected)
+        watch = Watch(folder, self.colors, telling.step, telling.preview)
+        result = self.runner.generate(
             order.prompt,
-            method=_watched(find_method("base"), Watch(folder, studio.colors, telling.step, telling.preview)),
+            method=_watched(method, watch),
             seed=order.seed,
-            layout=result.layout,
-            settings=replace(settings, memory=replace(settings.memory, path=None)),
+            layout=job.layout,
+            settings=settings,
             progress=telling,
-            check="off",
+            out=folder,
+            save_lora=folder / LORA if method.learns else None,
+            check=self.check,
         )
-        _save_base(plain, folder)
+        watch.save_maps(result)
         telling.step(settings.sampler.steps)
+        job.update(check=str(result.report.check) if result.report.check is not None else None)
+        if videos > 1:
+            telling.taken = settings.sampler.steps
+            plain = self.runner.generate(
+                order.prompt,
+                method=_watched(find_method("base"), Watch(folder, self.colors, telling.step, telling.preview)),
+                seed=order.seed,
+                layout=result.layout,
+                settings=replace(settings, memory=replace(settings.memory, path=None)),
+                progress=telling,
+                check="off",
+            )
+            _save_base(plain, folder)
+            telling.step(settings.sampler.steps)
+
+
+def expected_seconds(order: Order, past: Sequence[RunRecord]) -> float | None:
+    """What the newest finished run of the same method and settings took; None if there is none."""
+    same = {"method", "preset", "settings", "compare"}
+    wanted = order.model_dump(include=same)
+    return next(
+        (old.seconds for old in past if old.state == "done" and old.order.model_dump(include=same) == wanted), None
+    )
 
 
 def _save_base(plain: Result, folder: Path) -> None:
@@ -100,7 +117,7 @@ class _Telling:
     def __call__(self, stage: Stage, done: int, total: int, loss: float | None) -> None:
         job = self._job
         job.check()
-        job.phase = PHASES[stage]
+        job.phase = STAGE_LABELS[stage]
         if loss is not None and len(job.record.losses) < MAX_LOSSES and loss == loss:
             job.update(losses=(*job.record.losses, round(loss, 6)))
         else:

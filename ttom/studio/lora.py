@@ -11,10 +11,8 @@ from ttom import checkpoints
 from ttom.config import Settings
 from ttom.errors import UserError
 from ttom.studio.errors import Refused
-from ttom.studio.record import RunRecord
+from ttom.studio.record import LORA, RunRecord
 
-FOLDER = "lora"
-"""In the run's folder."""
 _INSIDE = "ttom-lora"  # folder in the archive
 _COMFYUI = "ttom-comfyui.safetensors"
 _WAN_ALONE = "(Wan, exported in its format)"  # in the README
@@ -62,7 +60,7 @@ def lora_zip(folder: Path, record: RunRecord, model: str, settings: Settings) ->
     Raises:
         Refused: The run has no LoRA.
     """
-    source = folder / FOLDER
+    source = folder / LORA
     paths = [path for path in sorted(source.glob("*")) if path.suffix in (".md", ".safetensors") and path.is_file()]
     if not any(path.suffix == ".safetensors" for path in paths):
         raise Refused(

@@ -15,6 +15,8 @@ from ttom.studio.errors import Refused, not_found
 
 RECORD, PLAN = "run.json", "plan.json"
 """The record, and the layout as it was given; layout.json is the finished run's."""
+LORA = "lora"
+"""Folder of an optimized LoRA, in the run's folder."""
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{6}")
 SHOWN = (
     "video.mp4", "base.mp4", "overlay.mp4", "layout.json", "plan.json", "report.json", "attention.png",
@@ -159,7 +161,7 @@ def remove(out: Path, id_: str) -> None:
     """Delete the files that a run made, the record last; what others put there stays, and its folder then too."""
     folder = folder_of(out, id_)
     with files.disk_errors(folder):
-        lora = folder / "lora"
+        lora = folder / LORA
         if lora.is_dir() and not lora.is_symlink():
             for name in ("README.md", "pytorch_lora_weights.safetensors"):
                 (lora / name).unlink(missing_ok=True)

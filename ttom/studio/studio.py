@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,13 @@ from ttom.presets import find_preset
 from ttom.studio import describe, exchange, record
 from ttom.studio.errors import Refused
 from ttom.studio.exchange import Upload
-from ttom.studio.generate import generate
+from ttom.studio.generate import Generator
 from ttom.studio.guard import MAX_UPLOAD
 from ttom.studio.jobs import MAX_WAITING, Job, Jobs
 from ttom.studio.lora import lora_zip
-from ttom.studio.preview import Colors
 from ttom.studio.problems import problems
 from ttom.studio.recall import MemoryView
-from ttom.studio.record import Order, RunRecord
+from ttom.studio.record import Order
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Studio:
         cleaner = CLEANERS.get(self.backbone.pipe.__class__.__name__, str)
         self._vocabulary = Vocabulary.of(self.backbone.pipe.tokenizer, cleaner)
         self._reading = threading.Lock()
-        self.colors = Colors()
+        self._generator = Generator(self.runner, self.out, self.check)
         self.recall: MemoryView | None = None
         if self.memory.active:
             settings = resolve_blocks(self.defaults(), self.runner.model)
@@ -113,14 +111,6 @@ class Studio:
                 "waiting": MAX_WAITING,
             },
         }
-
-    def expected_seconds(self, order: Order, past: Sequence[RunRecord]) -> float | None:
-        """What the newest finished run of the same method and settings took; None if there is none."""
-        same = {"method", "preset", "settings", "compare"}
-        for old in past:
-            if old.state == "done" and old.order.model_dump(include=same) == order.model_dump(include=same):
-                return old.seconds
-        return None
 
     def plan(self, prompt: str, planner: str) -> dict[str, Any]:
         """A layout for a prompt. Raises UserError if it cannot be planned."""
@@ -186,7 +176,7 @@ class Studio:
         return self.recall
 
     def _work(self, job: Job) -> None:
-        generate(self, job)
+        self._generator.generate(job, self.settings(job.record.order))
 
     def close(self, seconds: float = 1.0) -> bool:
         """Cancel all runs; returns whether they have ended within the time."""
