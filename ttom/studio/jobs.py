@@ -127,8 +127,9 @@ class Jobs:
     def view(self, id_: str) -> dict[str, Any]:
         """A run as clients see it. Raises Refused."""
         job = self._jobs.get(id_)
-        if job is None:
-            return record.load(self.out, id_).as_json(self.out)
+        return self._live(job) if job is not None else record.load(self.out, id_).as_json(self.out)
+
+    def _live(self, job: Job) -> dict[str, Any]:
         known, live = job.record, {}
         if known.state not in FINAL:
             waiting = list(self._waiting)
@@ -140,15 +141,10 @@ class Jobs:
 
     def views(self) -> list[dict[str, Any]]:
         """All runs, newest first."""
-        known = {job.record.id for job in list(self._jobs.values())}
-        ids = sorted(known | {old.id for old in record.history(self.out)}, reverse=True)
-        found = []
-        for id_ in ids[: record.MAX_RUNS]:
-            try:
-                found.append(self.view(id_))
-            except Refused:  # deleted meanwhile
-                continue
-        return found
+        jobs = {job.record.id: job for job in list(self._jobs.values())}
+        old = {run.id: run for run in record.history(self.out) if run.id not in jobs}
+        newest = sorted({*jobs, *old}, reverse=True)[: record.MAX_RUNS]
+        return [self._live(jobs[id_]) if id_ in jobs else old[id_].as_json(self.out) for id_ in newest]
 
     def changes(self, id_: str) -> int:
         """A number that grows whenever there is news of a run; 0 for one of an earlier process."""
