@@ -12,7 +12,7 @@ from tests.studio.helpers import PROMPT, URL
 from ttom.config import MemoryConfig
 from ttom.layout.model import Layout
 from ttom.pipeline import TTOM
-from ttom.studio.app import make_app
+from ttom.studio.app import Routes, make_app
 from ttom.studio.guard import Access
 from ttom.studio.studio import Studio
 
@@ -28,7 +28,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture(scope="session")
 def client(studio: Studio) -> TestClient:
-    return TestClient(make_app(studio, Access()), base_url=URL)
+    return TestClient(make_app(Routes(studio), Access()), base_url=URL)
 
 
 @pytest.fixture(scope="session")

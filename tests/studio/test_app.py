@@ -20,7 +20,7 @@ from tests.studio.helpers import PROMPT, URL, wait, wait_until
 from ttom.layout.model import Layout
 from ttom.pipeline import TTOM
 from ttom.presets import find_preset
-from ttom.studio.app import make_app
+from ttom.studio.app import Routes, make_app
 from ttom.studio.guard import Access
 from ttom.studio.studio import Studio
 
@@ -354,7 +354,7 @@ def test_an_entry_is_deleted_only_when_confirmed(client: TestClient, optimized: 
 
 
 def test_a_token_guards_everything(studio: Studio) -> None:
-    guarded = TestClient(make_app(studio, Access(token="secret")), base_url=URL)
+    guarded = TestClient(make_app(Routes(studio), Access(token="secret")), base_url=URL)
     for path in ("/", "/static/style.css", "/api/info", "/api/runs"):
         assert guarded.get(path).status_code == 401
     assert guarded.get("/api/info", headers={"authorization": "Bearer secret"}).status_code == 200

@@ -194,13 +194,9 @@ class Routes:
         return JSONResponse({})
 
 
-def make_app(studio: Studio, access: Access) -> ASGIApp:
+def make_app(routes: Routes, access: Access) -> ASGIApp:
     """The application, guarded."""
-    return Guard(application(Routes(studio)), access)
-
-
-def application(routes: Routes) -> Starlette:
-    return Starlette(
+    application = Starlette(
         routes=routes.all(),
         exception_handlers={
             UserError: _refuse,
@@ -209,6 +205,7 @@ def application(routes: Routes) -> Starlette:
             Exception: _fail,
         },
     )
+    return Guard(application, access)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

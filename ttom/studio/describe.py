@@ -74,13 +74,12 @@ def planners(config: PlannerConfig) -> list[str]:
 
 
 def methods(defaults: Settings, presets: Sequence[str]) -> list[dict[str, Any]]:
-    """All methods with their main settings, as /api/info has them; seconds are filled in by who knows them."""
+    """All methods with their main settings, as /api/info has them."""
     return [
         {
             "name": name,
             "help": _HELP.get(name, "A method of a plugin."),
             "presets": list(presets),
-            "seconds": None,
             "needs_layout": method.needs_layout,
             "lora": method.learns,
             "settings": [describe(setting, defaults) for setting in settings_of(name, defaults)],

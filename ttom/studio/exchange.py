@@ -16,7 +16,6 @@ from ttom.layout.importers import TTOM_CANVAS, import_text
 from ttom.layout.limits import check_prompt, parse_json
 from ttom.layout.model import Layout, layout_of
 from ttom.layout.tracks import Canvas, Imported, import_boxes, import_tracks, looks_like_boxes, looks_like_tracks
-from ttom.studio.errors import Refused
 from ttom.types import VideoSize
 
 IMPORTS = {
@@ -156,7 +155,7 @@ def _cached(text: str, upload: Upload, limits: Limits, *, answer: bool) -> Impor
 def export_layout(layout: Layout, format_: str, size: VideoSize, fps: int) -> tuple[bytes, str, str]:
     """A layout as a file: its bytes, name and type. Raises UserError."""
     if format_ not in EXPORTS:
-        raise Refused(422, f"there is no format {format_[:40]!r}", expected=f"one of {', '.join(EXPORTS)}")
+        raise UserError(f"there is no format {format_[:40]!r}", expected=f"one of {', '.join(EXPORTS)}")
     _, name, kind = EXPORTS[format_]
     if format_ == "layout":
         return (layout.model_dump_json(indent=2) + "\n").encode(), name, kind

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from ttom import files
 from ttom.errors import SetupError
 from ttom.pipeline import TTOM
-from ttom.studio.app import Routes, application
-from ttom.studio.guard import TOKEN_VARIABLE, Access, Guard
+from ttom.studio.app import Routes, make_app
+from ttom.studio.guard import TOKEN_VARIABLE, Access
 from ttom.studio.studio import Studio
 
 GRACE_SECONDS = 1.0
@@ -68,7 +68,7 @@ def serve(runner: TTOM, out: Path, address: Address, **options: Any) -> None:
         print(f"loading {runner.model}", flush=True)
         studio = Studio(runner, out, **options)
         routes = Routes(studio)
-        server = _Server(routes, Guard(application(routes), access))
+        server = _Server(routes, make_app(routes, access))
         print(f"studio: {_url(listening, address.host, access)} (Ctrl-C ends it)", flush=True)
         ended = False
         try:
