@@ -150,6 +150,13 @@ def test_pickles_archives_and_videos_are_called_by_their_names(format_: str) -> 
         taken(data, format=format_)
 
 
+@pytest.mark.parametrize("data", [b'[{"x": 1, "y": 2}]', b'{"x": 0, "y": 0, "width": 9, "height": 9}', b"Frame 1: []"])
+def test_a_file_without_a_prompt_asks_for_one(data: bytes) -> None:
+    with pytest.raises(UserError, match="no prompt of its own") as error:
+        taken(data, prompt=" ")
+    assert error.value.remedy is not None and error.value.remedy.startswith("type the prompt first")
+
+
 def test_other_formats_and_canvases_are_refused() -> None:
     with pytest.raises(UserError, match="format"):
         taken(b"[]", format="../layout")

@@ -112,10 +112,17 @@ def import_layout(upload: Upload, size: VideoSize, limits: Limits) -> Imported:
         layout = layout_of(data, "the file")
         return Imported(layout.model_copy(update={"source": "file"}), ())
     if format_ in ("tracks", "boxes"):
-        check_prompt(upload.prompt)
+        _check_prompt(upload.prompt)
         read = import_tracks if format_ == "tracks" else import_boxes
         return read(data, upload.prompt, picture, limits, upload.canvas)
     return _cached(text, upload, limits, answer=not is_json)
+
+
+def _check_prompt(prompt: str) -> None:
+    """Of a file that has none of its own. Raises UserError."""
+    if not prompt.strip():
+        raise UserError("the file has no prompt of its own", remedy="type the prompt first, then import the file")
+    check_prompt(prompt)
 
 
 def _guess(data: Any, is_json: bool) -> str:
@@ -132,7 +139,7 @@ def _guess(data: Any, is_json: bool) -> str:
 def _cached(text: str, upload: Upload, limits: Limits, *, answer: bool) -> Imported:
     """The prompt's layout in a cache of many, or a single answer."""
     if answer:
-        check_prompt(upload.prompt)
+        _check_prompt(upload.prompt)
         rows = import_text(text, "the file", limits, prompt=upload.prompt, canvas=upload.canvas or TTOM_CANVAS)
     else:
         rows = import_text(text, "the file", limits, canvas=upload.canvas)
