@@ -1,13 +1,15 @@
-"""Fixtures that several rooms share: tiny pipelines as folders and as backbones, and a chat server."""
+"""Fixtures that several rooms share: tiny pipelines as folders and as backbones, a chat server, and a browser."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.browser import ARGUMENTS, CHROMIUM
 from tests.chat_server import ChatServer, serving
 from tests.tiny import tiny_cogvideox, tiny_pipeline
 from ttom.backbones import load_backbone
@@ -56,3 +58,15 @@ def cogvideox_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cogvideox(request: pytest.FixtureRequest) -> CogVideoXBackbone:
     """A fresh tiny CogVideoX backbone, like 5B unless parametrised indirectly; float32 on the CPU."""
     return CogVideoXBackbone("tiny", tiny_cogvideox(getattr(request, "param", "5b")))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. Tests that use it are skipped without it."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()

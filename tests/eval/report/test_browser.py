@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 
 from eval.report.__main__ import main
+from tests.browser import until
 from tests.eval.report.synthetic import FPS, write_three_runs
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium at /usr/bin/chromium")
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PLAYERS = "[...document.querySelectorAll('.case:first-child video')]"
 
 
@@ -29,14 +23,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main([*runs, "--out", str(folder / "embedded"), "--embed", "all"]) == 0
     assert main([*runs, "--out", str(folder / "linked"), "--embed", "none"]) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -59,15 +45,6 @@ def open_videos(page: Any, folder: Path, which: str = "embedded") -> None:
     page.locator("#videos").scroll_into_view_if_needed()
     page.locator(".case").first.scroll_into_view_if_needed()
     until(page, f"{PLAYERS}.length === 3 && {PLAYERS}.every((video) => video.readyState >= 3)")
-
-
-def until(page: Any, condition: str) -> None:
-    """Wait for it; the page's own policy forbids what Playwright's function for this does."""
-    for _ in range(150):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"never came true: {condition}")
 
 
 def cases(page: Any) -> list[str]:
