@@ -64,22 +64,13 @@ export async function importFile(file, format, prompt, canvas = "") {
   return json("/api/import", { method: "POST", body: form });
 }
 
-export async function exportLayout(layout, format) {
-  const answer = await post("/api/export", { layout, format });
-  const found = /filename="?([^";]+)"?/.exec(answer.headers.get("Content-Disposition") ?? "");
-  return { blob: await answer.blob(), name: found?.[1] ?? "layout.json" };
-}
+export const exportLayout = async (layout, format) => save(await post("/api/export", { layout, format }));
+export const download = async (url) => save(await send(url));
 
-export async function download(url, fallback) {
-  const answer = await send(url);
-  const found = /filename="?([^";]+)"?/.exec(answer.headers.get("Content-Disposition") ?? "");
-  save(await answer.blob(), found?.[1] ?? fallback);
-}
-
-export function save(blob, name) {
+async function save(answer) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"))[1];
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

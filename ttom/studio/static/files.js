@@ -6,23 +6,12 @@ import { edit, select, state } from "./store.js";
 
 const PIXELS = new Set(["tracks", "boxes", "answer", "cache"]); // formats whose boxes are in pixels
 
-const named = (format) => (typeof format === "string" ? { name: format, label: format } : format);
-
 export function start() {
-  const formats = state.info.formats ?? { import: [], export: ["layout"] },
-    readable = formats.import.map(named);
-  if (!readable.some((format) => format.name === "auto"))
-    readable.unshift({ name: "auto", label: "Detect the format" });
-  options(
-    byId("import-format"),
-    readable.map(({ name, label }) => [name, label ?? name]),
-  );
-  options(
-    byId("export-format"),
-    formats.export.map(named).map(({ name, label }) => [name, label ?? name]),
-  );
-  const accept = readable.map((format) => format.accept).filter(Boolean);
-  if (accept.length) byId("import-file").accept = [...new Set(accept.flatMap((each) => each.split(",")))].join(",");
+  const { formats } = state.info,
+    pairs = (known) => known.map(({ name, label }) => [name, label]);
+  options(byId("import-format"), pairs(formats.import));
+  options(byId("export-format"), pairs(formats.export));
+  byId("import-file").accept = formats.import[0].accept;
   const drawn = () => {
     byId("import-canvas-area").hidden = !PIXELS.has(byId("import-format").value);
   };
@@ -57,9 +46,8 @@ export function start() {
 }
 
 async function read(file) {
-  const most = state.info.limits?.upload_bytes;
-  if (most && file.size > most)
-    return tell({ problem: `“${file.name}” has ${file.size} bytes`, expected: `at most ${most}` });
+  const most = state.info.limits.upload_bytes;
+  if (file.size > most) return tell({ problem: `“${file.name}” is ${file.size} bytes`, expected: `at most ${most}` });
   try {
     const { layout, notes = [] } = await api.importFile(
       file,
@@ -80,8 +68,7 @@ async function write() {
   if (!layout)
     return tell({ problem: "there is nothing to export", remedy: "type a prompt and draw a box with a name" });
   try {
-    const { blob, name } = await api.exportLayout(layout, byId("export-format").value);
-    api.save(blob, name);
+    await api.exportLayout(layout, byId("export-format").value);
   } catch (error) {
     tell(error);
   }

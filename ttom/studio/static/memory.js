@@ -27,12 +27,8 @@ export async function refresh() {
   }
 }
 
-const date = (created) => {
-  const found = typeof created === "number" ? new Date(created * 1000) : new Date(created);
-  return Number.isNaN(found.getTime())
-    ? ""
-    : found.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-};
+const date = (created) =>
+  new Date(created * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 function table(caption, head, rows) {
   return make(

@@ -143,7 +143,7 @@ function filesOf(run, layout, has, useLayout) {
         run.state === "done" &&
         make(
           "button",
-          { type: "button", onclick: () => api.download(api.loraUrl(run.id), "lora.zip").catch(tell) },
+          { type: "button", onclick: () => api.download(api.loraUrl(run.id)).catch(tell) },
           "LoRA",
         ),
     ),

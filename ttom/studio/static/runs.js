@@ -188,7 +188,7 @@ function updateEntry(node, run) {
   set(node, { class: chosen ? "entry chosen" : "entry" });
   set(node.querySelector(".entry-open"), { "aria-pressed": String(chosen) });
   node.querySelector(".entry-prompt").textContent = run.prompt;
-  const when = new Date(typeof run.created === "number" ? run.created * 1000 : run.created);
+  const when = new Date(run.created * 1000);
   node.querySelector(".entry-about").textContent = [
     run.method,
     `seed ${run.seed}`,
