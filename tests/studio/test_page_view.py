@@ -37,6 +37,27 @@ def test_nothing_scrolls_sideways(browser: Any, address: str, width: int) -> Non
     assert visit.troubles == []
 
 
+def test_a_server_that_answers_again_is_no_longer_reported_as_away(browser: Any, address: str) -> None:
+    visit = Visit(browser, address)
+    page = visit.page
+    page.fill("#prompt", "A zeppelin")
+    visit.context.set_offline(True)
+    visit.word("zeppelin").click()
+    visit.draw((0.2, 0.2), (0.5, 0.6))
+    page.locator("#problems li", has_text="does not answer").wait_for()
+    page.locator("#plan").click()
+    page.locator("#refused", has_text="does not answer").wait_for()
+    page.locator("#export").click()
+    page.locator("#message", has_text="does not answer").wait_for()
+    visit.context.set_offline(False)
+    page.locator("#message").wait_for(state="hidden")
+    page.locator("#problems li", has_text="zeppelin").wait_for()
+    assert page.locator("#problems li", has_text="does not answer").count() == 0
+    assert page.locator("#refused").is_hidden()
+    visit.context.close()
+    assert all("ERR_INTERNET_DISCONNECTED" in each for each in visit.troubles), visit.troubles
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Any, address: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")

@@ -6,12 +6,36 @@ export class ApiError extends Error {
   }
 }
 
+const WAIT = 2000; // milliseconds between tries to reach a server that does not answer
+const returned = [];
+let away = null;
+
+// `act` is called each time the server answers again.
+export const onReturn = (act) => returned.push(act);
+
+function awaitReturn() {
+  away ??= setInterval(async () => {
+    try {
+      await fetch("/static/icon.svg", { method: "HEAD", cache: "no-store" });
+    } catch {
+      return;
+    }
+    clearInterval(away);
+    away = null;
+    for (const act of returned) act();
+  }, WAIT);
+}
+
 async function send(path, options = {}) {
   let answer;
   try {
     answer = await fetch(path, { headers: { Accept: "application/json", ...options.headers }, ...options });
   } catch {
-    throw new ApiError(0, { problem: "the server does not answer", remedy: "look whether `ttom studio` still runs" });
+    awaitReturn();
+    throw new ApiError(0, {
+      problem: "the server does not answer",
+      remedy: "check that `ttom studio` is still running",
+    });
   }
   if (answer.ok) return answer;
   let told = {};

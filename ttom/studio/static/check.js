@@ -18,6 +18,7 @@ export function start() {
     }
     draw();
   });
+  api.onReturn(ask);
 }
 
 async function ask() {

@@ -84,6 +84,7 @@ export function inkOn(color) {
 }
 
 const message = byId("message");
+let unreachable = false;
 
 // What an error says: the problem, what was expected and what to try.
 export function reason({ problem, message: text, expected, remedy }) {
@@ -97,6 +98,7 @@ export function reason({ problem, message: text, expected, remedy }) {
 // Shows an error, or one line of news, above the page until it is closed.
 export function tell(error) {
   const told = typeof error === "string" ? { problem: error, note: true } : error;
+  unreachable = told.status === 0;
   byId("message-text").replaceChildren(...reason(told));
   message.classList.toggle("note", Boolean(told.note));
   message.hidden = false;
@@ -104,6 +106,11 @@ export function tell(error) {
 
 export function hush() {
   message.hidden = true;
+}
+
+// The server answers again: a message that it does not is out of date.
+export function hushUnreachable() {
+  if (unreachable) hush();
 }
 
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

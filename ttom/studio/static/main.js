@@ -3,7 +3,7 @@ import * as api from "./api.js";
 import * as behind from "./behind.js";
 import * as canvas from "./canvas.js";
 import * as check from "./check.js";
-import { byId, hush, tell } from "./dom.js";
+import { byId, hush, hushUnreachable, tell } from "./dom.js";
 import * as files from "./files.js";
 import * as generate from "./generate.js";
 import { addKey, keyAt, removeKey } from "./layout.js";
@@ -132,6 +132,7 @@ function draw() {
 
 async function start() {
   restore();
+  api.onReturn(hushUnreachable);
   try {
     state.info = await api.info();
   } catch (error) {

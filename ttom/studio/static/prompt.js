@@ -7,7 +7,8 @@ import { indices, nounOf, occurrences, wordsOf } from "./words.js";
 
 let anchor = null,
   range = null,
-  planning = false;
+  planning = false,
+  unreachable = false;
 
 export function start() {
   const field = byId("prompt");
@@ -56,6 +57,7 @@ export function start() {
       event.target.dispatchEvent(new MouseEvent("click", { bubbles: true, shiftKey: true }));
     }
   });
+  api.onReturn(() => unreachable && refuse(null));
   subscribe(draw);
 }
 
@@ -80,9 +82,10 @@ async function plan() {
 // Why the planner refused stays beside the prompt until it is changed.
 function refuse(error) {
   const area = byId("refused");
+  unreachable = error?.status === 0;
   area.hidden = !error;
   if (!error) return area.replaceChildren();
-  area.replaceChildren(...reason({ problem: error.message, ...error }));
+  area.replaceChildren(...reason(error));
 }
 
 // ---- words ----

@@ -21,6 +21,7 @@ export async function start() {
     drawHistory();
   });
   byId("run-cancel").addEventListener("click", () => cancel(state.run));
+  api.onReturn(refresh);
   await refresh();
   if (!chosenRun() && runs.length) state.run = runs[0].id;
   show(state.run);
