@@ -170,7 +170,7 @@ def _is_direction(reading: Reading, index: int) -> bool:
     if reading.in_mention(index) or after == "of" or before in ("top", "upper", "bottom", "lower"):
         return False
     spelt = words.is_content(before) or words.is_adverb(before)
-    still = words.is_still(reading.word(_before_adverbs(reading, index)))  # "looks quickly left"
+    still = words.is_still(reading.word(reading.before_adverbs(index)))  # "looks quickly left"
     if still or not (spelt or before in (".", "then", "and")):
         return False
     if word in ("up", "down"):
@@ -226,19 +226,11 @@ def find_particles(reading: Reading, cues: Sequence[Cue]) -> dict[int, int]:
         after = reading.word(index + 1)
         place = after == "of" or (token.text == "right" and after in _INTENSIFIED)
         thing = reading.mention_until(index)
-        verb = _before_adverbs(reading, index if thing is None else thing.first)
+        verb = reading.before_adverbs(index if thing is None else thing.first)
         moves = any(cue.token <= index < cue.end for cue in cues)
         if words.is_content(reading.word(verb)) and not (moves or place or reading.in_mention(verb)):
             particles[verb] = index
     return particles
-
-
-def _before_adverbs(reading: Reading, index: int) -> int:
-    """Index of the last word before the token that is no adverb."""
-    index -= 1
-    while words.is_adverb(reading.word(index)):
-        index -= 1
-    return index
 
 
 # -- verbs ------------------------------------------------------------------------------------------------------------

@@ -116,7 +116,7 @@ def _further_verbs(
             continue
         who, thing = reading.first_of(subject), reading.mention_from(reading.skip_adverbs(index + 1))
         has_object = thing is not None and (thing in named or reading.first_of(thing) in moving)
-        moves, joined = base in words.MOVING, reading.word(_before_adverbs(reading, index)) in ("and", "then", "but")
+        moves, joined = base in words.MOVING, reading.word(reading.before_adverbs(index)) in ("and", "then", "but")
         follows = reading.word(index + 1)
         ends = (
             token.text in _ENDINGS and not (index in particles or words.is_content(follows) or thing) and who in shown
@@ -147,7 +147,7 @@ def _verbs_of_cues(reading: Reading, motion: Motion) -> set[int]:
             verb = next((i for i in later if not reading.in_mention(i) and words.verb_base(reading.word(i))), None)
         while verb is not None:
             used.add(verb)
-            before = _before_adverbs(reading, verb)
+            before = reading.before_adverbs(verb)
             joined = cue.strength == 2 and reading.word(before) == "and" and words.is_content(reading.word(before - 1))
             verb = before - 1 if joined and not reading.in_mention(before - 1) else None
     return used
@@ -171,14 +171,6 @@ def _denied(reading: Reading, mention: Mention) -> str:
     verb = reading.skip_adverbs(mention.end)
     denied = reading.denied_before(verb) is not None and words.verb_base(reading.word(verb)) is not None
     return _quoted(reading, mention.first, verb + 1 if denied else mention.end)
-
-
-def _before_adverbs(reading: Reading, index: int) -> int:
-    """Index of the last word before the token that is no adverb."""
-    index -= 1
-    while words.is_adverb(reading.word(index)):
-        index -= 1
-    return index
 
 
 def _actions(reading: Reading, shown: Sequence[Mention], particles: Mapping[int, int]) -> dict[int, int]:

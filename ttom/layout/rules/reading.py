@@ -79,7 +79,7 @@ class Reading:
         """The absent subject of the verb at index: "no cats" of "no cats follow"; not the tail of "a cat with no tail
         runs" or "a cat without a tail runs".
         """
-        end = self._before_adverbs(index)
+        end = self.before_adverbs(index) + 1
         absent = next((mention for mention in self.absent if mention.end == end), None)
         if absent is None or self.word(absent.first) == "without" or self.word(absent.first - 1) in words.PREPOSITIONS:
             return None
@@ -103,8 +103,16 @@ class Reading:
         return mention
 
     def skip_adverbs(self, index: int) -> int:
+        """Index of the first word from the token on that is not an adverb."""
         while words.is_adverb(self.word(index)):
             index += 1
+        return index
+
+    def before_adverbs(self, index: int) -> int:
+        """Index of the last word before the token that is not an adverb."""
+        index -= 1
+        while words.is_adverb(self.word(index)):
+            index -= 1
         return index
 
     def verb_before(self, index: int) -> int | None:
@@ -117,11 +125,6 @@ class Reading:
                 return place
         return None
 
-    def _before_adverbs(self, index: int) -> int:
-        while words.is_adverb(self.word(index - 1)):
-            index -= 1
-        return index
-
     def is_subject(self, mention: Mention) -> bool:
         """Whether the phrase is the subject of a clause rather than an object or part of a place."""
         before = self.word(mention.first - 1)
@@ -132,7 +135,8 @@ class Reading:
         if before in ".,;:!?":
             return True
         if before in _BE:  # "there is a cat", but not "the cat is a tabby"
-            return not any(subject.end == self._before_adverbs(mention.first - 1) for subject in self.subjects)
+            end = self.before_adverbs(mention.first - 1) + 1
+            return not any(subject.end == end for subject in self.subjects)
         if before == "of":
             return self.word(mention.first - 2) in words.MEDIA_WORDS
         if before not in words.OPENERS:

@@ -7,7 +7,7 @@ meaning matters ("ascends" is upwards, "meadow" is scenery).
 
 from __future__ import annotations
 
-from ttom.layout.english import DETERMINERS, KNOWN_NOUNS, NOUNS_IN_S, NUMBERS, QUANTIFIERS, singular
+from ttom.layout.english import DETERMINERS, KNOWN_NOUNS, NOUNS_IN_S, NUMBERS, QUANTIFIERS, is_same_plural, singular
 
 PREPOSITIONS = frozenset(
     """about above across after against along alongside amid among around as at atop before behind below beneath
@@ -103,7 +103,7 @@ ADJECTIVES = frozenset(
     translucent luxury luxurious rubber metal ceramic crystal""".split()
 )
 ADJECTIVE_ENDINGS = ("ful", "ous", "less", "ish", "able", "ible", "ern")
-NOUNS_WITH_ADJECTIVE_ENDINGS = frozenset("fish jellyfish goldfish starfish radish dish vegetable table cable".split())
+NOUNS_WITH_ADJECTIVE_ENDINGS = frozenset("radish dish vegetable table cable".split())
 
 UP_VERBS = frozenset("rise ascend climb lift hoist raise levitate launch".split())
 DOWN_VERBS = frozenset("fall drop descend sink plunge plummet tumble lower dive".split())
@@ -200,9 +200,8 @@ def is_participle(word: str) -> bool:
 def is_adjective(word: str) -> bool:
     if word in ADJECTIVES or word[:1].isdigit():  # "3D", "5-year-old"
         return True
-    if word.endswith("fish"):  # "catfish"
-        return False
-    return word.endswith(ADJECTIVE_ENDINGS) and word not in NOUNS_WITH_ADJECTIVE_ENDINGS and word not in KNOWN_NOUNS
+    noun = word in KNOWN_NOUNS or word in NOUNS_WITH_ADJECTIVE_ENDINGS or is_same_plural(word)  # "catfish"
+    return word.endswith(ADJECTIVE_ENDINGS) and not noun
 
 
 def is_content(word: str) -> bool:
