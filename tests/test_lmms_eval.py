@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import sys
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ OPTIONS = {
 PROMPT = "A dog moves up"
 
 
-class Base:
+class Base(ABC):
     """`lmms_eval.api.model.lmms`, as far as models and the evaluator use it."""
 
     is_simple = True
@@ -39,7 +40,17 @@ class Base:
     def __init__(self) -> None:
         self._rank, self._world_size, self.task_dict = 0, 1, {}
 
-    def clean(self) -> None: ...
+    @abstractmethod
+    def generate_until(self, requests: Any) -> Any: ...
+
+    @abstractmethod
+    def generate_until_multi_round(self, requests: Any) -> Any: ...
+
+    @abstractmethod
+    def loglikelihood(self, requests: Any) -> Any: ...
+
+    def clean(self) -> None:
+        self.task_dict.clear()
 
 
 @dataclass(frozen=True)
@@ -161,6 +172,13 @@ def test_names(adapter: ModuleType, task: str, given: dict[str, Any], expected: 
 def test_names_that_lead_elsewhere_are_refused(adapter: ModuleType, given: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="is no file name"):
         adapter.video_name(given["prompt"], "vbench2_x", 0, given)
+
+
+@pytest.mark.parametrize("method", ["loglikelihood", "generate_until_multi_round"])
+def test_tasks_of_another_kind_are_refused(adapter: ModuleType, tiny_folder: Path, tmp_path: Path, method: str) -> None:
+    with pytest.raises(SetupError, match="only makes videos") as refused:
+        getattr(make(adapter, tiny_folder, tmp_path), method)([])
+    assert refused.value.remedy == "a task such as vbench or vbench2"
 
 
 @pytest.mark.parametrize("name", ["steps", "sampler.stepz", "sampler.size", "nothing.steps", "__class__.x"])

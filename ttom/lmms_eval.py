@@ -108,10 +108,12 @@ class TTOMVideo(lmms):
         return [self._answer(request) for request in tqdm(requests, desc="ttom", disable=self._rank != 0)]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        raise NotImplementedError("TTOM makes videos and has no likelihoods")
+        """Required by lmms-eval. Raises SetupError: a video has no likelihood."""
+        raise _wrong_task("asks for likelihoods")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        raise NotImplementedError("TTOM makes a video of one prompt")
+        """Required by lmms-eval. Raises SetupError: a video has one prompt."""
+        raise _wrong_task("has several rounds")
 
     def clean(self) -> None:
         """Close the memory and free the model; nothing can be made afterwards."""
@@ -148,6 +150,14 @@ class TTOMVideo(lmms):
         with files.disk_errors(target), files.staged(target.parent) as stage:
             shutil.copyfile(run / "video.mp4", stage / target.name)
         return target
+
+
+def _wrong_task(what: str) -> SetupError:
+    return SetupError(
+        f"the task {what}, but TTOM only makes videos of single prompts",
+        expected="a text-to-video task of lmms-eval",
+        remedy="a task such as vbench or vbench2",
+    )
 
 
 def video_name(prompt: str, task: str, number: Any, row: Mapping[str, Any]) -> Path:
