@@ -1,4 +1,4 @@
-"""The command line: `ttom generate`, `stream`, `plan`, `memory`, `models`."""
+"""The command line: `ttom generate`, `stream`, `plan`, `memory`, `models`, `studio`."""
 
 from ttom.cli.app import main
 

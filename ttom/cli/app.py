@@ -11,7 +11,6 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -20,20 +19,17 @@ import tyro
 import ttom
 from ttom.checkpoints.probe_file import resolve_blocks
 from ttom.cli.arguments import Generate, Plan, PlannerOptions, Stream, Studio
-from ttom.cli.exits import BAD_INPUT, INTERRUPTED
-from ttom.cli.flags import with_flags
+from ttom.cli.exits import BAD_INPUT, complain, exit_code
 from ttom.cli.memory import MemoryCommand
 from ttom.cli.models import Models
 from ttom.cli.plugins import import_plugins
-from ttom.cli.signals import stop_signals
 from ttom.config import PlannerConfig, Settings
-from ttom.errors import UserError
 from ttom.presets import DEFAULT_MODEL, find_preset, preset_for
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Look after a memory: list, show, stats, verify, rebuild, reindex, merge, prune, export, delete, push, pull."""
+    """Look after a memory: show, check, repair, calibrate, merge, prune, export, delete and share its entries."""
 
     command: tyro.conf.OmitSubcommandPrefixes[MemoryCommand]
 
@@ -50,15 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"ttom {ttom.__version__}")
         return 0
+
+    def work() -> int:
+        _run(_resolved(parse(arguments)))
+        return 0
+
     try:
-        with stop_signals():
-            _run(_resolved(parse(arguments)))
-    except UserError as error:
-        _complain(with_flags(str(error)))
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        _complain("interrupted; no file was left half-written")
-        return INTERRUPTED
+        return exit_code("ttom", work, "no file was left half-written")
     except BrokenPipeError:
         # The reader (`| head`, a pager) has seen enough. Python would complain again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,14 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _PLACES:
             raise
         where = f"cannot use {error.filename}" if error.filename is not None else "cannot write"
-        _complain(f"{where}: {error.strerror}\ntry: another file or folder")
+        complain("ttom", f"{where}: {error.strerror}\ntry: another file or folder")
         return BAD_INPUT
-    return 0
-
-
-def _complain(message: str) -> None:
-    with suppress(OSError):  # the terminal may be gone
-        print(f"ttom: {message}", file=sys.stderr)
 
 
 def _resolved(command: Command) -> Command:
@@ -92,8 +80,7 @@ def _run(command: Command) -> None:
         from ttom.cli.memory_commands import run
 
         run(command.command)
-        return
-    if isinstance(command, Models):
+    elif isinstance(command, Models):
         from ttom.cli.models import models
 
         models(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from ttom.cli.flags import with_flags
 from ttom.cli.signals import stop_signals
@@ -30,8 +31,14 @@ def exit_code(
         with stop_signals():
             return work()
     except UserError as error:
-        print(f"{program}: {with_flags(str(error), command)}", file=sys.stderr)
+        complain(program, with_flags(str(error), command))
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; {interrupted}", file=sys.stderr)
+        complain(program, f"interrupted; {interrupted}")
         return INTERRUPTED
+
+
+def complain(program: str, message: str) -> None:
+    """Print a message on standard error, if that is still there."""
+    with suppress(OSError):  # the terminal may be gone
+        print(f"{program}: {message}", file=sys.stderr)
