@@ -208,12 +208,7 @@ class TTOM:
         """
         found = find_method(method)
         request = replace(self._request(prompt, found, seed, layout, settings), tries=tries, check=check)
-        memory = request.settings.memory
-        if save_lora is not None and not found.learns:
-            raise UserError(f"the method {found.name} has no LoRA to save", expected="a method that trains one")
-        if found.uses_memory and recollection is None and memory.path is None and memory.use == "load":
-            remedy = "`memory.path=DIR`, or leave `memory.use` out"
-            raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
+        _check_adapters(found, request.settings.memory, save_lora, recollection)
         finder = find_finder(check, self.model, (request.size.height, request.size.width))
         run = self._start(request, found, progress, finder)
         lookup = recollection or self._look_up(run, origin)
@@ -305,3 +300,14 @@ class TTOM:
         lookup = self._memories[known].look_up(prepared.prompt, prepared.layout, origin=origin, exclude_origin=origin)
         run.found(lookup)
         return lookup
+
+
+def _check_adapters(
+    method: Method, memory: MemoryConfig, save_lora: str | Path | None, recollection: Recollection | None
+) -> None:
+    """Raise UserError for a LoRA to save that the method does not train, or one to load without a memory."""
+    if save_lora is not None and not method.learns:
+        raise UserError(f"the method {method.name} has no LoRA to save", expected="a method that trains one")
+    if method.uses_memory and recollection is None and memory.path is None and memory.use == "load":
+        remedy = "`memory.path=DIR`, or leave `memory.use` out"
+        raise UserError("`memory.use` is load, but there is no memory", remedy=remedy)
