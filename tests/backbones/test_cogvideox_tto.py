@@ -12,6 +12,7 @@ from diffusers import CogVideoXPipeline
 from torch import Tensor
 
 from tests.backbones.test_cogvideox import EVERY_KIND, PROMPT, SETTINGS, SIZE
+from tests.gradients import equal_central_differences
 from tests.running import run, run_loaded, run_tto
 from tests.tiny import TEXT_LENGTH, tiny_cogvideox
 from ttom import TTOM
@@ -136,27 +137,12 @@ def test_gradients_equal_finite_differences(cogvideox: CogVideoXBackbone, monkey
     adapter = LoraAdapter(cogvideox, SETTINGS.adapter, (1, 2), seed=0)
     adapter.attach()
     masks = ObjectMasks(sample.masks.masks.double(), sample.masks.visible)
-    generator = torch.Generator().manual_seed(0)
 
     def loss() -> Tensor:
         maps = cogvideox.object_maps(sample.latents, torch.tensor(900), sample.text.positive, sample.tokens, (1, 2))
         return alignment_loss("jsd", maps, masks)
 
-    named = adapter.named_parameters()
-    with torch.no_grad():
-        for parameter in named.values():
-            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-    gradients = dict(zip(named, torch.autograd.grad(loss(), list(named.values())), strict=True))
-    for name, parameter in named.items():
-        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        with torch.no_grad():
-            values = []
-            for sign in (1, -1):
-                parameter.add_(direction, alpha=sign * 1e-5)
-                values.append(loss().item())
-                parameter.sub_(direction, alpha=sign * 1e-5)
-        slope = (gradients[name] * direction).sum().item()
-        assert slope != 0 and (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-12), name
+    equal_central_differences(adapter.named_parameters(), loss)
 
 
 def test_from_prompt_to_video(cogvideox_folder: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
+from tests.gradients import equal_central_differences
 from tests.guidance.tto.sample import SETTINGS, Sample
 from ttom.attention.capture import Prefix
 from ttom.backbones.wan import WanBackbone
@@ -89,28 +90,12 @@ def test_gradients_equal_finite_differences(tiny: WanBackbone, monkeypatch: pyte
     adapter = LoraAdapter(tiny, sample.settings.adapter, (1, 2), seed=0)
     adapter.attach()
     masks = ObjectMasks(sample.masks.masks.double(), sample.masks.visible)
-    generator = torch.Generator().manual_seed(0)
 
     def loss() -> Tensor:
         maps = tiny.object_maps(sample.latents, torch.tensor(900.0), sample.text.positive, sample.tokens, (1, 2))
         return alignment_loss("jsd", maps, masks)
 
-    with torch.no_grad():
-        for parameter in adapter.parameters():
-            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-    named = adapter.named_parameters()
-    gradients = dict(zip(named, torch.autograd.grad(loss(), list(named.values())), strict=True))
-    for name, parameter in named.items():
-        assert parameter.dtype == torch.float64
-        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        with torch.no_grad():
-            values = []
-            for sign in (1, -1):
-                parameter.add_(direction, alpha=sign * 1e-5)
-                values.append(loss().item())
-                parameter.sub_(direction, alpha=sign * 1e-5)
-        slope = (gradients[name] * direction).sum().item()
-        assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-5, abs=1e-12), name
+    equal_central_differences(adapter.named_parameters(), loss)
 
 
 def test_the_fit_goes_on_from_step_to_step(tiny: WanBackbone, monkeypatch: pytest.MonkeyPatch) -> None:
