@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.layout.seen import ASPECT
+from tests.layout.seen import ASPECT, direction
 from ttom.layout.rules.motion import find_motion
 from ttom.layout.rules.omissions import things_left_out, words_left_out
 from ttom.layout.rules.planner import plan
@@ -14,6 +14,12 @@ from ttom.layout.rules.reading import Reading
 def things(prompt: str) -> list[str]:
     reading = Reading(prompt)
     return [text.removesuffix(" (no box, left to the video model)") for text in things_left_out(reading, [])]
+
+
+def unsaid(prompt: str) -> list[str]:
+    """The words left out where every phrase has a box."""
+    reading = Reading(prompt)
+    return words_left_out(reading, find_motion(reading), reading.mentions)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +67,7 @@ def test_things(prompt: str, said: list[str]) -> None:
     ],
 )
 def test_words(prompt: str, said: list[str]) -> None:
-    reading = Reading(prompt)
-    assert words_left_out(reading, find_motion(reading), reading.mentions) == said
+    assert unsaid(prompt) == said
 
 
 @pytest.mark.parametrize(
@@ -86,8 +91,7 @@ def test_words(prompt: str, said: list[str]) -> None:
     ],
 )
 def test_each_motion_after_the_first_is_planned_or_named(prompt: str, said: list[str]) -> None:
-    reading = Reading(prompt)
-    assert words_left_out(reading, find_motion(reading), reading.mentions) == said
+    assert unsaid(prompt) == said
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,51 @@ def test_a_verb_whose_object_is_named_is_not_named_again() -> None:
 
 
 def test_quotes_are_short() -> None:
-    reading = Reading("A cat sits " + "gribble " * 100)
-    (text,) = words_left_out(reading, find_motion(reading), reading.mentions)
+    (text,) = unsaid("A cat sits " + "gribble " * 100)
     assert len(text) < 120
+
+
+STILL = {  # what moves nothing, and what is said of it
+    "The volunteers clean up a beach": ['"clean up" (left to the video model)'],
+    "A candle burns down": ['"burns down" (left to the video model)'],
+    "A house burning down": ['"burning down" (left to the video model)'],
+    "The lamp lights up": ['"lights up" (left to the video model)'],
+    "A street lamp lights up": ['"lights up" (left to the video model)'],
+    "A man cleans up the table": ["table (no box, left to the video model)", '"cleans up" (left to the video model)'],
+    "A tree grows up": ['"grows up" (left to the video model)'],
+    "A man wakes up": ['"wakes up" (not understood)'],
+    "A man speeds up": ['"speeds up" of man, which gives no direction'],
+    "A man looks left": ['"looks left" (left to the video model)'],
+    "A woman watering red rose": ['"rose" (not understood)'],
+    "An elephant lifts weights": ['"lifts weights" (not understood)'],
+    "A man falls asleep": ['"falls asleep" (not understood)'],
+    "The dough rises from a ball into a loaf": None,
+    "A man walks up to a door": None,
+    "A bird zigzags across the sky": ['"zigzags" (not understood)'],
+    "A dog circles around a tree": None,
+    "A ball bounces": ['"bounces" of ball, which gives no direction'],
+    "A horse runs towards the camera": ['"runs towards the camera" of horse, which gives no direction'],
+    "A blue ball spins": ['"spins" of blue ball, which gives no direction'],
+    "A frog on a rock, causing droplets to splash into the air": None,
+}
+
+
+@pytest.mark.parametrize("prompt", STILL)
+def test_no_motion_is_made_up_and_none_is_dropped_in_silence(prompt: str) -> None:
+    layout = plan(prompt, aspect=ASPECT)
+    assert all(len(item.key_frames) == 1 for item in layout.objects)
+    if STILL[prompt] is not None:
+        assert list(layout.left_out) == STILL[prompt]
+    else:
+        assert layout.left_out
+
+
+def test_a_motion_that_is_not_straight_is_said_where_its_direction_is_planned() -> None:
+    layout = plan("A ball zigzags to the right", aspect=ASPECT)
+    assert direction(layout, "ball") == "right"
+    assert layout.left_out == ('"zigzags" (not understood)',)
+
+
+def test_a_layout_names_each_word_that_it_does_not_show_once() -> None:
+    words = plan("A zorbing gribble zorbs and zorbs in a garden", aspect=ASPECT).left_out
+    assert len(words) == len(set(words))

@@ -55,3 +55,50 @@ def test_what_would_be_planned_wrongly_is_refused(prompt: str, message: str) -> 
 def test_what_only_looks_like_it_is_planned(prompt: str, shown: dict[str, str]) -> None:
     layout = plan(prompt, aspect=ASPECT)
     assert {phrase: direction(layout, phrase) for phrase in summary(layout)} == shown
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("", "the prompt is empty"),
+        ("  \n", "the prompt is empty"),
+        ("running quickly", "names no object"),
+        ("in a forest", "names no object"),
+        ("!!!", "the prompt is empty"),
+        ("moves left", "names no object"),
+        ("no cats", "names no object"),
+        ("zero cats", "names no object"),
+        ("thirty-two cats", "asks for 32 objects"),
+        ("a hundred cats", "asks for hundred objects"),
+        ("9" * 5000 + " dogs", "asks for 999999999 objects"),
+        ("猫が左に走る", "knows no word"),
+        ("Ein Ballon fliegt nach rechts", "knows no word"),
+        ("500 dogs", "asks for 500 objects"),
+        ("One hundred dogs", "asks for hundred objects"),
+        ("0 dogs", "asks for 0 objects"),
+        ("A ball bounces up and down", "cannot plan a motion 'up and down'"),
+        ("A cat is not on the left of a dog", "cannot plan what is negated: 'not on'"),
+        ("A dog doesn't move left", 'cannot plan what is negated: "doesn\'t move"'),
+        ("A dog never falls", "cannot plan what is negated: 'never falls'"),
+        ("A dog, not a cat, runs left", "cannot plan what is negated: 'not a'"),
+        ("A cat is not quickly running left", "cannot plan what is negated: 'not running'"),
+        ("A dog runs left. The dog runs right.", "move both left .* and right"),
+        ("A bird flies diagonally", "cannot plan a motion 'diagonally'"),
+        ("A drone flies right, then up, then left, then down", "moves along 4 legs"),
+        ("Mage conjures fireball in a red house with a cat", "cannot tell whether 'conjures' is what 'Mage' does"),
+        ("The sky is turning dark", "names no object .* scenery and styles get no box"),
+        ("A watercolor of a mountain lake", "names no object"),
+        ("The 3D pixels turn into a sea", "names no object"),
+        ("Un chien court dans le parc avec un ballon", "knows only 1 of the 9 words"),
+        ("Le train passe devant une table orange", "knows only 2 of the 7 words"),
+        ("Ein Hund läuft in den Park", "knows only 2 of the 6 words"),
+        ("A bird above and to the left of a tree", "cannot plan a place 'above and to the left of'"),
+        ("A cat is left of a dog, and the dog is left of the cat", "cannot plan all relations at once: 'dog'"),
+        ("In the garden dogs run left", "cannot tell what moves left"),
+    ],
+)
+def test_refusals_say_what_to_do(prompt: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        plan(prompt, aspect=ASPECT)
+    assert caught.value.expected
+    assert caught.value.remedy
