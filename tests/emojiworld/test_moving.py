@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tests.emojiworld.truth import is_on_side
 from ttom.emojiworld import moving
 from ttom.emojiworld.facts import DIRECTIONS, OPPOSITE_DIRECTION, RELATIONS, Direction, Facts, Relation, Side, Subject
 from ttom.emojiworld.scene import HEIGHT, WIDTH, Point, Thing
@@ -51,9 +52,7 @@ def test_a_mover_stays_on_its_side_all_the_way(direction: Direction, side: Side)
         still, thing = made
         assert (still.noun, thing.noun, still.subject) == (4, 3, 1) and len(still.path) == 1
         assert heads(*thing.path, direction)
-        for x, y in thing.path:
-            dx, dy = x - still.path[0][0], y - still.path[0][1]
-            assert {"left": dx < 0, "right": dx > 0, "above": dy < 0, "below": dy > 0}[side]
+        assert all(is_on_side(side, place, still.path[0]) for place in thing.path)
     assert found > DRAWS / 2
 
 

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pytest
 
+from tests.emojiworld.truth import is_on_side
 from ttom.emojiworld import standing
 from ttom.emojiworld.facts import RELATIONS, Facts, Relation, Side, Subject
 from ttom.emojiworld.scene import HEIGHT, WIDTH, Thing
@@ -39,8 +40,8 @@ def test_the_first_is_on_its_side_of_the_second(side: Side) -> None:
         found += 1
         one, two = made
         assert (one.noun, two.noun, one.subject, two.subject) == (3, 4, 0, 1) and apart(made)
+        assert is_on_side(side, one.path[0], two.path[0])
         dx, dy = one.path[0][0] - two.path[0][0], one.path[0][1] - two.path[0][1]
-        assert {"left": dx < 0, "right": dx > 0, "above": dy < 0, "below": dy > 0}[side]
         assert (abs(dx) > abs(dy)) == (side in ("left", "right"))
     assert found > DRAWS / 4
 

@@ -14,6 +14,7 @@ import torch
 from tests.tiny import TEXT_LENGTH
 from ttom import TTOM, UserError
 from ttom.backbones.cogvideox import CogVideoXBackbone, CogVideoXSolver
+from ttom.backbones.protocol import Backbone
 from ttom.backbones.wan import WanBackbone
 from ttom.config import AdapterConfig, BiasConfig, MemoryConfig, SamplerConfig, Settings, TTOConfig
 from ttom.guidance import find_method
@@ -156,12 +157,17 @@ def test_a_bias_of_cogvideox_covers_its_grid_and_its_text(cogvideox: CogVideoXBa
 # Runs
 
 
+def prepared_as(result: Result, backbone: Backbone) -> Prepared:
+    """What the run of this result began with."""
+    request = Request(PROMPT, 1, "bias", result.layout, result.settings)
+    return prepare(request, Plan(PROMPT, result.layout, None), backbone)
+
+
 def test_a_run_equals_the_loop_written_out(runner: TTOM) -> None:
     """The bias acts in the prompt's forward alone, with the strength of the step, in the chosen blocks."""
     settings = with_bias(strength=6.0, end=0.7, blocks=(0, 2))
     result, backbone = run(runner, settings=settings), runner.load()
-    request = Request(PROMPT, 1, "bias", result.layout, settings)
-    sample = prepare(request, Plan(PROMPT, result.layout, None), backbone)
+    sample = prepared_as(result, backbone)
     solver, latents, bias = backbone.solver(4, 1), sample.latents, token_bias(sample)
     with torch.no_grad():
         for level, timestep in zip(solver.noise_levels, solver.timesteps, strict=True):
@@ -177,8 +183,7 @@ def test_a_run_equals_the_loop_written_out(runner: TTOM) -> None:
 def test_guidance_by_the_difference_that_the_bias_makes(runner: TTOM) -> None:
     settings = with_bias(strength=6.0, end=0.7, difference=1.5)
     result, backbone = run(runner, settings=settings), runner.load()
-    request = Request(PROMPT, 1, "bias", result.layout, settings)
-    sample = prepare(request, Plan(PROMPT, result.layout, None), backbone)
+    sample = prepared_as(result, backbone)
     solver, latents, bias = backbone.solver(4, 1), sample.latents, token_bias(sample)
     with torch.no_grad():
         for level, timestep in zip(solver.noise_levels, solver.timesteps, strict=True):
