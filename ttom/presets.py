@@ -71,7 +71,7 @@ def emojiworld_cogvideox() -> Settings:
 
 
 def emojiworld_bias() -> Settings:
-    """Method bias in few steps, on either embedded checkpoint: more of the layout in a third of the time.
+    """Method bias in few steps, on either embedded checkpoint: more of the layout in a third of the steps.
 
     In eight steps the bias acts in six. With method ttom, the first two of them are optimized too.
     """
