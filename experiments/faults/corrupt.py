@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,23 +15,11 @@ from typing import Any
 
 from experiments.faults import old, small
 from experiments.faults.old import LOG
-from ttom.errors import UserError
-from ttom.memory.maintenance import verify
-from ttom.memory.rebuild import rebuild
+from experiments.faults.outcomes import outcomes
 from ttom.memory.store import Store
 
 ENTRIES = 8
 DATABASE, JOURNAL, META = "entries.sqlite", "entries.sqlite-journal", "memory.json"
-
-_KILLED = """
-import os, sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
-db.execute("PRAGMA cache_size = 2")
-db.execute("BEGIN IMMEDIATE")
-db.execute("UPDATE entries SET prompt = upper(prompt), uses = uses + 1")
-os._exit(1)
-"""
-"""A process killed in the middle of a transaction, some of which is in the database already."""
 
 
 def run(folder: Path, times: int, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -82,39 +68,17 @@ def _templates(folder: Path) -> tuple[Path, Path]:
         for number in range(ENTRIES):
             small.insert(store, number, prompt=f"{'x' * 3000} {number}")  # so that each has a page of its own
     shutil.copytree(clean, killed)
-    subprocess.run([sys.executable, "-c", _KILLED, str(killed / DATABASE)], check=False)
-    assert (killed / JOURNAL).stat().st_size > 0
+    small.leave_journal(killed, "prompt = upper(prompt), uses = uses + 1")
     return clean, killed
 
 
 def _trial(memory: Path, damaged: set[int]) -> Counter[str]:
     """What the next processes make of it. `damaged`: numbers of entries whose value itself was damaged."""
-    outcomes = set()
-    for number in (ENTRIES, ENTRIES + 1):
-        try:
-            with Store(memory) as store:
-                small.insert(store, number)
-        except UserError:
-            outcomes.add("writers stopped")
-        except Exception as error:
-            outcomes.add("errors")
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    try:
-        if verify(memory).quarantined:
-            outcomes.add("quarantined")
-    except UserError:
-        outcomes.add("found by verify")
-    if outcomes & {"writers stopped", "found by verify"}:
-        try:
-            rebuild(memory)
-        except UserError:  # a bit made it a memory of the next version: its description must be removed first
-            (memory / META).unlink()
-            rebuild(memory)
-        outcomes.add("rebuilt")
+    found = outcomes(memory, lambda store, number: small.insert(store, ENTRIES + number))
     there = small.intact(memory)
     with Store(memory, read_only=True) as store:
         wrong = {small.number_of(entry) for entry in store.entries()} - there
-    return Counter(outcomes) + Counter(lost=len(set(range(ENTRIES)) - there - damaged), wrong=len(wrong))
+    return Counter(found) + Counter(lost=len(set(range(ENTRIES)) - there - damaged), wrong=len(wrong))
 
 
 def _flip(path: Path, rng: random.Random) -> set[int]:

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ttom.errors import UserError
+from experiments.faults.outcomes import outcomes
 from ttom.memory.entries import CorruptValue, new_record
-from ttom.memory.maintenance import verify
-from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 from ttom.memory.value_format import Value, decode
 
@@ -84,34 +82,20 @@ def trial(memory: Path, wanted: dict[str, str]) -> Counter[str]:
     Lost is a value that is nowhere. Wrong is an entry that is missing, or other than it was, though no writer was
     stopped. "entries gone with the log" are those that were nowhere else, so that nothing could restore them.
     """
-    outcomes = set()
-    for number in range(2):
-        try:
-            with Store(memory) as store:
-                first = next(store.entries())
-                value = decode(store.values.read(first.sha256))
-                state = {
-                    name: np.frombuffer(data, "<f4").reshape(shape) + number + 1
-                    for name, (_, shape, data) in value.tensors.items()
-                }
-                given = {"embedding": first.embedding, "signature": first.signature}
-                store.insert(state, new_record(key="new", prompt=f"new {number}", **given))
-        except UserError:
-            outcomes.add("writers stopped")
-        except Exception as error:
-            outcomes.add("errors")
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    try:
-        if verify(memory).quarantined:
-            outcomes.add("quarantined")
-    except UserError:
-        outcomes.add("found by verify")
-    if outcomes & {"writers stopped", "found by verify"}:
-        rebuild(memory)
-        outcomes.add("rebuilt")
+    found = outcomes(memory, _insert)
     there = entries(memory)
     same = {prompt for prompt in wanted if there.get(prompt) == wanted[prompt]}
     gone = wanted.keys() - same
-    silent = len(gone) if "writers stopped" not in outcomes else 0
+    silent = len(gone) if "writers stopped" not in found else 0
     lost = len({wanted[prompt] for prompt in wanted} - on_disk(memory))
-    return Counter(outcomes) + Counter({"lost": lost, "wrong": silent, "entries gone with the log": len(gone) - silent})
+    return Counter(found) + Counter({"lost": lost, "wrong": silent, "entries gone with the log": len(gone) - silent})
+
+
+def _insert(store: Store, number: int) -> None:
+    first = next(store.entries())
+    value = decode(store.values.read(first.sha256))
+    state = {
+        name: np.frombuffer(data, "<f4").reshape(shape) + number + 1 for name, (_, shape, data) in value.tensors.items()
+    }
+    given = {"embedding": first.embedding, "signature": first.signature}
+    store.insert(state, new_record(key="new", prompt=f"new {number}", **given))

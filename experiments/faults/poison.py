@@ -8,8 +8,6 @@ import pickle
 import shutil
 import sqlite3
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -227,21 +225,9 @@ def _put(memory: Path, name: str, put: Callable[[Path], None]) -> None:
     put(path)
 
 
-_KILLED = """
-import os, sqlite3, sys
-db = sqlite3.connect(sys.argv[1], isolation_level=None)
-db.execute("PRAGMA cache_size = 1")
-db.execute("BEGIN IMMEDIATE")
-db.execute("UPDATE entries SET uses = uses + 1, layout = hex(zeroblob(10000))")
-os._exit(1)
-"""
-"""A process that leaves a journal."""
-
-
 def _give_journal(memory: Path, victim: Path) -> None:
     """Leave a journal that SQLite applies, and that names a file as its super-journal, which SQLite then deletes."""
-    subprocess.run([sys.executable, "-c", _KILLED, str(memory / "entries.sqlite")], check=False)
+    journal = small.leave_journal(memory, "uses = uses + 1, layout = hex(zeroblob(10000))")
     name, magic = os.fsencode(victim.absolute()), bytes.fromhex("d9d505f920a163d7")
-    with open(memory / "entries.sqlite-journal", "ab") as file:
-        assert file.tell() > 0
+    with open(journal, "ab") as file:
         file.write(struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)) + magic)

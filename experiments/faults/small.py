@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,17 @@ SIGNATURE = Signature("WanTransformer3DModel", "0" * 12, 0, 0, 1, RANK, 2.0, ("t
 A, B = "blocks.0.attn2.to_q.lora_A.weight", "blocks.0.attn2.to_q.lora_B.weight"
 WIDTHS = (16, 2_000, 40_000)
 """Columns of A: values of about 1, 20 and 320 kB, so that kills meet all stages of a write."""
+
+
+_KILLED = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size = 1")
+db.execute("BEGIN IMMEDIATE")
+db.execute(f"UPDATE entries SET {sys.argv[2]}")
+os._exit(1)
+"""
+"""A process killed in the middle of a transaction, some of which is in the database already."""
 
 
 def tensors(number: int) -> dict[str, np.ndarray]:
@@ -77,3 +90,11 @@ def intact(folder: Path) -> set[int]:
             and np.array_equal(entry.embedding, embedding(number_of(entry)))
             and entry.layout == {"number": number_of(entry)}
         }
+
+
+def leave_journal(memory: Path, change: str) -> Path:
+    """Kill a process while it changes all entries; returns the path of the journal that it leaves."""
+    subprocess.run([sys.executable, "-c", _KILLED, str(memory / "entries.sqlite"), change], check=False)
+    journal = memory / "entries.sqlite-journal"
+    assert journal.stat().st_size > 0
+    return journal

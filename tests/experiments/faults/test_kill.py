@@ -11,6 +11,7 @@ from experiments.faults import kill, small
 def test_killed_writers_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     result = kill.run(tmp_path / "kill", 15)
     assert result["kills"] == 15 and result["acknowledged"] > 5 and result["entries"] >= 3
+    assert result["upgrades"]["times"] == result["rebuilds"]["times"] == 1
     assert not list(faults.failures("kill", result)), result
 
 
