@@ -24,6 +24,8 @@ from ttom.memory.calibration import (
     stored_calibration,
 )
 from ttom.memory.key_maker import KeyMaker
+from ttom.memory.merging import merge
+from ttom.memory.rebuild import rebuild
 from ttom.memory.store import Store
 
 
@@ -65,10 +67,30 @@ def test_a_calibration_is_stored_used_and_dropped_with_its_keys(tmp_path: Path) 
     with Store(folder) as store:
         found = Calibration(keys=store.embedder, threshold=0.9, found=0.95, wrong=0.0, prompts=100)
         keep_calibration(store, found)
-        assert stored_calibration(store) == found
+        assert stored_calibration(store.meta) == found
     assert opened(folder).config.threshold == 0.9 and opened(folder, threshold=0.5).config.threshold == 0.5
     maintenance.reindex(folder, KeyMaker(Blind(0.0), "layout"))
     assert opened(folder).config.threshold == DEFAULTS["layout"]
+
+
+def calibrated(folder: Path, threshold: float = 0.9) -> Path:
+    with Store(filled(folder)) as store:
+        keep_calibration(store, Calibration(keys=store.embedder, threshold=threshold, found=1, wrong=0, prompts=100))
+    return folder
+
+
+def test_a_calibration_survives_merging_into_a_new_memory_and_rebuilding(tmp_path: Path) -> None:
+    plain, sources = filled(tmp_path / "a"), [calibrated(tmp_path / "b"), calibrated(tmp_path / "c", 0.8)]
+    merge([plain, *sources], tmp_path / "new")
+    assert opened(tmp_path / "new").config.threshold == 0.9
+    merge(sources, plain)  # somebody else's says nothing about a memory of one's own
+    assert opened(plain).config.threshold == DEFAULTS["both"]
+    (tmp_path / "b" / "entries.sqlite").unlink()
+    rebuild(tmp_path / "b")
+    assert opened(tmp_path / "b").config.threshold == 0.9
+    (tmp_path / "c" / "memory.json").unlink()
+    rebuild(tmp_path / "c")
+    assert opened(tmp_path / "c").config.threshold == DEFAULTS["both"]
 
 
 def test_a_calibration_of_other_keys_is_refused_and_a_damaged_one_ignored(tmp_path: Path) -> None:

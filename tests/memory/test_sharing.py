@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -163,3 +164,15 @@ def test_a_malformed_token_is_not_printed(tmp_path: Path, monkeypatch: pytest.Mo
         sharing.push(tmp_path / "m", "me/memory")
     assert "abcDEF123" not in str(caught.value) and "my-own" not in str(caught.value)
     assert len(str(caught.value)) < 1000
+
+
+def test_a_foreign_calibration_that_is_none_is_left_behind(tmp_path: Path, hub: Path) -> None:
+    """It was copied as it was, indented: memory.json was then too long to be read."""
+    with new(tmp_path / "m") as store:
+        put(store)
+    sharing.push(tmp_path / "m", "a/b")
+    meta = json.loads((hub / "memory.json").read_text())
+    (hub / "memory.json").write_text(json.dumps(meta | {"calibration": [0] * 20_000}))
+    sharing.pull("a/b", tmp_path / "p")
+    with Store(tmp_path / "p", read_only=True) as store:
+        assert len(store) == 1 and "calibration" not in store.meta

@@ -121,7 +121,7 @@ def _stats(command: ShowStats) -> None:
 
     with Store(command.path, read_only=True) as store:
         found, threshold = stats(store), threshold_of(MemoryConfig(), store)
-        calibrated = stored_calibration(store) is not None
+        calibrated = stored_calibration(store.meta) is not None
     output.print_fields(
         {
             "entries": found.entries,

@@ -6,8 +6,9 @@ composition of each other and takes the smallest threshold at which hardly any f
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -142,20 +143,20 @@ def _moved(box: Box, dx: float, dy: float) -> Box:
     return Box(x0=x0, y0=y0, x1=min(1.0, x0 + box.width), y1=min(1.0, y0 + box.height))
 
 
-def stored_calibration(store: Store) -> Calibration | None:
-    """The calibration that a memory was given; None without one, or if it is of other keys."""
+def stored_calibration(meta: Mapping[str, Any]) -> Calibration | None:
+    """The calibration in a memory's description (`read_meta`); None without one, or if it is of other keys."""
     try:
-        found = Calibration.model_validate(store.meta["calibration"])
+        found = Calibration.model_validate(meta["calibration"])
     except (KeyError, ValidationError):
         return None
-    return found if found.keys == store.embedder else None
+    return found if found.keys == meta["embedder"] else None
 
 
 def threshold_of(config: MemoryConfig, store: Store) -> float:
     """The threshold of the settings, or that of a memory: calibrated, or that of its kind of key."""
     if config.threshold is not None:
         return config.threshold
-    found = stored_calibration(store)
+    found = stored_calibration(store.meta)
     return found.threshold if found is not None else DEFAULTS[KeyTerms.of(store.embedder).kind]
 
 
@@ -169,4 +170,4 @@ def keep_calibration(store: Store, found: Calibration) -> None:
         )
     with store.writing():
         store.check_keys()
-        store.describe(store.embedder, store.dimension, found.model_dump())
+        store.describe(store.embedder, store.dimension, found)

@@ -7,12 +7,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttom.errors import SetupError, UserError
 from ttom.files import FULL, write_bytes
 from ttom.memory.entries import MAX_DIMENSION, MAX_NAME
 from ttom.memory.values import read_regular
+
+if TYPE_CHECKING:
+    from ttom.memory.calibration import Calibration
 
 NAME = "memory.json"
 VERSION = 4
@@ -78,20 +81,18 @@ def _is_description(meta: dict[str, Any]) -> bool:
     return named and type(dimension) is int and 0 < dimension <= MAX_DIMENSION
 
 
-def write_meta(
-    folder: Path, embedder: str, dimension: int, calibration: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def write_meta(folder: Path, embedder: str, dimension: int, calibration: Calibration | None = None) -> dict[str, Any]:
     """Write memory.json atomically; returns its content.
 
     Args:
         folder: The memory.
         embedder: Identity of its keys (`KeyMaker.identity`).
         dimension: Of its keys.
-        calibration: See ttom/memory/calibration.py.
+        calibration: Of these keys.
     """
     meta: dict[str, Any] = {"format": FORMAT, "version": VERSION, "embedder": embedder, "dimension": dimension}
     if calibration is not None:
-        meta["calibration"] = calibration
+        meta["calibration"] = calibration.model_dump()
     write_bytes(folder / NAME, json.dumps(meta, indent=1).encode())
     return meta
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ttom.errors import UserError
+from ttom.memory.calibration import keep_calibration, stored_calibration
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import NAME, DamagedMemory, memory_errors
 from ttom.memory.schema import check_integrity
@@ -37,7 +38,7 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
 
     Entries get new ids. Those that the target already has (same namespace, key, prompt and value) are not copied again,
     so merging can be repeated, also after an interruption. Entries that are damaged, not finite, or of other shapes
-    than the rest are left out. The sources are only read.
+    than the rest are left out. The sources are only read. A new memory gets the first calibration among them.
 
     Raises:
         UserError: The memories differ in embedder or signature, or one is not a memory or has a damaged database.
@@ -54,6 +55,9 @@ def merge(sources: Sequence[Path], into: Path) -> Merged:
         if target is None:
             created = Store.create(into, embedder=opened[0].embedder, dimension=opened[0].dimension)
             target = open_stores.enter_context(created)
+            calibrations = filter(None, (stored_calibration(source.meta) for source in opened))
+            if (calibration := next(calibrations, None)) is not None:
+                keep_calibration(target, calibration)
         shapes = common_shapes([target] if len(target) else opened)
         copied, present, damaged = 0, 0, []
         for source in opened:

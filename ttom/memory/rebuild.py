@@ -21,6 +21,7 @@ import numpy as np
 from ttom.errors import SetupError, UserError
 from ttom.files import replace, sync_folder
 from ttom.memory import database
+from ttom.memory.calibration import Calibration, stored_calibration
 from ttom.memory.copying import copy
 from ttom.memory.entries import MAX_NAME, Record, as_row
 from ttom.memory.files import DamagedMemory, NewerMemory, memory_errors, read_meta, write_meta
@@ -74,6 +75,7 @@ def rebuild(folder: Path) -> Rebuilt:
             values = ValueFolder(folder)
             old = read_old(folder)
             embedder, dimension = embedder_of(folder, values)
+            calibration = _calibration(folder)
             look = look_through(values, old.rows, old.removed, embedder)
             if look.unknown and not look.found and not old.rows:
                 raise SetupError(
@@ -94,7 +96,7 @@ def rebuild(folder: Path) -> Rebuilt:
             database.build(folder, rows.values(), quarantined, old.removed | look.outdated, old.last_id)
             if reindex and not embedder.startswith(UNFINISHED):
                 embedder = f"{UNFINISHED} {embedder}"[:MAX_NAME]
-            write_meta(folder, embedder, dimension)
+            write_meta(folder, embedder, dimension, calibration)
             _put_in_place(folder)
     return Rebuilt(
         entries=len(rows),
@@ -122,6 +124,12 @@ def _check_folder(folder: Path) -> None:
     database.check_writable(folder)
     with suppress(DamagedMemory):  # no damaged journal is applied
         database.check_beside(folder)
+
+
+def _calibration(folder: Path) -> Calibration | None:
+    with suppress(UserError):  # no memory.json
+        return stored_calibration(read_meta(folder))
+    return None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 from ttom.errors import UserError
 from ttom.files import Scratch, check_folder, replace
 from ttom.memory import copying, database
+from ttom.memory.calibration import stored_calibration
 from ttom.memory.entries import MAX_VALUE_BYTES, BadRow, CorruptValue, Entry, as_row
 from ttom.memory.files import MAX_BYTES, NAME, memory_errors, write_meta
 from ttom.memory.merging import checked_entries, common_shapes, open_foreign
@@ -134,7 +135,7 @@ def _adopt(stage: Path, made: Path, repo_id: str) -> int:
                 rows.append(_adopt_entry(*found, store, ValueFolder(made)))
             database.build(made, rows, [], [], 0)
             replace(made / database.REBUILT, made / database.NAME)
-            write_meta(made, store.embedder, store.dimension, store.meta.get("calibration"))
+            write_meta(made, store.embedder, store.dimension, stored_calibration(store.meta))
             return len(rows)
     except (BadRow, CorruptValue, UserError) as error:
         reason = str(error).splitlines()[0].replace(str(stage), repo_id)
@@ -163,7 +164,7 @@ def _snapshot(folder: Path, stage: Path) -> None:
     with Store(folder, read_only=True) as store:
         if store.embedder.startswith(UNFINISHED):
             raise UserError(f"the memory {folder} has an {store.embedder}", remedy=f"ttom memory reindex {folder}")
-        write_meta(stage, store.embedder, store.dimension, store.meta.get("calibration"))
+        write_meta(stage, store.embedder, store.dimension, stored_calibration(store.meta))
         for id_, entry in store.rows():
             problem = str(entry) if isinstance(entry, BadRow) else _copy_value(store, entry.sha256, stage)
             if problem is not None:

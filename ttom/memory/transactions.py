@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ttom.memory.entries import MAX_NAME, Record, as_row
 from ttom.memory.files import DamagedMemory, memory_errors, read_meta, write_meta
 from ttom.memory.rows import Rows
 from ttom.memory.values import Placement, ValueFolder
+
+if TYPE_CHECKING:
+    from ttom.memory.calibration import Calibration
 
 UNFINISHED = "unfinished reindex to"
 """Prefix of the embedder's name while a memory is being reindexed. No embedder has such a name, so none matches."""
@@ -132,7 +135,7 @@ class Transactions(Rows):
                 remedy="run again with its new embedder",
             )
 
-    def describe(self, embedder: str, dimension: int, calibration: dict[str, Any] | None = None) -> None:
+    def describe(self, embedder: str, dimension: int, calibration: Calibration | None = None) -> None:
         """Write memory.json for the current version."""
         self.meta = write_meta(self.folder, embedder, dimension, calibration)
 
