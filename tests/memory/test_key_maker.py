@@ -93,6 +93,14 @@ def test_another_share_is_refused_and_the_memorys_own_is_the_default(tmp_path: P
         opened(folder, layout_share=0.4)
 
 
+@pytest.mark.parametrize("share", [1e-6, 0.00002, 0.5, 0.999999])
+def test_a_memory_of_any_share_opens_again(tmp_path: Path, share: float) -> None:
+    """Python writes small numbers as 1e-05, which was read as the name of a text embedder."""
+    folder = filled(tmp_path / "m", layout_share=share)
+    keys = opened(folder).keys
+    assert (keys.kind, keys.layout_share) == ("both", share)
+
+
 def test_reindex_converts_a_memory_of_texts_and_back(tmp_path: Path) -> None:
     folder = filled(tmp_path / "m", key="text")
     assert maintenance.without_layout(folder) == 0

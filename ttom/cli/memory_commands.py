@@ -180,16 +180,16 @@ def _rebuild(command: Rebuild) -> None:
 
 def _reindex(command: Reindex) -> None:
     from ttom.memory.files import read_meta
-    from ttom.memory.key_maker import KeyMaker
+    from ttom.memory.key_maker import KeyMaker, KeyTerms
     from ttom.memory.maintenance import reindex, without_layout
 
-    read_meta(command.path)  # fails before a model is loaded if this is not a memory
+    terms = KeyTerms.of(read_meta(command.path)["embedder"])  # fails before a model is loaded if this is no memory
     embedder = _embedder(command)
     kind, lacking = command.key, without_layout(command.path) if command.key != "text" else 0
     if lacking:
         kind = "text"
         print(f"{output.counted(lacking)} without a layout: the keys are of the text alone")
-    keys = KeyMaker(embedder, kind)
+    keys = KeyMaker(embedder, kind, terms.layout_share)
     count = reindex(command.path, keys)
     print(f"{output.counted(count)} reindexed with {keys.identity} (dimension {keys.dimension})")
 

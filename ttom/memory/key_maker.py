@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ttom.config import KeyKind
+from ttom.config import KeyKind, MemoryConfig
 from ttom.errors import SetupError
 from ttom.memory.descriptor import DIMENSION, VERSION
 from ttom.memory.query import Query, descriptor_of
@@ -30,7 +30,7 @@ class KeyTerms:
 
     Attributes:
         kind: "text" is the paper's; all memories before format 4 have it.
-        layout_share: Of the layout in the similarity, for the kind "both".
+        layout_share: Of the layout in the similarity, for the kind "both"; the default for the others.
         embedder: Identity of the text embedder; None for the kind "layout".
     """
 
@@ -42,10 +42,10 @@ class KeyTerms:
     def of(cls, identity: str) -> KeyTerms:
         """Read the identity of a memory's keys."""
         if _LAYOUT.fullmatch(identity):
-            return cls("layout", 1.0, None)
+            return cls("layout", LAYOUT_SHARE, None)
         if found := _BOTH.fullmatch(identity):
             return cls("both", float(found[2]), found[3])
-        return cls("text", 0.0, identity)
+        return cls("text", LAYOUT_SHARE, identity)
 
 
 class KeyMaker:
@@ -70,7 +70,8 @@ class KeyMaker:
             return self.embedder.identity
         if self.kind == "layout":
             return f"layout:{VERSION}"
-        return f"both:{VERSION}:{round(self.layout_share, 6)}:{self.embedder.identity}"
+        share = f"{self.layout_share:.6f}".rstrip("0")  # str() would write small ones as 1e-05
+        return f"both:{VERSION}:{share}:{self.embedder.identity}"
 
     @property
     def dimension(self) -> int:
@@ -100,6 +101,12 @@ class KeyMaker:
             return found
         share = round(self.layout_share, 6)
         return np.concatenate([np.sqrt(1 - share) * text, np.sqrt(share) * descriptor]).astype(np.float32)
+
+
+def keys_for(embedder: TextEmbedder, config: MemoryConfig, terms: KeyTerms) -> KeyMaker:
+    """Keys as the settings ask for them, and as `terms` where they do not say."""
+    kind = terms.kind if config.key == "auto" else config.key
+    return KeyMaker(embedder, kind, config.layout_share if config.layout_share is not None else terms.layout_share)
 
 
 def check_terms(folder: Path, identity: str, keys: KeyMaker) -> None:
