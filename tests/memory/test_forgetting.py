@@ -106,7 +106,7 @@ def test_an_entry_without_a_layout_is_read_but_not_changed(tmp_path: Path) -> No
     optimize(memory, "A cat", 1.0)
     memory.store.db.execute("UPDATE entries SET layout = NULL")
     entry = next(memory.store.entries())
-    assert not Query("A cat", plan("A cat", aspect=1.5)).is_composition_of(entry)
+    assert Query("A cat", plan("A cat", aspect=1.5)).same_composition([entry]) is None
     memory.close()
 
 

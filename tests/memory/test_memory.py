@@ -94,6 +94,14 @@ def test_without_a_match_it_inserts_and_then_reads_back(tmp_path: Path) -> None:
     assert ask(memory, "up").state is None
 
 
+def test_the_prompt_is_embedded_once_a_look_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text encoder that is offloaded has to be moved to the GPU each time."""
+    memory, asked = make(tmp_path / "m"), []
+    monkeypatch.setattr(memory.keys.embedder, "embed", lambda texts: asked.extend(texts) or Embedder().embed(texts))
+    learn(memory, "left")
+    assert asked == ["<object A> moves left"]
+
+
 def test_a_match_below_the_threshold_is_none_and_top_k_is_best_first(tmp_path: Path) -> None:
     memory = make(tmp_path / "m", dtype="float32", threshold=0.9)
     for scale, direction in ((1.0, "left"), (2.0, "right"), (3.0, "up")):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ttom.errors import UserError
+from ttom.errors import SetupError, UserError
 from ttom.memory.entries import BadRow, CorruptValue, Entry
 from ttom.memory.files import DamagedMemory, memory_errors
 from ttom.memory.key_maker import KeyMaker
@@ -247,6 +247,24 @@ def without_layout(folder: Path) -> int:
     """Number of entries whose layout cannot be part of a key, since there is none or it is not one of the prompt."""
     with Store(folder, read_only=True) as store:
         return len(store) - sum(descriptor_of(entry.prompt, entry.layout) is not None for entry in store.entries())
+
+
+def check_signature(store: Store, ours: Signature) -> None:
+    """Raise SetupError if the adapters are of another model, or of the same model with other adapter settings."""
+    theirs = next((signature for signature in store.signatures() if signature != ours), None)
+    if theirs is None:
+        return
+    if theirs.model != ours.model:
+        raise SetupError(
+            f"the memory {store.folder} holds adapters of another model: {theirs}",
+            expected=f"adapters of {ours.model} ({ours.family})",
+            remedy="use the model it was made with, or another `memory.path`; adapters cannot be converted",
+        )
+    raise SetupError(
+        f"the memory {store.folder} holds adapters of: {theirs}",
+        expected=f"adapters of: {ours}",
+        remedy="use the `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
+    )
 
 
 def check_model(folder: Path, model: str) -> None:

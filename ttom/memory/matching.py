@@ -89,10 +89,9 @@ class Matcher:
         """
         ids = sorted(self._of_key.get((namespace, query.key), ()), reverse=True)[:_COMPARED]
         entries = self._entries([id_ for id_ in ids if self._may_match(id_, namespace, exclude_origin)])
-        mine = [entry for entry in entries.values() if query.is_composition_of(entry)]
-        if not mine:
+        best = query.same_composition(entries.values())
+        if best is None:
             return None
-        best = max(mine, key=lambda entry: (query.likeness(entry), entry.id))
         similarity = float(vector[0] @ best.embedding)
         return Match(best, similarity) if similarity >= self._threshold else None
 

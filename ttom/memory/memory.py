@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttom.config import MemoryConfig
-from ttom.errors import SetupError
 from ttom.layout.model import Layout
 from ttom.memory.calibration import threshold_of
 from ttom.memory.embedders import TextEmbedder
 from ttom.memory.entries import CorruptValue, Entry, new_record
 from ttom.memory.files import NAME, memory_errors
 from ttom.memory.fusion import fuse, merge
-from ttom.memory.key_maker import LAYOUT_SHARE, KeyMaker, KeyTerms, check_terms
-from ttom.memory.maintenance import check_namespace, prune
+from ttom.memory.key_maker import LAYOUT_SHARE, KeyTerms, check_terms, keys_for
+from ttom.memory.maintenance import check_namespace, check_signature, prune
 from ttom.memory.matching import Match, Matcher
 from ttom.memory.quarantine import take_out_entry
 from ttom.memory.query import Query
@@ -25,6 +24,7 @@ from ttom.memory.signature import Signature
 from ttom.memory.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -33,6 +33,7 @@ class Recalled:
     """Result of looking up a key.
 
     Attributes:
+        vector: The key itself, ``(D,)``.
         state: The fused adapter, float32 on the CPU; None without a match.
         matches: The entries that were fused, best first.
         similarity: Of the most similar entry, even if it is below the threshold; None without entries.
@@ -40,6 +41,7 @@ class Recalled:
             this entry may be changed by what is optimized from the state.
     """
 
+    vector: np.ndarray
     state: dict[str, Tensor] | None
     matches: tuple[Match, ...]
     similarity: float | None
@@ -61,7 +63,7 @@ class Memory:
 
     def __init__(self, store: Store, embedder: TextEmbedder, config: MemoryConfig, signature: Signature | None) -> None:
         self.store, self.signature = store, signature
-        self.keys = _key_maker(embedder, config, KeyTerms.of(store.embedder))
+        self.keys = keys_for(embedder, config, KeyTerms.of(store.embedder))
         self.config = replace(config, threshold=threshold_of(config, store))
         for name in filter(None, (config.namespace, config.shared_namespace)):
             check_namespace(name)
@@ -80,7 +82,7 @@ class Memory:
         assert config.path is not None
         folder = Path(os.path.expanduser(config.path))
         if config.mode == "readwrite" and not (folder / NAME).exists():
-            keys = _key_maker(embedder, config, KeyTerms("both", LAYOUT_SHARE, None))
+            keys = keys_for(embedder, config, KeyTerms("both", LAYOUT_SHARE, None))
             store = Store.create(folder, embedder=keys.identity, dimension=keys.dimension)
         else:
             store = Store(folder, read_only=config.mode == "read")
@@ -121,17 +123,18 @@ class Memory:
         Those of config.namespace; if there is none, those of config.shared_namespace. Never those with the excluded
         origin.
         """
-        return self._match(query, exclude_origin)[0]
+        return self._match(query, self.keys.of(query), exclude_origin)[0]
 
-    def _match(self, query: Query, exclude_origin: str | None) -> tuple[list[Match], float | None, Match | None]:
+    def _match(
+        self, query: Query, vector: np.ndarray, exclude_origin: str | None
+    ) -> tuple[list[Match], float | None, Match | None]:
         """The matches, the similarity of the most similar entry, even if it is below the threshold, and the own."""
         self._matcher.refresh()
-        vector = self.keys.of(query)[None]
         nearest: list[float] = []
         for namespace in filter(None, (self.config.namespace, self.config.shared_namespace)):
-            found, best = self._matcher.nearest(vector, namespace, exclude_origin)
+            found, best = self._matcher.nearest(vector[None], namespace, exclude_origin)
             nearest += [best] if best is not None else []
-            own = self._matcher.own(query, vector, namespace, exclude_origin)
+            own = self._matcher.own(query, vector[None], namespace, exclude_origin)
             if own is not None:
                 found = [own, *(match for match in found if match.entry.id != own.entry.id)][: self.config.top_k]
             if found:
@@ -144,8 +147,9 @@ class Memory:
         An entry whose value is missing, damaged, not finite or of the wrong shapes is quarantined (if frozen, only
         skipped), and the next best match takes its place.
         """
+        vector = self.keys.of(query)
         while True:
-            (matches, similarity, own), states = self._match(query, exclude_origin), []
+            (matches, similarity, own), states = self._match(query, vector, exclude_origin), []
             for match in matches:
                 try:
                     state = self.store.state(match.entry, self.signature)
@@ -156,11 +160,11 @@ class Memory:
             else:
                 break
         if not matches:
-            return Recalled(None, (), similarity)
+            return Recalled(vector, None, (), similarity)
         if not self.frozen:
             self.store.used(match.entry.id for match in matches)
         state = fuse(states, [match.similarity for match in matches], self.config.fusion)
-        return Recalled(state, tuple(matches), similarity, own)
+        return Recalled(vector, state, tuple(matches), similarity, own)
 
     def insert(self, lookup: Lookup, state: dict[str, Tensor], losses: tuple[float | None, float | None]) -> int:
         """Store an optimized adapter; returns its entry's id. Beyond capacity, least-used entries are evicted."""
@@ -171,7 +175,7 @@ class Memory:
             key=query.key,
             prompt=query.prompt,
             layout=query.layout.model_dump(mode="json"),
-            embedding=self.keys.of(query),
+            embedding=lookup.recalled.vector,
             signature=self.signature,
             loss_before=losses[0],
             loss_after=losses[1],
@@ -218,9 +222,7 @@ class Memory:
     def _check(self) -> None:
         # The model first: if it differs, reindexing would not help.
         if self.signature is not None:
-            others = [s for s in self.store.signatures() if s != self.signature]
-            if others:
-                raise _misfit(self.store.folder, others[0], self.signature)
+            check_signature(self.store, self.signature)
         check_terms(self.store.folder, self.store.embedder, self.keys)
 
     def _drop(self, entry: Entry, reason: str) -> None:
@@ -244,28 +246,6 @@ class Memory:
 
         dtype = getattr(torch, self.config.dtype)
         return {name: tensor.detach().to("cpu", dtype) for name, tensor in state.items()}
-
-
-def _key_maker(embedder: TextEmbedder, config: MemoryConfig, terms: KeyTerms) -> KeyMaker:
-    """Keys as the settings ask for them, and as `terms` where they do not say."""
-    kind = terms.kind if config.key == "auto" else config.key
-    share = terms.layout_share if terms.kind == "both" else LAYOUT_SHARE
-    return KeyMaker(embedder, kind, config.layout_share if config.layout_share is not None else share)
-
-
-def _misfit(folder: Path, theirs: Signature, ours: Signature) -> SetupError:
-    """The error for a memory of another model, or of the same model with other adapter settings."""
-    if theirs.model != ours.model:
-        return SetupError(
-            f"the memory {folder} holds adapters of another model: {theirs}",
-            expected=f"adapters of {ours.model} ({ours.family})",
-            remedy="use the model it was made with, or another `memory.path`; adapters cannot be converted",
-        )
-    return SetupError(
-        f"the memory {folder} holds adapters of: {theirs}",
-        expected=f"adapters of: {ours}",
-        remedy="use the `adapter` and `tto.blocks` settings it was made with, or another `memory.path`",
-    )
 
 
 @dataclass(frozen=True)

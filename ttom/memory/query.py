@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,9 +41,14 @@ class Query:
         found = descriptor_of(entry.prompt, entry.layout)
         return float(self.descriptor @ found) if found is not None else -1.0
 
-    def is_composition_of(self, entry: Entry) -> bool:
-        """Whether an entry has the same abstracted prompt and, but for small shifts, the same layout."""
-        return entry.key == self.key and self.likeness(entry) >= SAME
+    def same_composition(self, entries: Iterable[Entry]) -> Entry | None:
+        """The most similar of the entries with the same abstracted prompt and, but for small shifts, the same layout.
+
+        The newest of equally similar ones; None if there is none.
+        """
+        alike = [(self.likeness(entry), entry.id, entry) for entry in entries if entry.key == self.key]
+        likeness, _, entry = max(alike, key=lambda found: found[:2], default=(-1.0, 0, None))
+        return entry if likeness >= SAME else None
 
 
 def descriptor_of(prompt: str, layout: object) -> np.ndarray | None:
