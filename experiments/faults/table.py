@@ -41,8 +41,8 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"Of {flips['times']} single bits flipped in the database, {found} were found, all by `verify`; {stopped} of "
         "them stopped the next writer. The others changed nothing that an entry consists of, except use counters. "
-        f"Where the log of version 1 was damaged, {gone} entries were in it alone; writers were stopped, and `rebuild` "
-        "kept their values in `quarantine/`.",
+        f"Where the log of version 1 was damaged, {gone} entries existed only in it; writers were stopped, and "
+        "`rebuild` kept their values in `quarantine/`.",
         "",
         f"SQLite was {result['sqlite']}. Power failures were not tried: there the promise rests on fsync.",
     ]
@@ -56,7 +56,7 @@ def _killed(kill: dict[str, Any]) -> list[Row]:
     return [
         (
             "Writers killed with SIGKILL at random moments, one to five at a time on the same memory",
-            f"{kill['kills']} kills, {kill['acknowledged']:,} acknowledged operations; interrupted were {begun}",
+            f"{kill['kills']} kills, {kill['acknowledged']:,} acknowledged operations; {begun} interrupted",
             f"{kill['lost'] + kill['wrong'] + kill['came_back']}; rebuilding the {kill['entries']:,} entries from "
             f"their values alone lost {kill['lost_by_rebuilding_without_a_database']}",
         ),
@@ -83,7 +83,7 @@ def _filled(fill: dict[str, Any]) -> Row:
 def _attacked(poison: dict[str, Any], race: dict[str, Any]) -> list[Row]:
     return [
         (
-            "Poisoned memories, merged and opened: rows, values, schemas, journals, files that are none",
+            "Poisoned memories, merged and opened: rows, values, schemas, journals, things that are not files",
             f"{poison['poisons']} kinds",
             f"{poison['taken']} taken, {poison['crashes']} crashes, {poison['harm to ours'] + poison['harm outside']} "
             f"effects on anything else: {poison['left out']} left out as single entries, {poison['refused']} refused",
