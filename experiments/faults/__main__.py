@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.faults import corrupt, fill, kill, poison, race
+from ttom.files import write_json
+from ttom.provenance import environment
 
 PARTS = ("kill", "corrupt", "fill", "poison", "race")
 BAD = {
@@ -60,8 +62,6 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--folder", type=Path, default=None, help="on the disk to test; the system's temporary one")
     options = parser.parse_args()
-    from ttom.provenance import environment
-
     result: dict[str, Any] = {"sqlite": sqlite3.sqlite_version, "seconds": {}}
     bad: list[str] = []
     for part in options.parts:
@@ -74,7 +74,7 @@ def main() -> int:
     arguments = {key: str(value) for key, value in vars(options).items()}
     result |= {"failures": bad, "provenance": environment("cpu") | {"arguments": arguments}}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(options.out, result, indent=1)
     print("\n".join(bad) or "nothing was lost, wrong or harmed")
     return 1 if bad else 0
 

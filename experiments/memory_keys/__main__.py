@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 
 from ttom.backbones import load_backbone
-from ttom.cli.calibration_prompts import AMBIGUOUS, examples, told
+from ttom.cli.calibration_prompts import AMBIGUOUS, composition, examples
 from ttom.config import KeyKind
 from ttom.emojiworld.prompts import prompts
 from ttom.errors import UserError
+from ttom.files import write_json
 from ttom.layout.rules.planner import plan
 from ttom.memory.calibration import Example, calibrate, jittered, nearest
 from ttom.memory.embedders import load_embedder
 from ttom.memory.key_maker import KeyMaker
 from ttom.memory.query import Query
 from ttom.presets import emojiworld
+from ttom.provenance import environment
 
 SHARES = (0.2, 0.5, 0.8)
 PER_SUITE = 100
@@ -37,14 +39,14 @@ def held_out() -> list[Example]:
     settings, made = emojiworld(), []
     for prompt in prompts("test", PER_SUITE):
         sides = (prompt.relation[2],) if prompt.relation is not None else ()
-        composition = told(prompt.directions, sides, prompt.counts)
-        if composition[2] == AMBIGUOUS[1:]:
+        asked = composition(prompt.directions, sides, prompt.counts)
+        if asked[2] == AMBIGUOUS[1:]:
             continue
         try:
             layout = plan(prompt.text, aspect=settings.sampler.aspect, seed=settings.planner.seed)
         except UserError:
             continue
-        made.append(Example(Query(prompt.text, layout), composition))
+        made.append(Example(Query(prompt.text, layout), asked))
     return made
 
 
@@ -86,8 +88,9 @@ def main() -> None:
         rows.append(row | ({"layout_share": share} if kind == "both" else {}))
         print(json.dumps(rows[-1]))
     result = {"model": options.model, "embedder": embedder.identity, "stored": len(stored), "rows": rows}
+    result |= {"provenance": environment("cpu")}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(options.out, result, indent=1)
 
 
 if __name__ == "__main__":
