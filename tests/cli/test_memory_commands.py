@@ -16,6 +16,7 @@ import torch
 import tyro
 
 from tests.memory.memories import contents, old_memory
+from tests.memory.test_forgetting import Blind
 from tests.memory.test_key_maker import filled
 from ttom.backbones.wan import WanBackbone
 from ttom.cli import memory as commands
@@ -349,3 +350,11 @@ def test_help_is_quick() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "Folder of the memory." in done.stdout and done.stdout.splitlines()[-1] == "[]"
+
+
+def test_reindex_keeps_the_share_of_the_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = filled(tmp_path / "m", layout_share=0.3)
+    monkeypatch.setattr("ttom.memory.embedders.load_embedder", lambda name: Blind(0.0))
+    assert "both:1:0.3:blind" in shown(capsys, commands.Reindex(folder, embedder="clip"))

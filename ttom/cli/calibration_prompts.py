@@ -23,9 +23,9 @@ def _example(prompt: TrainingPrompt) -> Example:
     layout = plan(prompt.text, aspect=settings.sampler.aspect, seed=settings.planner.seed)
     facts = prompt.scene.facts
     sides = tuple(relation.side for relation in facts.relations)
-    return Example(Query(prompt.text, layout), told(facts.directions, sides, facts.counts))
+    return Example(Query(prompt.text, layout), composition(facts.directions, sides, facts.counts))
 
 
-def told(directions: tuple, sides: tuple, counts: tuple) -> tuple:
+def composition(directions: tuple, sides: tuple, counts: tuple) -> tuple:
     """A composition without its nouns: directions, sides and numbers, in the order of the prompt."""
     return tuple(d for _, d in directions), sides, tuple(number for _, number in counts)

@@ -95,7 +95,8 @@ class Reindex:
     model: Annotated[str | None, arg(metavar="NAME")] = None
     """For the embedder "backbone": an embedded checkpoint's name, a Hub id, or a diffusers folder."""
     key: Literal["text", "layout", "both"] = "both"
-    """What entries are found by. If an entry has no layout, the keys are of the text alone."""
+    """What entries are found by; "both" keeps the memory's share of the layout. If an entry has no layout, the keys are
+    of the text alone."""
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,8 @@ def _calibrate(command: Calibrate) -> None:
     with Store(command.path) as store:
         keep_calibration(store, found)
     print(
-        f"threshold {found.threshold:g}: of {found.prompts} prompts {found.found:.1%} find their composition, "
-        f"{found.wrong:.1%} another one where theirs is missing"
+        f"threshold {found.threshold:g}: with half of {found.prompts} prompts stored, {found.found:.1%} of the others "
+        f"find their composition; {found.wrong:.1%} find another one if theirs is missing"
     )
 
 
