@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eval.manifest import read_rows
+from eval.manifest import last_rows
 from eval.suites import Options, Suite, case_seed
 from eval.types import Case, ManifestRow
 from eval.worker import Job, Made, MemoryTerms, NotMade
@@ -119,7 +119,7 @@ def fake_report(job: Job, method: str) -> Report:
 
 
 def rows(run: Path) -> dict[str, ManifestRow]:
-    return {row.case.id: row for row in read_rows(run)}
+    return last_rows(run)
 
 
 def tries(folder: Path, number: int) -> int:

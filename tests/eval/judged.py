@@ -13,7 +13,7 @@ from eval.judge import Ask
 from eval.judges.protocol import Reply, Video
 from eval.planned import digest
 from eval.types import Case, ManifestRow, Question
-from tests.eval.cases import case, header
+from tests.eval.cases import case, header, made
 from ttom.video import write_video
 
 FRAMES, FPS = 17, 8
@@ -45,18 +45,8 @@ def write_run(path: Path, cases: Sequence[Case], clips: Sequence[np.ndarray | No
         file.parent.mkdir(parents=True, exist_ok=True)
         write_video(pictures, file, FPS)
         data = file.read_bytes()
-        rows.append(
-            ManifestRow(
-                identity=identity_of(one),
-                case=one,
-                status="made",
-                video=one.video,
-                bytes=len(data),
-                frames=len(pictures),
-                fps=FPS,
-                sha256=hashlib.sha256(data).hexdigest(),
-            )  # fmt: skip
-        )
+        changes = {"identity": identity_of(one), "frames": len(pictures), "fps": FPS}
+        rows.append(made(one, data, sha256=hashlib.sha256(data).hexdigest(), **changes))
     (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
     return path
 

@@ -9,8 +9,8 @@ from typing import Any
 from eval.judges.cache import AnswerCache
 from eval.runs import read_scores
 from eval.score import Score, run
-from eval.types import Answer, ManifestRow, Question, ScoreRow
-from tests.eval.cases import case, header
+from eval.types import Answer, Question, ScoreRow
+from tests.eval.cases import case, header, made
 from tests.eval.judged import identity_of
 
 ASKED = Question(kind="brightness", text="all")
@@ -28,18 +28,7 @@ def write_run(path: Path, count: int, **changes: Any) -> Path:
     for number in range(count):
         one = case(number, **changes)
         (path / "videos" / one.video).write_bytes(b"video")
-        rows.append(
-            ManifestRow(
-                identity=identity_of(one),
-                case=one,
-                status="made",
-                video=one.video,
-                sha256=sha(number),
-                bytes=5,
-                frames=17,
-                fps=8,
-            )
-        )
+        rows.append(made(one, b"video", identity=identity_of(one), sha256=sha(number), frames=17, fps=8))
     (path / "manifest.jsonl").write_text("".join(f"{row.model_dump_json()}\n" for row in rows))
     return path
 

@@ -58,7 +58,6 @@ def test_mistakes_are_one_clear_error(
     assert not list(tmp_path.glob("out/*"))
 
 
-@pytest.mark.slow
 def test_no_report_is_written_into_a_run(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(Path(runs[0]).iterdir())
     assert main([*runs, "--out", runs[0]]) == 2
@@ -66,6 +65,7 @@ def test_no_report_is_written_into_a_run(runs: list[str], capsys: pytest.Capture
     assert sorted(Path(runs[0]).iterdir()) == before
 
 
+@pytest.mark.slow
 def test_ten_thousand_cases(tmp_path: Path) -> None:
     """Ten times the cases are ten times the page, and its skeleton stays small."""
     sizes = []
