@@ -115,7 +115,7 @@ def load_suite(name: str, options: Options) -> Suite:
             raise UserError(f"`{field_name}` is {least}", expected="a whole number of at least 1")
     built = _SUITES[name](options)
     _check(built)
-    if options.layouts == "planner":
+    if options.layouts == "planner" and any(case.layout is not None for case in built.cases):
         plain = tuple(case.model_copy(update={"layout": None}) for case in built.cases)
         built = replace(built, cases=plain, revision=f"{built.revision}-planned")
     cases = tuple(_chosen(built, options))

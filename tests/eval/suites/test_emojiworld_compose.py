@@ -92,6 +92,8 @@ def test_the_planners_layouts_are_another_revision() -> None:
     planned = load_suite("emojiworld-compose-tune", Options(limit=1, layouts="planner"))
     assert all(case.layout is None for case in planned.cases) and given.revision != planned.revision
     assert [case.facts for case in planned.cases] == [case.facts for case in given.cases]
+    plain = load_suite("emojiworld", Options(limit=1, layouts="planner"))
+    assert plain == load_suite("emojiworld", Options(limit=1)), "a suite without layouts is the same"
 
 
 def test_samples_of_a_prompt_share_no_noise_with_others() -> None:
