@@ -170,7 +170,7 @@ def test_names(adapter: ModuleType, task: str, given: dict[str, Any], expected: 
     ],
 )
 def test_names_that_lead_elsewhere_are_refused(adapter: ModuleType, given: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="is no file name"):
+    with pytest.raises(UserError, match="is not a file name"):
         adapter.video_name(given["prompt"], "vbench2_x", 0, given)
 
 

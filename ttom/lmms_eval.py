@@ -49,8 +49,8 @@ def manifest() -> Any:
 class TTOMVideo(lmms):
     """Makes a video for each request and answers with its path, or with "ERROR" and the reason.
 
-    A video that is there already, made by the same model with the same settings, is kept; so an interrupted run goes
-    on. A prompt that cannot be laid out is answered with an error, which lmms-eval counts as not generated.
+    A video that is there already, made by the same model with the same settings, is kept; so an interrupted run
+    continues. A prompt that cannot be laid out is answered with an error, which lmms-eval counts as not generated.
 
     Args:
         pretrained: Name of an embedded model, a diffusers folder, or a Hub id.
@@ -164,7 +164,7 @@ def video_name(prompt: str, task: str, number: Any, row: Mapping[str, Any]) -> P
     """Where a video goes below output_dir: as VBench's scorers look for it, else by task and row.
 
     Raises:
-        UserError: The scorer would need a name that is no file name.
+        UserError: The scorer would need a name that is not a file name.
     """
     suite = row.get("suite")
     if suite not in VIDEOS:
@@ -176,7 +176,7 @@ def video_name(prompt: str, task: str, number: Any, row: Mapping[str, Any]) -> P
         parts.insert(0, str(dimensions[0]))
     for part in parts:
         if Path(part).name != part or "\0" in part or part.startswith(".") or len(part.encode()) > 255:
-            raise UserError(f"{part[:80]!r} is no file name", expected=f"prompts that {suite} can name videos by")
+            raise UserError(f"{part[:80]!r} is not a file name", expected=f"prompts that {suite} can name videos by")
     return Path(suite, *parts)
 
 

@@ -92,7 +92,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         except ValueError as error:
             raise UserError(f"{path}, line {line} is not JSON: {error}", expected='{"prompt": "..."}') from None
         if not isinstance(row, dict):
-            raise UserError(f"{path}, line {line} is no JSON object", expected='{"prompt": "..."}')
+            raise UserError(f"{path}, line {line} is not a JSON object", expected='{"prompt": "..."}')
         yield line, row
 
 
@@ -122,7 +122,7 @@ def _prompt(path: Path, number: int, line: int, row: dict[str, Any]) -> StreamPr
     try:
         f"{text}{name}{layout}".encode()
     except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
-        raise UserError(f"{where} holds characters that are no Unicode text", remedy="save it as UTF-8") from None
+        raise UserError(f"{where} has characters that are not valid Unicode", remedy="save it as UTF-8") from None
     if not isinstance(layout, str | None):
         raise UserError(f"{where} has the layout {layout!r}", expected="the path of a layout file")
     if not isinstance(name, str | int | None) or isinstance(name, bool):

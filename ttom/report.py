@@ -31,7 +31,7 @@ class TTOReport(ReportPart):
 
     @classmethod
     def of(cls, blocks: tuple[int, ...], losses: list[list[float]]) -> TTOReport | None:
-        """None where there is no loss."""
+        """What the report says of these losses; None if there are none."""
         if not losses:
             return None
         steps = tuple(tuple(step) for step in losses)

@@ -191,7 +191,7 @@ def test_bad_usage(tmp_path: Path, fails: Callable[..., str], monkeypatch: pytes
     for name, text in (("half.jsonl", '{"prompt": "a cat \\ud800"}'), ("half.json", '{"a cat \\ud800": ["x"]}')):
         (tmp_path / name).write_text(text)
         option = "--prompts" if name.endswith("l") else "--import"
-        assert "no Unicode text" in fails("plan", option, str(tmp_path / name), *out)
+        assert "not valid Unicode" in fails("plan", option, str(tmp_path / name), *out)
     assert "not valid Unicode" in fails("plan", "a cat \udcff")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

@@ -206,7 +206,7 @@ def test_progress_shows_prompts_and_stages(
         ("p.csv", "", "no prompts"),
         ("p.csv", "prompt\n", "no prompts"),
         ("p.jsonl", '{"prompt": "A cat"}\n\n{"prompt"', "line 3 is not JSON"),
-        ("p.jsonl", '["A cat"]', "line 1 is no JSON object"),
+        ("p.jsonl", '["A cat"]', "line 1 is not a JSON object"),
         ("p.jsonl", '{"prompt": "A cat"}\n{"text": "A cat"}', "line 2 has no prompt"),
         ("p.jsonl", '{"prompt": 3}', "line 1 has no prompt"),
         ("p.jsonl", '{"prompt": "A cat", "seed": 1.5}', "the seed 1.5"),

@@ -3,7 +3,7 @@
 The kernels compute it beside their output, but only torch's private operators hand it out, so this file is the one
 place that calls them. It does so for the torch versions it was tested with; for others `kernel_for` gives None, and
 `ttom.attention.joint` computes the scores in parts: exact, without the whole matrix, but slower. That is plain torch,
-the same on every device. flex_attention, which is public and gives the log-sum-exp too, is no such way out: it has no
+the same on every device. flex_attention, which is public and gives the log-sum-exp too, is no substitute: it has no
 backward on a CPU (torch 2.13), without torch.compile it writes out the matrix, and with it the first call takes 7 s.
 
 Dimension letters: see ttom/attention/joint.py.

@@ -146,7 +146,7 @@ class CogVideoXBackbone(PipelineBackbone):
     def solver(self, steps: int, seed: int, flow_shift: float | None = None) -> CogVideoXSolver:
         if flow_shift is not None:
             raise UserError(
-                f"`sampler.flow_shift` is {flow_shift}, but CogVideoX is no flow model",
+                f"`sampler.flow_shift` is {flow_shift}, but CogVideoX is not a flow model",
                 remedy="leave `sampler.flow_shift` out",
             )
         return CogVideoXSolver(self.pipe.scheduler, steps, seed, self.device)

@@ -62,7 +62,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is too long, or is no JSON object.
+        ValueError: It is too long, or not a JSON object.
     """
     with file.open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)

@@ -14,12 +14,12 @@ from ttom.types import STAGE_LABELS, Stage
 
 
 class ProgressDisplay:
-    """One bar a stage on a terminal's standard error; nothing when quiet or when it is no terminal.
+    """One bar per stage on standard error; nothing when quiet, or where that is not a terminal.
 
     Use as a context manager; hand it to `TTOM.generate` as ``progress``.
 
     Args:
-        prompts: Shows a bar for so many prompts above the stages of the present one; `next_prompt` counts them.
+        prompts: Number of prompts, shown in a bar above the stages of the current one; `next_prompt` counts them.
         quiet: Show nothing.
         stream: In place of standard error.
     """
@@ -47,7 +47,7 @@ class ProgressDisplay:
         self._bars.update(self._stages[stage], completed=done, total=total, loss=shown)
 
     def advance(self, stage: Stage) -> None:
-        """Count one unit more of a stage."""
+        """Count one more unit of a stage."""
         self._bars.advance(self._stages[stage])
 
     def next_prompt(self) -> None:

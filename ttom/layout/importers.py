@@ -137,7 +137,7 @@ def import_text(
     try:
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # JSON can spell half a character: "\\ud800"
-        raise UserError(f"{path} holds characters that are no Unicode text", expected=_EXPECTED) from None
+        raise UserError(f"{path} has characters that are not valid Unicode", expected=_EXPECTED) from None
     return [_imported(source, limits) for source in _sources(path, data, canvas, text)]
 
 

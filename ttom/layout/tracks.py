@@ -73,7 +73,7 @@ def import_tracks(data: Any, prompt: str, size: Canvas, limits: Limits, canvas: 
         canvas: Width and height that the tracks were drawn on; found out if None.
 
     Raises:
-        UserError: They are no tracks, there are more of them than objects, or they leave the picture.
+        UserError: They are not tracks, there are more of them than objects, or they leave the picture.
     """
     tracks = _read_tracks(data)
     canvas, note = _canvas([point for track in tracks for point in track], size, canvas)
@@ -97,7 +97,7 @@ def import_boxes(data: Any, prompt: str, size: Canvas, limits: Limits, canvas: C
     """A layout of ComfyUI's boxes; a name in their metadata tells which object a box is. Arguments as `import_tracks`.
 
     Raises:
-        UserError: They are no boxes, or there are more of them than objects.
+        UserError: They are not boxes, or there are more of them than objects.
     """
     frames = _read_boxes(data)
     corners = [(b[2], b[3]) for frame in frames for _, b in frame]
