@@ -85,8 +85,8 @@ def _unplanned_motion(
     found: dict[int, str] = {}
     moving = {mover.mention for mover in motion.movers}
     still = set(shown) - moving
-    for index, token in enumerate(reading.tokens):
-        if words.verb_base(token.text) not in words.MOVING or reading.in_mention(index) or _is_noun(reading, index):
+    for index in range(len(reading.tokens)):
+        if not _is_motion(reading, index, particles) or reading.in_mention(index) or _is_noun(reading, index):
             continue
         if reading.denied_before(index):
             continue
@@ -103,9 +103,7 @@ def _unplanned_motion(
 def _further_verbs(
     reading: Reading, motion: Motion, shown: Sequence[Mention], particles: Mapping[int, int]
 ) -> dict[int, str]:
-    """Finite verbs of movers beside those that their paths come from ("falls and bounces", "runs left and sits"), and
-    "sets" and "stops" of what stays in place.
-    """
+    """Finite verbs of movers beside those that their paths come from: "falls and bounces", "runs left and sits"."""
     found: dict[int, str] = {}
     moving = {mover.mention for mover in motion.movers}
     used, named = _verbs_of_cues(reading, motion), set(_things(reading, shown))
@@ -116,20 +114,24 @@ def _further_verbs(
             continue
         who, thing = reading.first_of(subject), reading.mention_from(reading.skip_adverbs(index + 1))
         has_object = thing is not None and (thing in named or reading.first_of(thing) in moving)
-        moves, joined = base in words.MOVING, reading.word(reading.before_adverbs(index)) in ("and", "then", "but")
-        follows = reading.word(index + 1)
-        ends = (
-            token.text in _ENDINGS and not (index in particles or words.is_content(follows) or thing) and who in shown
-        )
-        if words.is_participle(follows) and not joined:  # "wheels spinning"
+        joined = reading.word(reading.before_adverbs(index)) in ("and", "then", "but")
+        beside = words.is_participle(token.text) and token.text not in _ENDINGS
+        beside = beside or words.is_participle(reading.word(index + 1))  # "wheels spinning"
+        if who not in moving or has_object or (beside and not joined):
             continue
-        if has_object or (words.is_participle(token.text) and not (joined or ends)):
-            continue
-        if ends or (who in moving and moves):
+        if _is_motion(reading, index, particles):
             found[index] = f'"{_with_way(reading, index, particles)}" of {who.phrase}, which gives no direction'
-        elif who in moving and joined and thing is None and index not in particles:
+        elif joined and thing is None and index not in particles:
             found[index] = f'"{token.text}" of {who.phrase} (left to the video model)'
     return found
+
+
+def _is_motion(reading: Reading, index: int, particles: Mapping[int, int]) -> bool:
+    """Whether the word is a listed verb of motion. So are "sets" and "stops" without an object or a particle."""
+    if reading.word(index) not in _ENDINGS:
+        return words.verb_base(reading.word(index)) in words.MOVING
+    thing = reading.mention_from(reading.skip_adverbs(index + 1))
+    return thing is None and index not in particles and not words.is_content(reading.word(index + 1))
 
 
 def _verbs_of_cues(reading: Reading, motion: Motion) -> set[int]:
