@@ -218,7 +218,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    what = {404: "there is nothing at this address", 405: "this address does not take this method"}
+    what = {404: "there is nothing at this address", 405: "this address does not accept this method"}
     problem = what.get(error.status_code, error.detail)
     return JSONResponse(as_json(UserError(problem)), error.status_code, headers=error.headers)
 
@@ -229,7 +229,7 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    return JSONResponse(as_json(UserError("a bug of the studio", remedy="see its own output")), 500)
+    return JSONResponse(as_json(UserError("a bug in the studio", remedy="look at the server's output")), 500)
 
 
 def _static(name: str) -> Response:
@@ -258,7 +258,7 @@ async def _body(request: Request) -> dict[str, Any]:
 def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
-        raise UserError(f"the request has no {name}", expected=f'"{name}": a text')
+        raise UserError(f"the request has no {name}", expected=f'"{name}": a string')
     return value
 
 

@@ -49,7 +49,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "tto.sigma": (0.01, 5),
     "memory.threshold": (-1, 1),
 }
-"""Least and largest values that the server takes: a slip of the finger shall not block the queue for hours."""
+"""Minimum and maximum values that the server accepts, so that a typo does not block the queue for hours."""
 _HELP = {
     "base": "The plain model: nothing acts on it.",
     "bias": "An attention bias pulls each object's words into its box. No optimization: as fast as the plain model.",
@@ -68,7 +68,7 @@ def presets_for(model: str) -> list[str]:
 
 
 def planners(config: PlannerConfig) -> list[str]:
-    """The planners that can work here: a language model needs its package, and a key or an endpoint of one's own."""
+    """The planners that work here: a language model needs the package openai, and a key or an endpoint of your own."""
     can_ask = os.environ.get(config.key_variable) or config.base_url or os.environ.get("OPENAI_BASE_URL")
     return ["rules", "llm"] if can_ask and importlib.util.find_spec("openai") else ["rules"]
 
@@ -151,7 +151,7 @@ def with_values(settings: Settings, method: str, values: dict[str, Any]) -> Sett
     groups: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         if name not in known:
-            raise UserError(f"`{name}` is no setting of method {method} here", expected=f"one of {', '.join(known)}")
+            raise UserError(f"`{name}` is not a setting of method {method} here", expected=f"one of {', '.join(known)}")
         about = describe(name, settings)
         if value is not None or not about["optional"]:
             value = _checked(value, about)
@@ -159,7 +159,7 @@ def with_values(settings: Settings, method: str, values: dict[str, Any]) -> Sett
         groups.setdefault(group, {})[field] = value
     steps = groups.get("sampler", {}).get("steps", settings.sampler.steps)
     if "tto.guided_steps" not in known and settings.tto.guided_steps > steps:
-        groups.setdefault("tto", {})["guided_steps"] = steps  # of no meaning here, and never an error
+        groups.setdefault("tto", {})["guided_steps"] = steps  # it has no meaning here, so it must not be an error
     return replace(settings, **{group: replace(getattr(settings, group), **given) for group, given in groups.items()})
 
 

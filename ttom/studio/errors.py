@@ -18,7 +18,7 @@ _ON_THE_PAGE = {
     "another `model`": "the studio with another model",
     ", or raise `sampler.max_sequence_length` as far as the model allows": "",
 }
-"""Advice to users of the Python API and of files, and what it is for those who look at the page."""
+"""Advice for users of the Python API and of files, and what it is for users of the page."""
 
 
 class Refused(UserError):
@@ -35,7 +35,7 @@ def status_of(error: UserError) -> int:
 
 
 def as_json(error: UserError) -> dict[str, Any]:
-    """The body of the answer, fit for any reader: no control characters, and of bounded length."""
+    """The body of the answer, safe to print: without control characters, and of bounded length."""
     return {name: _plain(getattr(error, name)) for name in ("problem", "expected", "remedy")}
 
 
@@ -48,7 +48,7 @@ def _plain(text: str | None) -> str | None:
 
 
 def for_page(text: str) -> str:
-    """The text with the page's words for what Python and files call otherwise."""
+    """The text in the page's words, where Python and files have others."""
     for theirs, ours in _ON_THE_PAGE.items():
         text = text.replace(theirs, ours)
     return text

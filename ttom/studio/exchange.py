@@ -1,4 +1,4 @@
-"""Layouts from and for other tools. Whatever a file is called, it is read as text and parsed as data."""
+"""Layouts from and for other tools. Files are read as text and parsed as data, whatever their names."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def import_layout(upload: Upload, size: VideoSize, limits: Limits) -> Imported:
     if upload.format not in ("auto", *IMPORTS):
         raise UserError(f"there is no format {upload.format[:40]!r}", expected=f"auto or one of {', '.join(IMPORTS)}")
     if upload.data[4:8] == b"ftyp":
-        raise UserError("the file is a video, which has no names of boxes to read", expected=expected)
+        raise UserError("the file is a video: it has no names of boxes to read", expected=expected)
     if upload.data.startswith((b"PK\x03\x04", b"\x80")):
         raise UserError(
-            "the file is an archive or a pickle, as ATI's .pth files are: they may hold programs, and are not opened",
+            "the file is an archive or a pickle, as ATI's .pth files are: these may hold programs and are not opened",
             expected=expected,
             remedy="save the tracks as JSON",
         )

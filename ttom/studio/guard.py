@@ -26,7 +26,7 @@ from ttom.studio.errors import Refused, as_json
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MAX_BODY = 8 * 2**20
-"""Bytes of a request: a layout with all the objects and key frames that are allowed has less."""
+"""Bytes of a request; more than the largest layout that is allowed."""
 MAX_UPLOAD = 16 * 2**20
 """Bytes of an imported file, with its form."""
 READ_SECONDS = 120.0
@@ -188,7 +188,7 @@ def _bounded(scope: MutableMapping[str, Any], receive: Receive) -> Receive:
 
     async def bounded() -> Message:
         nonlocal received, whole
-        if whole:  # what comes now is the client going away, which may take hours
+        if whole:  # the next message is the client's disconnect, which may take hours
             return await receive()
         try:
             async with asyncio.timeout_at(deadline):

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Cancelled(BaseException):
-    """The job is to end now. Not an Exception: nobody on the way shall take it for an error of the run."""
+    """The job is to end now. Not an Exception, so that nothing on the way mistakes it for an error of the run."""
 
 
 @dataclass(eq=False)
@@ -60,7 +60,7 @@ class Job:
 
 
 Work = Callable[[Job], None]
-"""Does a job, in the worker thread: calls `Job.check` often, and `Job.update`."""
+"""Does a job in the worker thread; calls `Job.check` often, and `Job.update`."""
 
 
 class Jobs:
@@ -69,7 +69,7 @@ class Jobs:
     Args:
         out: The run folder; those that an ended process left unfinished are marked as failed.
         work: Does a job.
-        finish: Called at the end, in the thread that did the jobs: databases want to be closed where they were opened.
+        finish: Called at the end, in the thread that did the jobs: SQLite wants a database closed where it was opened.
     """
 
     def __init__(self, out: Path, work: Work, finish: Callable[[], None] = lambda: None) -> None:
@@ -92,7 +92,9 @@ class Jobs:
         """Put a job into the queue; returns its id. Raises Refused if too many wait."""
         with self._changed:
             if self._closed or len(self._waiting) >= MAX_WAITING:
-                raise Refused(429, f"{len(self._waiting)} runs wait already", remedy="wait, or cancel some")
+                raise Refused(
+                    429, f"{len(self._waiting)} runs are already waiting", remedy="wait, or cancel some of them"
+                )
         job = Job(RunRecord(id=record.new_id(), order=order, created=round(time.time(), 3)), layout)
         _begin_folder(self.out, job)
         with self._changed:
@@ -189,8 +191,9 @@ class Jobs:
             self._end(job, "failed", Problem(**as_json(error)))
         except BaseException as error:  # a bug, or out of memory: the studio goes on
             _log.exception("the run %s failed", job.record.id)
-            kind = "out of memory" if _is_out_of_memory(error) else "the run failed"
-            remedy = "fewer frames or a smaller picture" if _is_out_of_memory(error) else "see the studio's own output"
+            kind, remedy = "the run failed", "look at the server's output"
+            if _is_out_of_memory(error):
+                kind, remedy = "out of memory", "fewer frames or a smaller picture"
             self._end(job, "failed", Problem(problem=f"{kind}: {first_line(error, 1000)}", remedy=remedy))
         else:
             self._end(job, "done")

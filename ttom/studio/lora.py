@@ -1,4 +1,4 @@
-"""A run's LoRA as one file to download, with what one must know to use it elsewhere."""
+"""A run's LoRA as one file to download, with instructions for using it elsewhere."""
 
 from __future__ import annotations
 

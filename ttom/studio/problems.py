@@ -50,7 +50,7 @@ def _of_boxes(item: LayoutObject, backbone: Backbone, settings: Settings) -> lis
     boxes = [item.box_at(time) for time in times]
     if not any(boxes):
         moments = ", ".join(f"{time:.2f}" for time in times)
-        return [(None, f"{item.phrase!r} is visible at none of the times that the model has frames for: {moments}")]
+        return [(None, f"{item.phrase!r} is not visible at any of the times that the model has frames for: {moments}")]
     for frame, box in enumerate(boxes):
         if box is not None and (box.width * grid.width < 1 or box.height * grid.height < 1):
             least = f"{100 / grid.width:.0f}% x {100 / grid.height:.0f}% of the picture"

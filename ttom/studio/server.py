@@ -69,7 +69,7 @@ def serve(runner: TTOM, out: Path, address: Address, **options: Any) -> None:
         studio = Studio(runner, out, **options)
         routes = Routes(studio)
         server = _Server(routes, make_app(routes, access))
-        print(f"studio: {_url(listening, address.host, access)} (Ctrl-C ends it)", flush=True)
+        print(f"studio: {_url(listening, address.host, access)} (Ctrl-C to stop)", flush=True)
         ended = False
         try:
             server.run(sockets=[listening])

@@ -54,7 +54,7 @@ class Studio:
     def __post_init__(self) -> None:
         self.backbone = self.runner.load()
         self.presets = describe.presets_for(self.runner.model)
-        # One of our own: a tokenizer is switched between cutting and not cutting, and the worker uses the backbone's.
+        # A tokenizer of its own: truncation is switched on and off in it, and the worker uses the backbone's.
         cleaner = CLEANERS.get(self.backbone.pipe.__class__.__name__, str)
         self._vocabulary = Vocabulary.of(self.backbone.pipe.tokenizer, cleaner)
         self._reading = threading.Lock()
@@ -163,7 +163,7 @@ class Studio:
     def look_up(self, prompt: str, layout: Layout) -> dict[str, Any]:
         """The memory's entries nearest to a prompt. Raises UserError."""
         if self.runner.runtime.offload and self.jobs.busy:  # the text encoder is where the run wants it
-            raise Refused(409, "a run uses the text encoder", remedy="wait until it has ended")
+            raise Refused(409, "a run is using the text encoder", remedy="wait until the run has ended")
         return self._memory().look_up(prompt, layout)
 
     def forget(self, id_: str, confirmed: str) -> None:

@@ -75,7 +75,7 @@ function forgetUnknown() {
   }
 }
 
-// How long a method takes is known once it has run.
+// The runs so far, from which the times of new ones are estimated.
 export function remember(runs) {
   past = runs;
   draw();
@@ -222,6 +222,6 @@ function draw() {
   const total = expected(chosen);
   byId("expected").textContent = total
     ? `About ${seconds(total)}, judging by earlier runs`
-    : "How long it takes is known after the first run with this method.";
+    : "The time is estimated after the first run with this method.";
   byId("compare").disabled = chosen.name === "base";
 }

@@ -107,7 +107,7 @@ async function lookup() {
       key ? make("p", { class: "help" }, `Key: ${key}`) : "",
       hits.length
         ? table("What this prompt finds", ["Entry", "Prompt", "Similarity", "Used", "Why"], rows)
-        : make("p", { class: "muted" }, "Nothing in the memory is like this prompt: optimization starts from scratch."),
+        : make("p", { class: "muted" }, "No entry is similar to this prompt: optimization starts from scratch."),
     );
   } catch (error) {
     tell(error);
