@@ -1,4 +1,4 @@
-"""The typed report: written, read again, and refused where it is not one; what a case's identity depends on."""
+"""The typed report: written, read again, and refused where it is not one."""
 
 from __future__ import annotations
 
