@@ -63,19 +63,26 @@ def drawn(prompt: str, layout: Layout) -> str:
 
     Raises UserError if the layout belongs to another prompt.
     """
+    import numpy as np
+
     from ttom.memory.abstraction import groups_in_order
 
     columns, rows, groups = 28, 10, groups_in_order(prompt, layout)
     pictures = []
     for at in (0.0, 0.5, 1.0):
-        cells = [["."] * columns for _ in range(rows)]
+        picture = np.full((rows, columns), ".")
         for number, group in enumerate(groups):
             for box in filter(None, (item.box_at(at) for item in group.objects)):
-                for y in range(int(box.y0 * rows), max(int(box.y0 * rows) + 1, round(box.y1 * rows))):
-                    for x in range(int(box.x0 * columns), max(int(box.x0 * columns) + 1, round(box.x1 * columns))):
-                        cells[min(y, rows - 1)][min(x, columns - 1)] = chr(ord("A") + number % 26)
-        pictures.append(["".join(row) for row in cells])
+                inside = _inside(box.y0, box.y1, rows), _inside(box.x0, box.x1, columns)
+                picture[inside] = chr(ord("A") + number % 26)
+        pictures.append(["".join(row) for row in picture])
     return "\n".join("  ".join(line) for line in zip(*pictures, strict=True))
+
+
+def _inside(start: float, end: float, count: int) -> slice:
+    """The cells of `count` between two shares of the picture; at least one."""
+    first = min(int(start * count), count - 1)
+    return slice(first, max(first + 1, round(end * count)))
 
 
 def counted(number: int) -> str:

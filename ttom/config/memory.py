@@ -28,7 +28,7 @@ class MemoryConfig:
     use: MemoryUse = "init"
     """After a match: "init" continues optimizing from it, "load" uses it as it is."""
     threshold: float | None = None
-    """Minimum similarity of a match, from -1 to 1; that of `ttom memory calibrate` or of the kind of key if unset."""
+    """Minimum similarity for a match, from -1 to 1; if unset, as measured by `ttom memory calibrate`, or a default."""
     top_k: int = 1
     """Maximum number of entries read."""
     fusion: Fusion = "svd"
@@ -50,7 +50,7 @@ class MemoryConfig:
     """What entries are found by: "text" of the abstracted prompt as in the paper, "layout", or "both" in one vector;
     "auto" is the memory's own kind, and "both" for a new memory."""
     layout_share: float | None = None
-    """Share of the layout in the similarity of keys of both, between 0 and 1; the memory's own, or 0.5, if not set."""
+    """Share of the layout in the similarity if the key is "both", from 0 to 1; if unset, the memory's own, or 0.5."""
     index: str = "Flat"
     """FAISS index: "Flat" is exact; "HNSW32" or "IVF1024,Flat" for very many entries."""
     index_gpu: bool = False

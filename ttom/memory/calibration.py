@@ -1,7 +1,7 @@
 """Which similarity means "the same composition": a threshold for each text embedder and kind of key.
 
-Embedders differ in how alike unrelated texts appear, so no number fits all. A calibration asks prompts of known
-composition of each other and takes the smallest threshold at which hardly any finds another composition.
+Embedders differ in how alike unrelated texts appear, so no number fits all. A calibration stores some prompts of known
+composition, looks up the others, and takes the smallest threshold at which hardly any finds another composition.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ DEFAULTS: dict[KeyKind, float] = {"text": 0.97, "layout": 0.91, "both": 0.945}
 """Thresholds of memories that were not calibrated: those of the embedded text encoder (experiments/memory_keys), but
 for texts the one that memories had before there were calibrations."""
 WRONG = 0.005
-"""Maximum share of prompts that may find another composition, half of what is asked of prompts not seen before."""
+"""Maximum share of prompts that may find another composition: half of the .01 that unseen prompts should keep to."""
 LEAST = 20
-"""Fewer prompts say nothing."""
+"""Minimum number of prompts."""
 JITTER = 0.02
 """Shares of the picture by which boxes are moved, as planners other than the rules scatter them."""
 
@@ -91,9 +91,9 @@ def nearest(
 
 
 def calibrate(keys: KeyMaker, examples: Sequence[Example], seed: int = 0) -> Calibration:
-    """The threshold for these keys, from examples whose texts and compositions repeat in other words.
+    """The threshold for these keys, from examples whose compositions recur in other words.
 
-    One half of them is the memory, the other half asks, with boxes moved a little.
+    One half of them is stored, and the other half is looked up, with boxes moved a little.
 
     Raises:
         UserError: There are too few examples.
@@ -128,7 +128,7 @@ def _threshold(others: np.ndarray) -> float:
 
 
 def jittered(layout: Layout, dice: np.random.Generator) -> Layout:
-    """The layout with every object moved by up to JITTER of the picture, and no less inside of it."""
+    """The layout with every object moved by up to JITTER of the picture, but not out of it."""
     objects = []
     for item in layout.objects:
         dx, dy = dice.uniform(-JITTER, JITTER, 2)

@@ -1,4 +1,4 @@
-"""What a layout looks like, as one vector of fixed size: the part of the memory's key that words do not tell.
+"""What a layout looks like, as one vector of fixed size: the part of the memory's key that words do not express.
 
 Text embeddings hardly tell "left of" from "right of", but an adapter was optimized for masks, so the masks are its
 natural key. Nothing here knows nouns: only boxes, their order, their motion and their number count.
